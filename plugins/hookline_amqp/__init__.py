@@ -9,5 +9,5 @@ from hookline_amqp.connector import amqp
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The AMQP connector."""
+    """Return the AMQP connector."""
     return [amqp]

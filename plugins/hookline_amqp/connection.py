@@ -15,15 +15,15 @@ from hookline.api import StepError
 from hookline_amqp.connector import AmqpLogin
 from hookline_amqp.failures import told
 
-# What it says of connections that are lost, with tracebacks, is said by those who lose them.
+# It logs lost connections with tracebacks; their users report them already.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 CONNECT: Final = 10.0
-"""Seconds in which a broker has to answer."""
+"""Seconds within which the broker must answer."""
 
 
 async def connect(login: AmqpLogin, name: str) -> AbstractConnection:
-    """A connection, which `name` tells from others in the broker's lists. Raises StepError."""
+    """Open a connection, which the broker lists under `name`. Raises StepError."""
     properties = {"connection_name": name}
     with told(login.shown), _vhost_told(login.shown):
         if login.url is not None:
@@ -45,7 +45,7 @@ async def connect(login: AmqpLogin, name: str) -> AbstractConnection:
 
 @asynccontextmanager
 async def connected(login: AmqpLogin, name: str) -> AsyncIterator[AbstractConnection]:
-    """A connection that is closed at the end. Raises StepError."""
+    """Open a connection that is closed at the end. Raises StepError."""
     connection = await connect(login, name)
     try:
         yield connection
@@ -54,25 +54,25 @@ async def connected(login: AmqpLogin, name: str) -> AsyncIterator[AbstractConnec
 
 
 async def close(connection: AbstractConnection) -> None:
-    """Close a connection, whatever state it is in."""
+    """Close a connection, whatever its state is."""
     try:
         await connection.close()
     except (aio_pika.exceptions.AMQPError, OSError, RuntimeError):
-        # It is lost already.
+        # It was lost already.
         return
 
 
 @contextmanager
 def _vhost_told(where: str) -> Iterator[None]:
-    """The library takes a broker's rejection to open a virtual host for a frame that it doesn't expect."""
+    """Raise a clear error if the broker rejects the virtual host: the library only reports an unexpected frame."""
     try:
         yield
     except InvalidFrameError as error:
         if "Connection.Close" not in str(error):
             raise
         raise StepError(
-            f"{where} lets nobody in: there is no such virtual host, or the user may not use it, or it has as many "
-            "connections as it takes",
+            f"{where} rejects the connection: the virtual host doesn't exist, the user may not use it, or its "
+            "connection limit is reached",
             code="amqp.access",
         ) from error
 
@@ -82,5 +82,5 @@ def _context(login: AmqpLogin) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=login.ca)
     except ssl.SSLError as error:
         raise StepError(
-            f"the credential's `ca` holds no certificates in PEM: {error.reason}", code="amqp.tls"
+            f"the credential's `ca` contains no certificates in PEM: {error.reason}", code="amqp.tls"
         ) from None

@@ -1,4 +1,4 @@
-"""The connector, and the credential that it takes."""
+"""The connector and its credential type."""
 
 from importlib.util import find_spec
 from typing import Final
@@ -13,23 +13,27 @@ SCHEMES: Final = ("amqp", "amqps")
 
 
 class AmqpLogin(BaseModel):
-    """How a broker is reached."""
+    """The address of a broker, and a user."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: SecretStr | None = Field(
         default=None,
-        description="All of it: `amqp://user:password@host:5672/vhost`, with `amqps:` for TLS. Of the others only `ca` "
-        "may be given then.",
+        description="The whole address: `amqp://user:password@host:5672/vhost`, with `amqps:` for TLS. Besides it, "
+        "only `ca` may be given.",
     )
-    host: str | None = Field(default=None, description="The broker's host, where there is no `url`.")
-    port: int | None = Field(default=None, gt=0, lt=65536, description="Its port; 5672, and 5671 with TLS, by default.")
-    username: str = Field(default="guest", description="Who logs in.")
-    password: SecretStr | None = Field(default=None, description="The password; that of `guest` by default.")
+    host: str | None = Field(default=None, description="The broker's host, if there is no `url`.")
+    port: int | None = Field(
+        default=None, gt=0, lt=65536, description="The broker's port; by default 5672, or 5671 with TLS."
+    )
+    username: str = Field(default="guest", description="The user name; by default `guest`.")
+    password: SecretStr | None = Field(default=None, description="The password; by default that of `guest`.")
     vhost: str = Field(default="/", description="The virtual host.")
-    tls: bool = Field(default=False, description="Whether the connection is encrypted.")
+    tls: bool = Field(default=False, description="Encrypt the connection with TLS.")
     ca: str | None = Field(
-        default=None, description="Certificates in PEM that the broker's is signed with, where the system has none."
+        default=None,
+        description="Certificates in PEM of the authority that signed the broker's certificate, if the system doesn't "
+        "trust it.",
     )
 
     @model_validator(mode="after")
@@ -37,18 +41,18 @@ class AmqpLogin(BaseModel):
         others = sorted(self.model_fields_set & {"host", "port", "username", "password", "vhost", "tls"})
         if self.url is None:
             if not self.host:
-                raise ValueError("give `host`, or all as one `url`")
+                raise ValueError("give `host` or `url`")
             return self
         if others:
-            raise ValueError(f"`url` says {', '.join(others)} already: give either")
+            raise ValueError(f"`url` says {', '.join(others)} already: give only one of them")
         parts = urlsplit(self.url.get_secret_value())
         if parts.scheme not in SCHEMES or not parts.hostname:
-            raise ValueError("`url` is amqp://user:password@host:5672/vhost, or amqps://… for TLS")
+            raise ValueError("`url` must be amqp://user:password@host:5672/vhost, or amqps://… for TLS")
         return self
 
     @property
     def shown(self) -> str:
-        """The broker's address, without secrets."""
+        """Return the broker's address, without secrets."""
         if self.url is None:
             return f"{self.host}:{self.port or (5671 if self.tls else 5672)}"
         parts = urlsplit(self.url.get_secret_value())

@@ -1,4 +1,4 @@
-"""Asking a broker whether it takes a credential."""
+"""The check of a credential by a login to its broker."""
 
 from hookline.api import VerifyContext
 from hookline_amqp.connector import AmqpLogin, amqp
@@ -6,7 +6,7 @@ from hookline_amqp.connector import AmqpLogin, amqp
 
 @amqp.verify
 async def who(ctx: VerifyContext[AmqpLogin]) -> str | None:
-    """Log in, and leave again."""
+    """Log in, and disconnect."""
     from hookline_amqp.connection import connected
 
     async with connected(ctx.credential, "hookline: verify"):

@@ -1,9 +1,9 @@
 """Converting a broker's errors to errors of steps.
 
 Final: `amqp.not_found` (no such exchange or queue), `amqp.access` (not allowed, or no such virtual host),
-`amqp.precondition` (it is declared otherwise, or the message isn't one that it takes), `amqp.unroutable` (no queue gets
-the message), `amqp.auth` (`AuthExpired`), `amqp.tls`. Retryable: `amqp.locked` (somebody else has the queue for
-himself), `amqp.rejected` (a queue is full, say), `amqp.connection`, `amqp.timeout`.
+`amqp.precondition` (it is declared with other properties, or the message isn't accepted), `amqp.unroutable` (no queue
+gets the message), `amqp.auth` (`AuthExpired`), `amqp.tls`. Retryable: `amqp.locked` (another connection has exclusive
+access to the queue), `amqp.rejected` (such as a full queue), `amqp.connection`, `amqp.timeout`.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from aiormq import exceptions as lower
 from hookline.api import AuthExpired, StepError, Unavailable
 
 _NOT_ALLOWED = 530
-"""The reply code of a virtual host that isn't there, or isn't this user's."""
+"""The reply code for a virtual host that doesn't exist, or that this user may not use."""
 
 
 @contextmanager
 def told(where: str, *, sent: bool = False) -> Iterator[None]:
-    """Raise what goes wrong within as errors of steps. `sent`: what was asked for may have been done all the same."""
+    """Raise errors of the block as errors of steps. `sent`: the request may have taken effect all the same."""
     task = asyncio.current_task()
     before = 0 if task is None else task.cancelling()
     try:
@@ -30,17 +30,17 @@ def told(where: str, *, sent: bool = False) -> Iterator[None]:
     except asyncio.CancelledError as error:
         if task is not None and task.cancelling() > before:
             raise
-        # The library cancels what waits on a connection that is lost.
+        # The library cancels tasks that wait on a lost connection.
         raise Unavailable(f"{where}: the connection is lost", code="amqp.connection", outcome_unknown=sent) from error
     except (*exceptions.CONNECTION_EXCEPTIONS, TimeoutError) as error:
         raise as_step_error(error, where, sent=sent) from error
 
 
 def as_step_error(error: BaseException | None, where: str, *, sent: bool = False) -> StepError:
-    """An exception of the library's; None is a connection that is closed without one."""
+    """Convert an exception of the library; None stands for a connection that was closed without one."""
     match error:
         case lower.ProbableAuthenticationError() | lower.AuthenticationError():
-            return AuthExpired(f"{where} doesn't take the user name and the password", code="amqp.auth")
+            return AuthExpired(f"{where} doesn't accept the user name and password", code="amqp.auth")
         case lower.ConnectionNotAllowed():
             return StepError(f"{where}: {_text(error)}", code="amqp.access")
         case lower.ConnectionClosed() if error.args[:1] == (_NOT_ALLOWED,):
@@ -55,7 +55,7 @@ def as_step_error(error: BaseException | None, where: str, *, sent: bool = False
             return StepError(f"{where}: {_text(error)}", code="amqp.precondition")
         case lower.PublishError():
             return StepError(
-                f"{where}: no queue gets the message ({_text(error)}); bind one, or say `mandatory: false`",
+                f"{where}: no queue gets the message ({_text(error)}); bind one, or set `mandatory` to false",
                 code="amqp.unroutable",
             )
         case lower.DeliveryError():
@@ -73,7 +73,7 @@ def as_step_error(error: BaseException | None, where: str, *, sent: bool = False
 
 
 def _tls(error: BaseException) -> bool:
-    # Exceptions may be each other's context.
+    # Exceptions may be in each other's context.
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:

@@ -26,7 +26,7 @@ _PROPERTIES = (
 def as_delivery(
     message: AbstractIncomingMessage, rejected: Literal["reject", "acknowledge"], exact: bool
 ) -> BrokerMessage:
-    """A message with what acknowledges it."""
+    """Return a message together with its acknowledgement."""
 
     async def reject(_why: str) -> None:
         await message.reject(requeue=False)
@@ -45,7 +45,7 @@ def _payload(message: AbstractIncomingMessage) -> Payload:
     if encoding and encoding.lower() not in ("identity", "binary"):
         charset = known_charset(encoding)
         if charset is None:
-            # Compressed, say: its bytes are no text of that type.
+            # For example compressed: its bytes are not text of that type.
             return Payload(message.body, "application/octet-stream")
         if content_type is not None and "charset" not in content_type.lower():
             content_type = f"{content_type}; charset={charset}"
@@ -56,12 +56,12 @@ def _headers(message: AbstractIncomingMessage) -> dict[str, str]:
     made = {str(name): _text(value) for name, value in (message.headers or {}).items()}
     for name in _PROPERTIES:
         value = getattr(message, name)
-        # The library has 0 where no priority is given.
+        # The library has 0 if there is no priority.
         if value not in (None, "", 0):
             made[name.replace("_", "-")] = _text(value)
     if message.expiration is not None:
         made["expiration"] = _text(message.expiration)
-    # Last, so that no header of a sender's stands for one of these.
+    # Last, so that a sender's header can't replace one of these.
     made = {name: value for name, value in made.items() if not name.lower().startswith("amqp-")}
     made["amqp-exchange"] = message.exchange or ""
     made["amqp-routing-key"] = message.routing_key or ""
@@ -70,7 +70,7 @@ def _headers(message: AbstractIncomingMessage) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """A header's value as text: a table or a list as JSON."""
+    """Return a header's value as text: a table or a list as JSON."""
     match value:
         case str():
             return value

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 _ANSWER: Final = 10.0
-"""Seconds in which a broker has to answer."""
+"""Seconds within which the broker must answer."""
 
 
 @amqp.consume
@@ -23,23 +23,23 @@ async def messages(
     ctx: ConsumeContext[AmqpLogin],
     queue: Annotated[str, Field(min_length=1, max_length=255, description="The queue.")],
     declare: Annotated[
-        Declare | None, Field(description="Declare the queue and its bindings; otherwise it has to be there.")
+        Declare | None, Field(description="Declare the queue and its bindings; otherwise the queue must exist.")
     ] = None,
     rejected: Annotated[
         Literal["reject", "acknowledge"],
         Field(
-            description="What the broker is told of a message that the flow rejects: `reject` lets it go to the "
+            description="The answer to the broker for a message that the flow rejects: `reject` sends it to the "
             "queue's dead-letter exchange; `acknowledge` drops it."
         ),
     ] = "reject",
 ) -> AsyncIterator[BrokerMessage]:
     """Starts an execution for each message in a queue.
 
-    The message's body is what its content type says: JSON and XML as values, text as text, anything else as an
-    attachment named `body`. Its headers are those of the message, its properties (`message-id`, `correlation-id`,
-    `reply-to`, `type`, …), and `amqp-exchange`, `amqp-routing-key` and `amqp-redelivered`.
+    The message's body depends on its content type: JSON and XML become values, text stays text, and anything else
+    becomes an attachment named `body`. Its headers are those of the message, its properties (`message-id`,
+    `correlation-id`, `reply-to`, `type`, …), and `amqp-exchange`, `amqp-routing-key` and `amqp-redelivered`.
 
-    A message is acknowledged once it is durable here. One that comes again with its message id starts nothing.
+    A message is acknowledged once it is durable here. A repeated message with the same message id starts nothing.
     """
     from aio_pika.abc import AbstractIncomingMessage
 
@@ -55,7 +55,11 @@ async def messages(
             inbox.put_nowait(as_step_error(error, where))
 
         def cancelled(_frame: Any) -> None:
-            inbox.put_nowait(StepError(f"{where}: the broker has ended it; it may be deleted", code="amqp.not_found"))
+            inbox.put_nowait(
+                StepError(
+                    f"{where}: the broker has ended the subscription; the queue may be deleted", code="amqp.not_found"
+                )
+            )
 
         with told(where):
             channel = connection.channel(publisher_confirms=False)
@@ -76,7 +80,7 @@ async def messages(
                     raise came
                 yield as_delivery(came, rejected, ctx.exact)
         finally:
-            # What is closed from here on is no failure.
+            # From here on, a closed connection is not a failure.
             channel.close_callbacks.discard(closed)
             connection.close_callbacks.discard(closed)
 

@@ -10,13 +10,13 @@ from hookline.api import Attachment, Context, Duration, JsonValue, StepError, en
 from hookline_amqp.connector import AmqpLogin, amqp
 
 MAX_BODY: Final = 128 * 1024 * 1024
-"""Bytes: no broker takes more."""
+"""The maximum size of a body in bytes; no broker accepts more."""
 CONFIRM: Final = 30.0
-"""Seconds in which a broker has to say that it has a message."""
+"""Seconds within which the broker must confirm a message."""
 _SHORT: Final = 255
-"""Bytes in a name."""
+"""The maximum number of bytes in a name."""
 
-#: Stands for what isn't given, and is no default that a schema would have to show.
+#: Makes the mark for "not given"; as a factory, it isn't shown in the schema.
 _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 
 
@@ -29,7 +29,7 @@ class Published(TypedDict):
 
 
 def _known_by_its_id(_settings: Mapping[str, Any]) -> bool | None:
-    """Return None: only the consumers know if they recognize a message that is published twice."""
+    """Return None: only the consumers know if they recognize a repeated message."""
     return None
 
 
@@ -37,10 +37,14 @@ def _known_by_its_id(_settings: Mapping[str, Any]) -> bool | None:
 async def publish(
     ctx: Context[AmqpLogin],
     routing_key: Annotated[
-        str, Field(description="The routing key; with the default exchange it is the name of the queue.")
+        str, Field(description="The routing key; for the default exchange, it is the name of the queue.")
     ] = "",
     exchange: Annotated[
-        str, Field(description="The exchange; by default the default exchange, which goes to a queue.")
+        str,
+        Field(
+            description="The exchange; by default the default exchange, which routes to the queue named by the "
+            "routing key."
+        ),
     ] = "",
     json: Annotated[
         Any, Field(description="The body as a JSON value; by default the message's own body.")
@@ -48,33 +52,40 @@ async def publish(
     text: Annotated[str | None, Field(description="The body as text.")] = None,
     file: Annotated[
         str | dict[str, JsonValue] | None,
-        Field(description="The body as a file: one of the message's attachments, or its name."),
+        Field(description="The body as a file: an attachment of the message, or its name."),
     ] = None,
-    content_type: Annotated[str | None, Field(description="The body's type; by default that of what it is.")] = None,
+    content_type: Annotated[str | None, Field(description="The content type; by default that of the body.")] = None,
     message_id: Annotated[
         str | None,
-        Field(min_length=1, description="Its id; by default the step's idempotency key, the same at each attempt."),
+        Field(
+            min_length=1,
+            description="The message id; by default the step's idempotency key, which is the same at each attempt.",
+        ),
     ] = None,
-    headers: Annotated[dict[str, JsonValue] | None, Field(description="Headers of the application.")] = None,
-    persistent: Annotated[bool, Field(description="Whether the broker keeps it over its own restart.")] = True,
-    mandatory: Annotated[bool, Field(description="Whether it is an error that no queue gets the message.")] = True,
-    type: Annotated[str | None, Field(description="What kind of message it is.")] = None,
-    correlation_id: Annotated[str | None, Field(description="What it belongs to.")] = None,
-    reply_to: Annotated[str | None, Field(description="The queue in which an answer is expected.")] = None,
+    headers: Annotated[dict[str, JsonValue] | None, Field(description="The headers of the message.")] = None,
+    persistent: Annotated[bool, Field(description="True if the message survives a restart of the broker.")] = True,
+    mandatory: Annotated[bool, Field(description="Fail if no queue gets the message.")] = True,
+    type: Annotated[str | None, Field(description="The kind of message, as a name for consumers.")] = None,
+    correlation_id: Annotated[
+        str | None, Field(description="The correlation id, such as the id of a request that it answers.")
+    ] = None,
+    reply_to: Annotated[str | None, Field(description="The queue for answers.")] = None,
     priority: Annotated[
-        int | None, Field(ge=0, le=255, description="The greater the sooner, in queues that know it.")
+        int | None,
+        Field(ge=0, le=255, description="The priority: in queues with priorities, greater ones are delivered first."),
     ] = None,
-    expiration: Annotated[Duration | None, Field(description="For how long it is worth anything in a queue.")] = None,
-    app_id: Annotated[str | None, Field(description="Who sends it.")] = None,
+    expiration: Annotated[
+        Duration | None, Field(description="The time after which the message expires in a queue.")
+    ] = None,
+    app_id: Annotated[str | None, Field(description="The name of the application that publishes it.")] = None,
 ) -> Published:
     """Publish a message.
 
-    The step ends once the broker has confirmed that it has the message. One that is tried again after its confirmation
-    got lost is published a second time, with the same message id, by which a consumer knows it: the trigger
-    `amqp.messages` starts nothing for it.
+    The step ends when the broker has confirmed the message. If the confirmation is lost, a retry publishes it again
+    with the same message id, by which consumers can recognize it: the trigger `amqp.messages` starts nothing for it.
 
-    Errors: `amqp.unroutable` where no queue gets it, `amqp.not_found` where there is no such exchange, `amqp.access`,
-    `amqp.precondition`, `amqp.auth`; and, after which it is tried again, `amqp.connection`, `amqp.timeout` and
+    Errors: `amqp.unroutable` if no queue gets it, `amqp.not_found` if the exchange doesn't exist, `amqp.access`,
+    `amqp.precondition`, `amqp.auth`; and, after which the step is retried, `amqp.connection`, `amqp.timeout` and
     `amqp.rejected`.
     """
     import aio_pika
@@ -116,18 +127,20 @@ async def publish(
 async def _body(
     ctx: Context[AmqpLogin], json: Any, text: str | None, file: str | dict[str, JsonValue] | None
 ) -> tuple[bytes, str]:
-    """The bytes of a body, and their type."""
+    """Return the bytes of the body, and their type."""
     given = [
         name
         for name, there in (("json", json is not ...), ("text", text is not None), ("file", file is not None))
         if there
     ]
     if len(given) > 1:
-        raise StepError(f"a message has one body, and this one has {' and '.join(given)}", code="amqp.body")
+        raise StepError(f"a message has one body, but this one has {' and '.join(given)}", code="amqp.body")
     if file is not None:
         attachment = _attachment(ctx, file)
         if attachment.size > MAX_BODY:
-            raise StepError(f"the file has {attachment.size} bytes; a message takes {MAX_BODY}", code="amqp.too_large")
+            raise StepError(
+                f"the file has {attachment.size} bytes; a message may have {MAX_BODY}", code="amqp.too_large"
+            )
         chunks = [chunk async for chunk in ctx.blobs.open(attachment.id)]
         return b"".join(chunks), attachment.type
     if text is not None:
@@ -136,12 +149,12 @@ async def _body(
 
 
 def _attachment(ctx: Context[AmqpLogin], wanted: str | dict[str, JsonValue]) -> Attachment:
-    """One of the message's own: an id that a message brings along opens no other execution's file."""
+    """Return one of the message's own: an id in a message must not open a file of another execution."""
     found = ctx.message.attachments_like(wanted)
     if len(found) != 1:
         named = ", ".join(repr(each.name) for each in ctx.message.attachments) or "none"
-        what = repr(wanted) if isinstance(wanted, str) else "what `file` gives"
-        problem = "the name of several attachments" if found else "no attachment"
+        what = repr(wanted) if isinstance(wanted, str) else "the value of `file`"
+        problem = "the name of several attachments" if found else "not an attachment"
         raise StepError(f"{what} is {problem} of the message; it has {named}", code="amqp.file")
     return found[0]
 
@@ -154,7 +167,7 @@ def _table(values: Mapping[str, JsonValue]) -> dict[str, Any]:
 
 
 def _header(value: JsonValue) -> Any:
-    """A header's value as AMQP has them: whole numbers up to 64 bits, fractions of double precision."""
+    """Return a header's value for AMQP: whole numbers up to 64 bits, fractions in double precision."""
     match value:
         case dict():
             return _table(value)
@@ -164,7 +177,7 @@ def _header(value: JsonValue) -> Any:
             return value
         case int():
             if not -(2**63) <= value < 2**63:
-                raise ValueError(f"{value} has more than 64 bits, and is no header")
+                raise ValueError(f"{value} has more than 64 bits, so it can't be a header")
             return value
         case _:
             return float(value)

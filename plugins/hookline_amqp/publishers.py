@@ -1,4 +1,4 @@
-"""Connections over which messages are published, kept for as long as the engine runs."""
+"""Connections for publishing, kept as long as the engine runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,18 +13,18 @@ from hookline_amqp.connector import AmqpLogin
 from hookline_amqp.failures import told
 
 CHANNELS: Final = 32
-"""Exchanges to each of which a channel is kept; further ones get a channel for each message."""
+"""The number of exchanges for which a channel is kept; further ones get a channel for each message."""
 LOGINS: Final = 16
-"""Credentials for each of which a connection is kept."""
+"""The number of credentials for which a connection is kept."""
 LARGE: Final = 1_000_000
-"""Bytes of a message from which on it has a channel for itself: a broker closes the channel over which it gets one
-that is too large, with all that is under way there."""
+"""The size of a message in bytes above which it gets its own channel: if a message is too large, the broker closes the
+channel, with all other messages on it.
+"""
 _OPEN: Final = 10.0
 
 
 class Publisher:
-    """One connection. An error of a broker closes the channel, so that each exchange has one of its own: who publishes
-    to an exchange that isn't there disturbs nobody else."""
+    """One connection, with a channel for each exchange: an error, such as a missing exchange, closes its channel."""
 
     def __init__(self, login: AmqpLogin) -> None:
         self._login = login
@@ -40,9 +40,9 @@ class Publisher:
 
     @asynccontextmanager
     async def channel(self, exchange: str, message_id: str, size: int) -> AsyncIterator[AbstractChannel]:
-        """A channel for one message. Raises StepError."""
+        """Return a channel for one message. Raises StepError."""
         mark = (exchange, message_id)
-        # Of two messages with one id the library couldn't tell which one came back.
+        # If two messages had the same id, the library couldn't tell which one was returned.
         alone = size >= LARGE or mark in self._under_way
         self._under_way.add(mark)
         try:
@@ -61,7 +61,7 @@ class Publisher:
             self._under_way.discard(mark)
 
     async def close(self) -> None:
-        """Close it; the next message opens it again."""
+        """Close the connection; the next message opens it again."""
         connection, self._connection = self._connection, None
         self._channels.clear()
         if connection is not None:
@@ -86,7 +86,7 @@ class Publisher:
         try:
             return await self._open(connection)
         except Unavailable:
-            # It may be lost without having said so; nothing has been sent over it.
+            # It may be lost without a notice; nothing has been sent over it.
             await self.close()
             return await self._open(await self._connection_now())
 
@@ -104,16 +104,16 @@ class Publisher:
 
 
 class Publishers:
-    """One for each credential."""
+    """The connections, one for each credential."""
 
     def __init__(self) -> None:
         self._made: dict[str, Publisher] = {}
 
     async def of(self, login: AmqpLogin) -> Publisher:
-        """The one for a credential: those of its values that were used last stay."""
+        """Return the connection for a credential; the most recently used ones are kept."""
         key = repr([secret and secret.get_secret_value() for secret in (login.url, login.password)] + [login])
         found = self._made.pop(key, None) or Publisher(login)
-        # Those that were used last stand last.
+        # The most recently used ones come last.
         self._made[key] = found
         over = [name for name, each in self._made.items() if each.idle and name != key][
             : max(0, len(self._made) - LOGINS)

@@ -4,27 +4,29 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 DESCRIPTION: Final = """
-Publishes messages to brokers that speak AMQP 0-9-1, such as RabbitMQ, and starts flows with what is in their queues.
+Publishes messages to brokers that speak AMQP 0-9-1, such as RabbitMQ, and starts flows with the messages in their
+queues.
 
-The user of the credential needs the right to write to the exchanges that flows publish to, to read from the queues that
-they listen to, and to configure what they declare.
+The credential's user needs the permission to write to the exchanges of flows, to read from their queues, and to
+configure the queues and exchanges that they declare.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "amqp.access": "The user may not do that there, or there is no such virtual host.",
-    "amqp.auth": "The broker doesn't take the user name and the password.",
+    "amqp.access": "The user lacks the permission, or the virtual host doesn't exist.",
+    "amqp.auth": "The broker doesn't accept the user name and password.",
     "amqp.body": "Several bodies are given.",
-    "amqp.connection": "No connection came about, or it broke; it can be tried again.",
-    "amqp.file": "`file` names no attachment of the message, or several.",
-    "amqp.invalid": "A name is longer than 255 bytes, or a property can't be written.",
-    "amqp.locked": "Somebody else has the queue for itself; it can be tried again.",
-    "amqp.not_found": "There is no such exchange or queue, or there is none any more.",
-    "amqp.precondition": "It is declared otherwise than it is there, or the broker takes no message like this one.",
-    "amqp.rejected": "The broker rejects the message now, as where a queue is full; it can be tried again.",
-    "amqp.timeout": "The broker didn't answer in time; it can be tried again.",
+    "amqp.connection": "No connection could be made, or it was lost. It can be retried.",
+    "amqp.file": "`file` matches no attachment of the message, or several.",
+    "amqp.invalid": "A name is longer than 255 bytes, or a property can't be encoded.",
+    "amqp.locked": "Another connection has exclusive access to the queue. It can be retried.",
+    "amqp.not_found": "The exchange or queue doesn't exist, or was deleted.",
+    "amqp.precondition": "The queue or exchange exists with other properties, or the broker doesn't accept the "
+    "message.",
+    "amqp.rejected": "The broker rejects the message now, for example because a queue is full. It can be retried.",
+    "amqp.timeout": "The broker didn't answer in time. It can be retried.",
     "amqp.tls": "The broker's certificate isn't trusted, or TLS failed.",
-    "amqp.too_large": "The file has more than 128 MB, which no broker takes.",
-    "amqp.unroutable": "No queue gets the message: bind one, or say `mandatory: false`.",
+    "amqp.too_large": "The file has more than 128 MB, which no broker accepts.",
+    "amqp.unroutable": "No queue gets the message: bind one, or set `mandatory` to false.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

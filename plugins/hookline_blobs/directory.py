@@ -32,18 +32,18 @@ T = TypeVar("T")
 
 _THREADS: Final = 8
 READ: Final = 64 * 1024
-"""Bytes read in one go at least: a change of threads costs more than reading them."""
+"""The least number of bytes to read at once: a change of threads costs more than reading them."""
 
 
 class DirectoryBlobs:
-    """Blobs as files of one directory, made where it isn't there."""
+    """Blobs as files of one directory, which is created if it doesn't exist."""
 
     def __init__(self, root: Path, clock: Clock) -> None:
         self._root = root
         self._incoming = root / "incoming"
         self._clock = clock
         self._writing: set[str] = set()
-        #: Directories that are durable; at most 65,536 of four letters.
+        #: The durable directories; there are at most 65,536, with four letters each.
         self._made: set[str] = set()
         self._making = Lock()
         self._threads = Threads(_THREADS, "hookline blobs")
@@ -57,7 +57,7 @@ class DirectoryBlobs:
             with TemporaryFile(dir=self._incoming):
                 pass
         except OSError as error:
-            raise StoreError(f"no file can be kept in {self._root}: {error.strerror}") from error
+            raise StoreError(f"no files can be stored in {self._root}: {error.strerror}") from error
 
     async def create(self) -> FileWriter:
         blob_id = uuid.uuid4().hex
@@ -75,7 +75,7 @@ class DirectoryBlobs:
         return self._root / blob_id[:2] / blob_id[2:4] / blob_id
 
     def _make_place(self, blob_id: str) -> Path:
-        """The blob's path. A name lasts through a power cut if its directory's name does, and so on upwards."""
+        """Return the blob's path. A name survives a power failure if that of its directory does, and so on upwards."""
         path = self._path(blob_id)
         shard = blob_id[:4]
         with self._making:
@@ -97,7 +97,7 @@ class DirectoryBlobs:
                 file = await self._opened(self._path(blob_id))
             except FileNotFoundError:
                 raise missing from None
-            # A whole number of chunks in one go.
+            # A whole number of chunks at once.
             size = max(chunk_size, READ // chunk_size * chunk_size)
             try:
                 while data := await self._in_thread(_read, file.fileno(), size):
@@ -112,7 +112,7 @@ class DirectoryBlobs:
                 await self._in_thread(self._path(blob_id).unlink, missing_ok=True)
 
     async def older_than(self, at: datetime) -> AsyncIterator[str]:
-        """Also removes what was left half written before that time, by a process that died."""
+        """Yield old blobs; also remove partly written ones from before that time, left by a process that died."""
         limit = at.timestamp()
         with failing("listed"):
             await self._in_thread(self._remove_stale, limit)
@@ -146,36 +146,38 @@ class DirectoryBlobs:
                     Path(entry.path).unlink()
 
     async def close(self) -> None:
-        """Nothing is held open between two calls, and idle threads end."""
+        """Do nothing: no file stays open between two calls, and idle threads end."""
         self._threads.shutdown()
 
     async def _opened(self, path: Path) -> FileIO:
-        # A future and no task, so that it goes on if the event loop cancels all tasks at its end.
+        # A future, not a task, so that it continues if the event loop cancels all tasks at its end.
         opening = asyncio.get_running_loop().run_in_executor(self._threads, _open, path)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # The thread opens it nevertheless.
+            # The thread opens it all the same.
             opening.add_done_callback(_close)
             raise
 
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run work in the store's own threads: a plugin whose threads wait for a file's bytes can't fill these."""
+        """Run work in the store's own threads, which plugins that wait for a file can't block."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
 
 
 def file_blobs(url: str, *, clock: Clock) -> Blobs:
-    """`file:///srv/blobs`, or `file:blobs` for a directory of the current one."""
+    """Make the store of `file:///srv/blobs`, or `file:blobs` for a directory in the current one."""
     parts = urlsplit(url)
     path = unquote(parts.path)
     if parts.netloc not in {"", "localhost"} or not path or parts.query or parts.fragment:
-        raise StoreError(f"{url!r} names no directory: write file:///srv/blobs, or file:blobs for one that is here")
+        raise StoreError(
+            f"{url!r} names no directory: write file:///srv/blobs, or file:blobs for one in the current directory"
+        )
     return DirectoryBlobs(Path(path).absolute(), clock)
 
 
 @contextmanager
 def failing(what: str) -> Iterator[None]:
-    """Give the system's errors as StoreError."""
+    """Raise the system's errors as StoreError."""
     try:
         yield
     except OSError as error:
@@ -192,7 +194,7 @@ def _close(opening: "asyncio.Future[FileIO]") -> None:
 
 
 def _read(file: int, size: int) -> bytes:
-    """So many bytes, fewer only at the end."""
+    """Read a number of bytes; fewer only at the end."""
     parts = []
     while size and (part := os.read(file, size)):
         parts.append(part)
@@ -209,7 +211,7 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
 
 
 def _shards(root: Path) -> list[Path]:
-    """The second-level directories, which is as much as is read in one go."""
+    """Return the second-level directories, each of which is read as a whole."""
     return [
         Path(second.path)
         for first in _entries(root)
@@ -220,7 +222,7 @@ def _shards(root: Path) -> list[Path]:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in a directory, as the disk has them."""
+    """Return the bytes that the files of a directory take on the disk."""
     size = 0
     for entry in _entries(folder):
         with suppress(FileNotFoundError):

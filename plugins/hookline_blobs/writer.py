@@ -1,4 +1,4 @@
-"""One blob in the making."""
+"""The writing of one blob."""
 
 import hashlib
 import os
@@ -12,11 +12,11 @@ from hookline.api import StoreError
 from hookline.api_storage import Blob, Clock, fault
 
 BUFFER: Final = 256 * 1024
-"""Bytes gathered before a thread writes them: small files need one change of threads, large ones few."""
+"""The bytes that are collected before a thread writes them, so that small files need one change of threads."""
 
 
 class FileWriter:
-    """Writes a temporary file, hashing as it goes, and renames it at the end."""
+    """Writes and hashes a temporary file, and renames it at the end."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class FileWriter:
         on_end: Callable[[str], None],
         in_thread: Callable[..., Awaitable[None]],
     ) -> None:
-        """`place` gives the path of the blob, in a directory that is durable; `on_end` is told the id at the end.
+        """`place` returns the path of the blob, in a durable directory; `on_end` is called with the id at the end.
 
         `in_thread` runs work in one of the store's threads.
         """
@@ -45,7 +45,7 @@ class FileWriter:
         self._gathered = 0
         self._file: int | None = None
         self._over = False
-        # A caller that is cancelled leaves a thread at work; what comes next waits for it.
+        # If a caller is cancelled, its thread still works; the next call waits for it.
         self._lock = Lock()
 
     async def write(self, chunk: bytes) -> None:
@@ -117,7 +117,7 @@ class FileWriter:
         with self._lock:
             if not self._ended:
                 self._close()
-                # Mostly it isn't there; and what can't be removed now is removed by its age.
+                # Usually it doesn't exist; and if it can't be removed now, it is removed when it is old.
                 with suppress(OSError):
                     self._temporary.unlink()
                 self._end()

@@ -8,7 +8,7 @@ from hookline_cloudevents.receive import cloudevents
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The connector that sends events."""
+    """Return the connector that sends events."""
     # Imported here, because a node that only accepts messages needs the trigger alone.
     from hookline_cloudevents.send import connector
 
@@ -17,5 +17,5 @@ def register_connectors() -> Sequence[Connector]:
 
 @hookimpl
 def register_triggers() -> Sequence[Trigger]:
-    """The trigger that receives them."""
+    """Return the trigger that receives events."""
     return [cloudevents]

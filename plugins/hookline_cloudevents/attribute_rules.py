@@ -13,7 +13,7 @@ OPTIONAL: Final = ("subject", "time", "datacontenttype", "dataschema")
 DATA: Final = ("data", "data_base64")
 
 _NAME: Final = re.compile(r"[a-z0-9]+")
-#: Control characters, which no text of an event holds, and what is no character.
+#: Control characters and invalid characters, which no text of an event may contain.
 _NO_TEXT: Final = re.compile("[\0-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _NO_URI: Final = re.compile(r'[\s<>"{}|\\^`]|%(?![0-9A-Fa-f]{2})')
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -24,18 +24,18 @@ _INTEGER: Final = 2**31
 
 
 MOST_PROBLEMS: Final = 100
-"""The most problems of a request that are listed. A sender could write a hundred thousand of them into a megabyte."""
+"""The most problems of a request that are listed. A megabyte could have a hundred thousand of them."""
 
 
 def problems(event: Mapping[str, Any], at: str = "") -> list[Problem]:
-    """The first problems of an event's attributes, each at its JSON pointer; `at` is the event's own.
+    """Return the first problems of an event's attributes, each with its JSON pointer; `at` is the pointer of the event.
 
-    What is null is not there.
+    An attribute that is null counts as missing.
     """
     found: list[Problem] = []
     for name in REQUIRED:
         if event.get(name) is None:
-            found.append(Problem(f"the event has no {name}", f"{at}/{name}", "missing", "every event has one"))
+            found.append(Problem(f"the event has no {name}", f"{at}/{name}", "missing", "every event needs one"))
     for name, value in event.items():
         if name in DATA or value is None:
             continue
@@ -45,12 +45,12 @@ def problems(event: Mapping[str, Any], at: str = "") -> list[Problem]:
         if message is not None:
             remedy = ""
             if not _NAME.fullmatch(name):
-                remedy = did_you_mean(name, (*REQUIRED, *OPTIONAL, "data"), "extensions are named by a-z and 0-9")
+                remedy = did_you_mean(
+                    name, (*REQUIRED, *OPTIONAL, "data"), "names of extensions consist of a-z and 0-9"
+                )
             found.append(Problem(message, f"{at}{pointer_to([name])}", "invalid", remedy))
     if event.get("data") is not None and event.get("data_base64") is not None:
-        found.append(
-            Problem("the event has both data and data_base64", f"{at}/data_base64", "invalid", "leave one out")
-        )
+        found.append(Problem("the event has both data and data_base64", f"{at}/data_base64", "invalid", "remove one"))
     return found
 
 
@@ -60,22 +60,22 @@ def _wrong(name: str, value: Any) -> str | None:
     if name not in (*REQUIRED, *OPTIONAL):
         return _wrong_extension(name, value)
     if not isinstance(value, str):
-        return f"{name} is a text, and not {_kind(value)}"
+        return f"{name} must be a text, not {_kind(value)}"
     if not value:
         return f"{name} is empty"
     if _NO_TEXT.search(value):
-        return f"{name} holds a control character"
+        return f"{name} contains a control character"
     match name:
         case "specversion" if value != VERSION:
-            return f"the event is of version {value[:20]!r}, and {VERSION} is what is read here"
+            return f"the event has version {value[:20]!r}, but only {VERSION} is supported"
         case "source" if _NO_URI.search(value):
-            return f"source is no URI reference: {value[:60]!r}"
+            return f"source is not a URI reference: {value[:60]!r}"
         case "dataschema" if _NO_URI.search(value) or not _SCHEME.match(value):
-            return f"dataschema is no URI: {value[:60]!r}"
+            return f"dataschema is not a URI: {value[:60]!r}"
         case "datacontenttype" if not _MEDIA_TYPE.fullmatch(value):
-            return f"datacontenttype is no media type: {value[:60]!r}"
+            return f"datacontenttype is not a media type: {value[:60]!r}"
         case "time" if not _is_time(value):
-            return f"time is none as RFC 3339 writes it, such as 2026-01-31T08:00:00Z: {value[:60]!r}"
+            return f"time is not in RFC 3339 format, such as 2026-01-31T08:00:00Z: {value[:60]!r}"
         case _:
             return None
 
@@ -86,8 +86,8 @@ def _wrong_extension(name: str, value: Any) -> str | None:
     if isinstance(value, int):
         return None if -_INTEGER <= value < _INTEGER else f"the number {name[:60]} doesn't fit into 32 bits"
     if not isinstance(value, str):
-        return f"the extension {name[:60]} is a text, an integer, true or false, and not {_kind(value)}"
-    return f"{name[:60]} holds a control character" if _NO_TEXT.search(value) else None
+        return f"the extension {name[:60]} must be a text, an integer, true or false, not {_kind(value)}"
+    return f"{name[:60]} contains a control character" if _NO_TEXT.search(value) else None
 
 
 def _kind(value: Any) -> str:
@@ -102,7 +102,7 @@ def _is_time(text: str) -> bool:
     if not _TIME.fullmatch(text):
         return False
     try:
-        # A leap second is a time as well.
+        # A leap second is a valid time.
         datetime.fromisoformat(re.sub(r":60(?=[.Zz+-])", ":59", text).upper())
     except ValueError:
         return False

@@ -37,7 +37,7 @@ _LONGEST_TYPE: Final = 1000
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[^*]*\*?$", min_length=1)]
-"""A text, or the beginning of one and `*`."""
+"""A text, or its beginning followed by `*`."""
 
 
 class CloudEventsSettings(WebhookSettings):
@@ -47,7 +47,7 @@ class CloudEventsSettings(WebhookSettings):
         default=None,
         min_length=1,
         description="The types of events that start the flow, such as `com.example.order.*`; all by default. Others "
-        "are taken, and nothing runs.",
+        "are accepted, but start nothing.",
     )
     sources: tuple[Pattern, ...] | None = Field(
         default=None, min_length=1, description="The sources of events that start the flow; all by default."
@@ -55,22 +55,22 @@ class CloudEventsSettings(WebhookSettings):
     origins: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
         default=("*",),
         min_length=1,
-        description="Who may send, where a sender asks before it does (`WebHook-Request-Origin`): names of hosts; `*` "
-        "is everybody. It verifies nobody: `verify` does.",
+        description="The hosts that may send, for senders that ask first (`WebHook-Request-Origin`); `*` means all. "
+        "It doesn't verify senders; `verify` does.",
     )
-    max_events: int = Field(default=1000, ge=1, le=1000, description="How many events a batch may have.")
+    max_events: int = Field(default=1000, ge=1, le=1000, description="The maximum number of events in a batch.")
 
     @model_validator(mode="after")
     def _reads_events(self) -> Self:
         if "GET" in self.methods:
-            raise ValueError("an event doesn't come by GET; take it out of methods")
+            raise ValueError("events can't be sent by GET; remove it from `methods`")
         if self.body != "auto" or self.nested or self.json_fields or self.force_list:
-            raise ValueError("an event says itself how it is read; leave out body, nested, json_fields and force_list")
+            raise ValueError("an event determines how it is read; remove body, nested, json_fields and force_list")
         return self
 
 
 def body_mode(media_type: str, _settings: CloudEventsSettings) -> BodyMode:
-    """How a body is read: events and JSON as such, texts as texts, and all else as a file."""
+    """Return the mode of reading a body: events and JSON as JSON, texts as texts, and anything else as a file."""
     if media_type.startswith(_FORMATS):
         return "auto" if media_type in (STRUCTURED, BATCH) else "raw"
     if is_json(media_type):
@@ -79,14 +79,14 @@ def body_mode(media_type: str, _settings: CloudEventsSettings) -> BodyMode:
 
 
 def read(request: ParsedRequest, settings: CloudEventsSettings) -> Sequence[IncomingMessage]:
-    """The events of a request that the flow wants. Raises Malformed with what is wrong with them."""
+    """Return the events of a request that the flow accepts. Raises Malformed with the problems of the events."""
     media_type = request.media_type
     found: list[Problem] = []
     if media_type == BATCH:
         if not isinstance(request.body, list):
-            raise Malformed("a batch is a list of events", problems=[Problem("it is no list", "", "invalid")])
+            raise Malformed("a batch must be a list of events", problems=[Problem("it is not a list", "", "invalid")])
         if len(request.body) > settings.max_events:
-            raise TooLarge(f"the batch has {len(request.body)} events, and may have {settings.max_events}")
+            raise TooLarge(f"the batch has {len(request.body)} events, but may have {settings.max_events}")
         made = []
         for index, event in enumerate(request.body):
             made.append(_structured(event, f"/{index}", settings, found))
@@ -95,7 +95,7 @@ def read(request: ParsedRequest, settings: CloudEventsSettings) -> Sequence[Inco
     elif media_type == STRUCTURED:
         made = [_structured(request.body, "", settings, found)]
     elif media_type.startswith(_FORMATS):
-        raise UnsupportedMedia(f"events are read here as {STRUCTURED} or {BATCH}, and not as {media_type[:100]}")
+        raise UnsupportedMedia(f"events must be {STRUCTURED} or {BATCH}, not {media_type[:100]}")
     else:
         made = [_binary(request, found)]
     if found:
@@ -104,7 +104,7 @@ def read(request: ParsedRequest, settings: CloudEventsSettings) -> Sequence[Inco
 
 
 def options(headers: Mapping[str, str], settings: CloudEventsSettings) -> WebhookResponse | None:
-    """The consent for which a sender asks before it delivers anything (HTTP 1.1 Web Hooks for Event Delivery)."""
+    """Return the permission that a sender requests before it sends events (HTTP 1.1 Web Hooks for Event Delivery)."""
     origin = headers.get("webhook-request-origin")
     if origin is None:
         return None
@@ -137,7 +137,7 @@ def _matches(value: str, patterns: tuple[str, ...] | None) -> bool:
 
 def _structured(given: Any, at: str, settings: CloudEventsSettings, found: list[Problem]) -> IncomingMessage | None:
     if not isinstance(given, dict):
-        found.append(Problem("an event is an object", at, "invalid"))
+        found.append(Problem("an event must be an object", at, "invalid"))
         return None
     wrong = problems(given, at)
     event = {name: value for name, value in given.items() if value is not None or name == "data"}
@@ -150,7 +150,7 @@ def _structured(given: Any, at: str, settings: CloudEventsSettings, found: list[
         except (binascii.Error, ValueError):
             content = None
         if content is None:
-            wrong.append(Problem("it is no base64", f"{at}/data_base64", "invalid"))
+            wrong.append(Problem("it is not base64", f"{at}/data_base64", "invalid"))
         else:
             files = _data(event, content, at, settings, wrong)
     found += wrong
@@ -160,18 +160,18 @@ def _structured(given: Any, at: str, settings: CloudEventsSettings, found: list[
 def _data(
     event: dict[str, Any], content: bytes, at: str, settings: CloudEventsSettings, wrong: list[Problem]
 ) -> tuple[NewFile, ...]:
-    """Put an event's bytes into it as its type says, as it is where they come in binary mode: or else into a file."""
+    """Add an event's data according to its type, as in binary mode: as a value, or else as a file."""
     media_type = event.get("datacontenttype")
     if media_type is not None and is_json(media_type):
         try:
             event["data"] = decode_json(content, exact=settings.numbers == "exact")
         except (ValueError, RecursionError) as error:
-            wrong.append(Problem(f"it is no JSON: {error}", f"{at}/data_base64", "invalid"))
+            wrong.append(Problem(f"it is not JSON: {error}", f"{at}/data_base64", "invalid"))
     elif media_type is not None and is_text(media_type):
         try:
             event["data"] = content.decode(_charset(media_type))
         except (LookupError, UnicodeError):
-            wrong.append(Problem("it is no text in its charset", f"{at}/data_base64", "invalid"))
+            wrong.append(Problem("it is not text in its charset", f"{at}/data_base64", "invalid"))
     else:
         return (NewFile("data", _plain(media_type or "application/octet-stream"), content),)
     return ()
@@ -193,18 +193,18 @@ def _binary(request: ParsedRequest, found: list[Problem]) -> IncomingMessage | N
     for name, value in request.headers:
         attribute = name.removeprefix(_PREFIX)
         if attribute == name or attribute == "datacontenttype":
-            # The content's type is said by the Content-Type.
+            # The type of the data is in the Content-Type.
             continue
         if attribute == "data":
-            found.append(Problem("an event's data is the body, and no header", "/data", "invalid"))
+            found.append(Problem("an event's data must be the body, not a header", "/data", "invalid"))
         elif names.count(name) > 1:
             if attribute not in event:
-                found.append(Problem(f"the header {name} is there several times", f"/{attribute}", "invalid"))
+                found.append(Problem(f"the header {name} is given several times", f"/{attribute}", "invalid"))
             event[attribute] = value
         else:
             text = _header_text(value)
             if text is None:
-                found.append(Problem(f"the header {name} is no UTF-8", f"/{attribute}", "invalid"))
+                found.append(Problem(f"the header {name} is not UTF-8", f"/{attribute}", "invalid"))
             event[attribute] = value if text is None else text
     if request.content_type is not None:
         event["datacontenttype"] = request.content_type
@@ -213,7 +213,7 @@ def _binary(request: ParsedRequest, found: list[Problem]) -> IncomingMessage | N
         if not any(name.startswith(_PREFIX) for name in names):
             found[:] = [
                 Problem(
-                    f"there are no headers ce-…, and the type is none of events: {request.media_type[:100]}",
+                    f"there are no headers ce-…, and the content type is not one of events: {request.media_type[:100]}",
                     "",
                     "no_event",
                     f"send headers ce-id, ce-source, ce-specversion and ce-type, or an event as {STRUCTURED}",
@@ -239,7 +239,7 @@ def _has_body(request: ParsedRequest) -> bool:
 
 
 def _header_text(value: str) -> str | None:
-    """A header's text, of which some is percent-encoded; None where that is no UTF-8."""
+    """Return the text of a header, which may be percent-encoded; None if it is not UTF-8."""
     value = value.strip()
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = re.sub(r"\\(.)", r"\1", value[1:-1])
@@ -252,7 +252,7 @@ def _header_text(value: str) -> str | None:
 def _incoming(
     event: dict[str, Any], attachments: tuple[Attachment, ...] = (), files: tuple[NewFile, ...] = ()
 ) -> IncomingMessage:
-    # An event is told from all others by both.
+    # Both together identify an event.
     return IncomingMessage(event, encode_json([event["source"], event["id"]]).decode(), attachments, files)
 
 
@@ -261,11 +261,12 @@ cloudevents: Final = RequestTrigger(
     title="CloudEvents",
     settings=CloudEventsSettings,
     summary="Starts an execution for each CloudEvent that comes to `/hook/<flow id>`.",
-    description="Starts an execution for each CloudEvent that comes to `/hook/<flow id>`.\n\n"
-    "Events come in binary mode (`ce-…` headers), in structured mode (`application/cloudevents+json`), or many at once "
-    "(`application/cloudevents-batch+json`); the message's body is the event in each case: `specversion, id, source, "
-    "type`, what else it has, and `data`, which is a JSON value, a text, or the attachment `data`. An event that comes "
-    "again, by its source and its id, starts nothing.",
+    description="Starts an execution for each CloudEvent that is sent to `/hook/<flow id>`.\n\n"
+    "Events come in binary mode (`ce-…` headers), in structured mode (`application/cloudevents+json`), or several at "
+    "once (`application/cloudevents-batch+json`); the message's body is the event in each case: `specversion, id, "
+    "source, "
+    "type`, what else it has, and `data`, which is a JSON value, a text, or the attachment `data`. A repeated event, "
+    "with the same source and id, starts nothing.",
     read=read,
     body_mode=body_mode,
     options=options,

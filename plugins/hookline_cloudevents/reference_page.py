@@ -4,18 +4,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 DESCRIPTION: Final = """
-Sends events as version 1.0 of the CloudEvents specification has them, over HTTP, in binary or structured mode. Flows
-receive them with the trigger `cloudevents`, which takes batches as well.
+Sends events of version 1.0 of the CloudEvents specification over HTTP, in binary or structured mode. Flows receive them
+with the trigger `cloudevents`, which also accepts batches.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "cloudevents.event": "What the step says makes no event; the message has everything that is wrong.",
-    "cloudevents.file": "`file` names no attachment of the message, or several, or one too large for structured mode.",
+    "cloudevents.event": "The settings don't make a valid event; the message lists all problems.",
+    "cloudevents.file": "`file` matches no attachment of the message, or several, or one that is too large for "
+    "structured mode.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {
     "id": "orders-as-events",
-    "title": "Tell of each order by an event",
+    "title": "Send an event for each order",
     "trigger": {"use": "webhook", "with": {"verify": {"scheme": "bearer", "credential": "shop"}}},
     "steps": [
         {

@@ -32,45 +32,56 @@ connector: Final = Connector(
 )
 
 _MAX_INLINE: Final = 10_000_000
-"""Bytes of a file that an event may hold in structured mode."""
-#: What headers carry as it is: printable, and neither a space, a quotation mark nor a percent sign.
+"""The maximum size of a file in bytes in structured mode."""
+#: Characters that headers carry without encoding: printable ones except space, quotation mark and percent sign.
 _PLAIN: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 
-#: Gives what stands for "no data", and is no default that a schema would have to show.
+#: Makes the mark for "no data"; as a factory, it isn't shown in the schema.
 _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 
 
 @connector.action(idempotent=True)
 async def send(
     ctx: Context[Any],
-    url: Annotated[str, Exposed(), Field(description="Where to; http or https.")],
-    type: Annotated[str, Field(min_length=1, description="What has happened, such as `com.example.order.created`.")],
-    source: Annotated[str, Field(min_length=1, description="Where it has: a URI or a path, such as `/shop`.")],
+    url: Annotated[str, Exposed(), Field(description="The URL of the receiver; http or https.")],
+    type: Annotated[
+        str, Field(min_length=1, description="The type of the event, such as `com.example.order.created`.")
+    ],
+    source: Annotated[
+        str, Field(min_length=1, description="The source of the event: a URI or a path, such as `/shop`.")
+    ],
     data: Annotated[
-        Any, Field(description="What is said of it: a JSON value, or a text of another type.")
+        Any, Field(description="The data of the event: a JSON value, or a text of another type.")
     ] = _NOT_GIVEN,
     file: Annotated[
         str | dict[str, JsonValue] | None,
-        Field(description="The data as a file: one of the message's attachments, or its name."),
+        Field(description="The data as a file: an attachment of the message, or its name."),
     ] = None,
     id: Annotated[
         str | None,
-        Field(min_length=1, description="By which receivers know the event again; by default the step's own key."),
+        Field(
+            min_length=1,
+            description="The id of the event, by which receivers recognize repetitions; by default the step's "
+            "idempotency key.",
+        ),
     ] = None,
-    subject: Annotated[str | None, Field(description="What, of the source, it is about.")] = None,
+    subject: Annotated[str | None, Field(description="The subject of the event within its source.")] = None,
     time: Annotated[
-        str | None, Field(description="When it happened, as RFC 3339 writes it: `{{ execution.started_at }}`.")
+        str | None, Field(description="The time of the event, in RFC 3339: `{{ execution.started_at }}`.")
     ] = None,
     datacontenttype: Annotated[
-        str | None, Field(description="The data's media type; by default JSON's, or the file's.")
+        str | None, Field(description="The data's media type; by default that of JSON, or of the file.")
     ] = None,
     dataschema: Annotated[str | None, Field(description="The URI of the data's schema.")] = None,
     extensions: Annotated[
-        dict[str, str | int | bool | None] | None, Field(description="Further attributes; null leaves one out.")
+        dict[str, str | int | bool | None] | None,
+        Field(description="Further attributes; one that is null is left out."),
     ] = None,
     mode: Annotated[
         Literal["binary", "structured"],
-        Field(description="Whether attributes are headers and the data is the body, or the event is, as JSON."),
+        Field(
+            description="Send the attributes as headers and the data as the body, or the whole event as a JSON body."
+        ),
     ] = "binary",
     timeout: Annotated[
         Duration | None, Field(description="The longest time, from the start to the last byte; 30s by default.")
@@ -81,13 +92,13 @@ async def send(
 ) -> Reply:
     """Send a CloudEvent by HTTP.
 
-    The result's body is the response, a JSON value or a text, and `status` stands beside it. A status of 400 or above
-    is the error `http.<status>`. The event's id is the step's idempotency key unless another is said, the same at each
-    attempt: receivers know an event that comes again by its source and its id.
+    The result's body is the response, a JSON value or a text; the result also has its `status`. A status of 400 or
+    above is the error `http.<status>`. Unless another is given, the event's id is the step's idempotency key, which is
+    the same at each attempt: receivers recognize a repeated event by its source and id.
     """
     attachment = None if file is None else _attachment(ctx, file)
     if attachment is not None and data is not ...:
-        raise StepError("an event has one data, and this one has `data` and `file`", code="cloudevents.event")
+        raise StepError("an event has either `data` or `file`, not both", code="cloudevents.event")
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": id or ctx.idempotency_key,
@@ -104,14 +115,14 @@ async def send(
         event["datacontenttype"] = "application/json"
     for name, value in (extensions or {}).items():
         if name in (*REQUIRED, *OPTIONAL, "data"):
-            raise StepError(f"{name!r} is no extension: it has a setting of its own", code="cloudevents.event")
+            raise StepError(f"{name!r} is not an extension: it has its own setting", code="cloudevents.event")
         event[name] = value
     event = {name: value for name, value in event.items() if value is not None}
     if wrong := problems(event):
         raise StepError("; ".join(one.message for one in wrong), code="cloudevents.event")
     if data is not ... and not isinstance(data, str) and not is_json(event["datacontenttype"]):
         raise StepError(
-            f"data of the type {event['datacontenttype']} is a text; render it before", code="cloudevents.event"
+            f"data of the type {event['datacontenttype']} must be a text; render it before", code="cloudevents.event"
         )
     seconds = None if timeout is None else timeout.total_seconds()
     headers = credential_headers(ctx.credential_type, ctx.credential, key_header)
@@ -151,12 +162,12 @@ def _reply(response: Response) -> Reply:
 
 
 def _attachment(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachment:
-    """The message's own attachment: an id that a message brings along opens no other execution's file."""
+    """Return an attachment of the message: an id in a message must not open a file of another execution."""
     found = ctx.message.attachments_like(wanted)
     if len(found) == 1:
         return found[0]
     named = ", ".join(repr(one.name) for one in ctx.message.attachments) or "none"
-    what = repr(wanted) if isinstance(wanted, str) else "what `file` gives"
+    what = repr(wanted) if isinstance(wanted, str) else "the value of `file`"
     raise StepError(
         f"{what} is {'not an attachment' if not found else 'the name of several attachments'} of the message; "
         f"it has {named}",
@@ -167,7 +178,8 @@ def _attachment(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attach
 async def _base64(ctx: Context[Any], attachment: Attachment) -> str:
     if attachment.size > _MAX_INLINE:
         raise StepError(
-            f"the file has {attachment.size} bytes, and an event holds {_MAX_INLINE} at most; send it in binary mode",
+            f"the file has {attachment.size} bytes, but an event may have {_MAX_INLINE} at most; send it in binary "
+            "mode",
             code="cloudevents.file",
         )
     return b64encode(b"".join([chunk async for chunk in ctx.blobs.open(attachment.id)])).decode()

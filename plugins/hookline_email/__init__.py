@@ -9,5 +9,5 @@ from hookline_email.connector import email
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The connector for mail."""
+    """Return the connector for mail."""
     return [email]

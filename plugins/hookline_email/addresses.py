@@ -1,4 +1,4 @@
-"""Addresses of mail: each is read whole, so that none of them brings another one along, or a header."""
+"""Mail addresses: each is parsed as a whole, so that it can't add another address or a header."""
 
 import re
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Final
 from hookline.api import StepError
 
 _LONGEST: Final = 1000
-#: A name, quoted or not, and an address in angle brackets.
+#: A name, perhaps quoted, and an address in angle brackets.
 _NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<name>[^<>"@]*+))\s*+<(?P<address>[^<>]*)>')
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """One address, with the name of who has it."""
+    """An address, with the name of its owner."""
 
     name: str
     local: str
@@ -23,23 +23,23 @@ class Mailbox:
 
     @property
     def address(self) -> str:
-        """As SMTP takes it."""
+        """Return the address for SMTP."""
         return f"{self.local}@{self.domain}"
 
     @property
     def header(self) -> Address:
-        """As headers show it."""
+        """Return the address for headers."""
         return Address(self.name, self.local, self.domain)
 
 
 def mailbox(text: str, setting: str) -> Mailbox:
-    """`ada@example.com` or `Ada <ada@example.com>`. Raises StepError (`email.address`) for anything else."""
+    """Parse `ada@example.com` or `Ada <ada@example.com>`. Raises StepError (`email.address`) for anything else."""
     # Imported here, because discovery imports every plugin, also without the extra.
     from email_validator import EmailNotValidError, validate_email
 
     if len(text) > _LONGEST:
         raise StepError(
-            f"{setting}: {text[:100]!r}… has {len(text):,} characters, and an address may have {_LONGEST:,}",
+            f"{setting}: {text[:100]!r}… has {len(text):,} characters, but an address may have {_LONGEST:,}",
             code="email.address",
         )
     text = text.strip(" ")
@@ -49,21 +49,21 @@ def mailbox(text: str, setting: str) -> Mailbox:
         quoted, address = named["quoted"], named["address"]
         name = named["name"].strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
     try:
-        # A server of one's own may have a name that means nothing outside.
+        # A private server may have a name that nobody else knows.
         read = validate_email(address, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError as error:
         raise StepError(
-            f"{setting}: {text[:100]!r} is no address: {error} One is written as ada@example.com or "
-            "Ada <ada@example.com>, several as a list.",
+            f"{setting}: {text[:100]!r} is not an address: {error} Write ada@example.com or Ada <ada@example.com>, or "
+            "several as a list.",
             code="email.address",
         ) from None
     if not name.isprintable():
-        raise StepError(f"{setting}: the name in {text[:100]!r} holds a control character", code="email.address")
+        raise StepError(f"{setting}: the name in {text[:100]!r} contains a control character", code="email.address")
     return Mailbox(name, read.local_part, read.ascii_domain)
 
 
 def mailboxes(given: str | list[str] | None, setting: str) -> list[Mailbox]:
-    """Each address of a setting."""
+    """Return all addresses of a setting."""
     if given is None:
         return []
     return [mailbox(one, setting) for one in ([given] if isinstance(given, str) else given)]

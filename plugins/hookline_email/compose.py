@@ -1,4 +1,4 @@
-"""Making a mail of what a step says."""
+"""Composing a mail from the settings of a step."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ from typing import Final
 from hookline.api import StepError
 from hookline_email.addresses import Mailbox
 
-#: Seven bits: a server needs no extension to take it.
+#: Seven bits, so a server needs no extension.
 _POLICY: Final = SMTP.clone(cte_type="7bit")
 _NAME: Final = re.compile(r"[!-9;-~]{1,76}")
 _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
-#: Headers that have a setting of their own, or that only the mail system writes.
+#: Headers that have their own setting, or that only the mail system writes.
 _OWN: Final = frozenset(
     {"from", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "mime-version", "sender"}
     | {"return-path", "received", "dkim-signature"}
@@ -24,13 +24,13 @@ _OWN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that goes along."""
+    """A file of a mail."""
 
     filename: str
     type: str
     content: bytes
     inline: str | None = None
-    """The id by which the HTML shows it (`cid:…`)."""
+    """The id by which the HTML refers to it (`cid:…`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Mail:
 
 
 def check_headers(subject: str, headers: Mapping[str, str]) -> None:
-    """Reject what could become another header, or a second one. Raises StepError (`email.header`)."""
+    """Reject headers that could add another one, or repeat one. Raises StepError (`email.header`)."""
     _check_value("the subject", subject)
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
-            raise StepError(f"{name[:100]!r} is no name of a header", code="email.header")
+            raise StepError(f"{name[:100]!r} is not the name of a header", code="email.header")
         lower = name.lower()
         if lower in _OWN or lower.startswith(("content-", "resent-")):
             raise StepError(f"the header {name!r} can't be set here: it comes from other settings", code="email.header")
@@ -63,13 +63,13 @@ def check_headers(subject: str, headers: Mapping[str, str]) -> None:
 
 
 def _check_value(what: str, value: str) -> None:
-    # Not only of line feeds are headers made: whatever some reader takes for the end of a line is rejected.
+    # Each character that some reader takes as the end of a line is rejected, not only line feeds.
     if not all(character.isprintable() or character in "\u00a0\u202f\u200d\ufeff\u00ad\u200b" for character in value):
-        raise StepError(f"{what} holds a line break or another control character; take it out", code="email.header")
+        raise StepError(f"{what} contains a line break or another control character; remove it", code="email.header")
 
 
 def compose(mail: Mail, *, utf8: bool = False) -> bytes:
-    """The mail's bytes. `utf8`: its addresses need a server that knows SMTPUTF8."""
+    """Return the mail's bytes. `utf8`: its addresses need a server with SMTPUTF8."""
     message = EmailMessage(_POLICY.clone(utf8=utf8))
     message["From"] = mail.sender.header
     for name, mailboxes in (("To", mail.to), ("Cc", mail.cc), ("Reply-To", mail.reply_to)):
@@ -93,13 +93,13 @@ def compose(mail: Mail, *, utf8: bool = False) -> bytes:
 
 def _body(text: str) -> str:
     if "\0" in text:
-        raise StepError("the text holds a NUL, which mail can't carry; take it out", code="email.body")
+        raise StepError("the text contains a NUL, which mail doesn't allow; remove it", code="email.body")
     return text
 
 
 def _attach(message: EmailMessage, file: File) -> None:
     kind = file.type.partition(";")[0].strip()
-    # A mail in a mail, and what has parts, would have to be taken apart to be encoded: they go as plain files.
+    # A mail in a mail, and content with parts, would have to be parsed to be encoded, so they are sent as plain files.
     if not _TYPE.fullmatch(kind) or kind.lower().startswith(("message/", "multipart/")):
         kind = "application/octet-stream"
     main, _, sub = kind.partition("/")

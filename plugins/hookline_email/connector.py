@@ -21,33 +21,45 @@ class EmailCredential(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    smtp_host: str | None = Field(default=None, min_length=1, description="The server that takes mail to be sent.")
+    smtp_host: str | None = Field(
+        default=None, min_length=1, description="The SMTP server, which accepts mail for sending."
+    )
     smtp_port: int | None = Field(
-        default=None, ge=1, le=65535, description="Its port; by default 587 (starttls), 465 (tls) or 25 (none)."
+        default=None,
+        ge=1,
+        le=65535,
+        description="The port of the SMTP server; by default 587 (starttls), 465 (tls) or 25 (none).",
     )
     smtp_security: Security = Field(
         default="starttls",
-        description="How the connection is encrypted: from the start (`tls`), before a password is sent (`starttls`) "
-        "or not at all (`none`), for servers on this machine.",
+        description="The encryption of the connection: from the start (`tls`), before a password is sent "
+        "(`starttls`), or none (`none`), for servers on this machine.",
     )
-    smtp_username: str | None = Field(default=None, min_length=1, description="The user there; none needs no login.")
-    smtp_password: SecretStr | None = Field(default=None, description="That user's password.")
+    smtp_username: str | None = Field(
+        default=None, min_length=1, description="The user name at the SMTP server; without it, there is no login."
+    )
+    smtp_password: SecretStr | None = Field(default=None, description="The password at the SMTP server.")
     sender: str | None = Field(
         default=None,
         min_length=1,
-        description="Whom mail is from where a step doesn't say it: `Shop <shop@example.com>`.",
+        description="The sender of mail if a step gives none: `Shop <shop@example.com>`.",
     )
-    imap_host: str | None = Field(default=None, min_length=1, description="The server that has the mailbox.")
+    imap_host: str | None = Field(default=None, min_length=1, description="The IMAP server, which has the mailbox.")
     imap_port: int | None = Field(
-        default=None, ge=1, le=65535, description="Its port; by default 993 (tls) or 143 (starttls, none)."
+        default=None,
+        ge=1,
+        le=65535,
+        description="The port of the IMAP server; by default 993 (tls) or 143 (starttls, none).",
     )
-    imap_security: Security = Field(default="tls", description="As `smtp_security`.")
-    imap_username: str | None = Field(default=None, min_length=1, description="The user there.")
-    imap_password: SecretStr | None = Field(default=None, description="That user's password.")
+    imap_security: Security = Field(
+        default="tls", description="The encryption of the connection, like `smtp_security`."
+    )
+    imap_username: str | None = Field(default=None, min_length=1, description="The user name at the IMAP server.")
+    imap_password: SecretStr | None = Field(default=None, description="The password at the IMAP server.")
     ca_certificate: str | None = Field(
         default=None,
-        description="Certificates in PEM of an authority of your own that the servers' certificates come from; it is "
-        "trusted besides those of the system.",
+        description="Certificates in PEM of your own authority, which signed the servers' certificates; it is trusted "
+        "in addition to those of the system.",
     )
 
     @field_validator("ca_certificate")
@@ -57,7 +69,9 @@ class EmailCredential(BaseModel):
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=value)
             except (ssl.SSLError, ValueError):
-                raise ValueError("it is no certificate in PEM: -----BEGIN CERTIFICATE-----") from None
+                raise ValueError(
+                    "it is not a certificate in PEM, which begins with -----BEGIN CERTIFICATE-----"
+                ) from None
         return value
 
     @model_validator(mode="after")
@@ -71,19 +85,19 @@ class EmailCredential(BaseModel):
         return self
 
     def smtp(self) -> tuple[str, int]:
-        """Host and port. Raises StepError (`email.credential`) where the credential has no SMTP server."""
+        """Return host and port. Raises StepError (`email.credential`) if the credential has no SMTP server."""
         if self.smtp_host is None:
-            raise StepError("the credential has no smtp_host, so that nothing can be sent", code="email.credential")
+            raise StepError("the credential has no smtp_host, so it can't send mail", code="email.credential")
         return self.smtp_host, self.smtp_port or _SMTP_PORTS[self.smtp_security]
 
     def imap(self) -> tuple[str, int]:
-        """Host and port. Raises StepError (`email.credential`) where the credential has no IMAP server."""
+        """Return host and port. Raises StepError (`email.credential`) if the credential has no IMAP server."""
         if self.imap_host is None:
-            raise StepError("the credential has no imap_host, so that nothing can be received", code="email.credential")
+            raise StepError("the credential has no imap_host, so it can't receive mail", code="email.credential")
         return self.imap_host, self.imap_port or _IMAP_PORTS[self.imap_security]
 
     def tls(self) -> ssl.SSLContext:
-        """The TLS context that verifies servers. Making it takes a while, because it reads the system's authorities."""
+        """Return the TLS context that verifies servers. It takes a while, because it reads the system's authorities."""
         context = ssl.create_default_context()
         if self.ca_certificate is not None:
             context.load_verify_locations(cadata=self.ca_certificate)

@@ -1,4 +1,4 @@
-"""Checking a credential of type `email` by logging in to the servers that it names."""
+"""The check of a credential of type `email` by a login to its servers."""
 
 from hookline.api import VerifyContext
 from hookline_email.connector import EmailCredential, email

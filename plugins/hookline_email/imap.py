@@ -1,4 +1,4 @@
-"""Speaking with an IMAP server: a connection whose calls run in a thread, one after the other."""
+"""The client of an IMAP server: a connection whose calls run in a thread, one after the other."""
 
 import asyncio
 import imaplib
@@ -20,7 +20,7 @@ from hookline_email.connector import EmailCredential
 T = TypeVar("T")
 
 _TIMEOUT: Final = 60.0
-"""Seconds that each answer of the server may take."""
+"""The maximum seconds for each response of the server."""
 _SHOWN: Final = 300
 
 
@@ -44,7 +44,7 @@ class About:
 
 
 class Session:
-    """A connection that is logged in. Each call raises StepError: see `failure`."""
+    """A connection after its login. Each call raises StepError: see `failure`."""
 
     def __init__(self, client: IMAPClient, run: "_Thread", where: str) -> None:
         self._client = client
@@ -52,12 +52,12 @@ class Session:
         self._where = where
 
     async def open(self, folder: str, *, readonly: bool) -> Folder:
-        """Choose a folder."""
+        """Open a folder."""
 
         def select(client: IMAPClient) -> Folder:
             said = client.select_folder(folder, readonly=readonly)
             if b"UIDVALIDITY" not in said:
-                raise StepError(f"{self._where} keeps no ids of the mails in {folder!r}", code="email.folder")
+                raise StepError(f"{self._where} has no permanent ids of the mails in {folder!r}", code="email.folder")
             following = said.get(b"UIDNEXT")
             if following is None:
                 following = client.folder_status(folder, ["UIDNEXT"])[b"UIDNEXT"]
@@ -71,14 +71,14 @@ class Session:
             raise StepError(f"the folder {folder!r} can't be opened: {error.message}", code="email.folder") from error
 
     async def search(self, first: int, last: int, *, unseen: bool, since: date | None) -> list[int]:
-        """The ids of the mails from one to another, ascending."""
+        """Return the ids of the mails between two ids, in ascending order."""
         criteria: list[Any] = ["UID", f"{first}:{last}"]
         if unseen:
             criteria.append("UNSEEN")
         if since is not None:
             criteria += ["SINCE", since]
         found = await self._call(lambda client: client.search(criteria))
-        # A range that ends below its beginning means the same as the one turned round.
+        # IMAP treats a range whose end is below its beginning as the reversed range.
         return sorted(uid for uid in found if first <= uid <= last)
 
     async def about(self, uids: Sequence[int]) -> dict[int, About]:
@@ -86,7 +86,7 @@ class Session:
         wanted = ["RFC822.SIZE", "INTERNALDATE", "FLAGS"]
         found = await self._call(lambda client: client.fetch(uids, wanted))
         now = datetime.now(UTC)
-        # What a server doesn't say of a mail is no reason to leave it out.
+        # A mail is not left out because the server omits some of its properties.
         return {
             uid: About(
                 said.get(b"RFC822.SIZE") or 0,
@@ -97,14 +97,14 @@ class Session:
         }
 
     async def newest(self) -> int | None:
-        """The id of the last mail; None where the folder is empty."""
+        """Return the id of the last mail; None if the folder is empty."""
         found: list[int] = await self._call(lambda client: client.search(["UID", "*"]))
         return max(found, default=None)
 
     async def read(self, uid: int, *, whole: bool) -> bytes | None:
-        """A mail's bytes, or those of its headers; it stays unread. None where it is gone.
+        """Return a mail's bytes, or those of its headers; it stays unread. None if it no longer exists.
 
-        Empty where the server has it and doesn't give it, as where its file is broken.
+        The bytes are empty if the server has the mail but doesn't return it, for example because its file is damaged.
         """
         part = "BODY.PEEK[]" if whole else "BODY.PEEK[HEADER]"
         content: bytes | None = None
@@ -118,7 +118,7 @@ class Session:
 
     async def _has(self, uid: int) -> bool:
         def search(client: IMAPClient) -> bool:
-            # What others have removed is known only now.
+            # Only now it is known which mails others have removed.
             client.noop()
             return uid in client.search(["UID", str(uid)])
 
@@ -129,7 +129,7 @@ class Session:
         await self._call(lambda client: client.add_flags(uids, [rb"\Seen"], silent=True))
 
     async def delete(self, uids: Sequence[int]) -> None:
-        """Remove mails: these alone, and not others that somebody else marked to be removed."""
+        """Remove only these mails, not others that somebody else marked for removal."""
 
         def remove(client: IMAPClient) -> None:
             client.add_flags(uids, [rb"\Deleted"], silent=True)
@@ -139,11 +139,11 @@ class Session:
         await self._call(remove)
 
     async def move(self, uids: Sequence[int], folder: str) -> None:
-        """Move mails to another folder, which has to be there."""
+        """Move mails to another folder, which must exist."""
 
         def move(client: IMAPClient) -> bool:
             if not client.folder_exists(folder):
-                raise StepError(f"there is no folder {folder!r} to move mails to; make it", code="email.folder")
+                raise StepError(f"there is no folder {folder!r} to move mails to; create it", code="email.folder")
             if client.has_capability("MOVE"):
                 client.move(uids, folder)
                 return True
@@ -162,7 +162,7 @@ class Session:
 
 @asynccontextmanager
 async def session(resources: Resources, credential: EmailCredential) -> AsyncIterator[Session]:
-    """A connection to the credential's server. Raises StepError: see `failure`."""
+    """Open a connection to the credential's server. Raises StepError: see `failure`."""
     host, port = credential.imap()
     where = f"{host}:{port}"
     made = await resources.connect(host, port)
@@ -183,20 +183,20 @@ async def session(resources: Resources, credential: EmailCredential) -> AsyncIte
 def failure(error: Exception, where: str) -> StepError:
     """Convert an IMAP error to the error of a poll.
 
-    `email.login` (AuthExpired); `email.disconnected`, `email.timeout`, `email.tls` (Unavailable); `email.imap` for what
-    the server rejects.
+    `email.login` (AuthExpired); `email.disconnected`, `email.timeout`, `email.tls` (Unavailable); `email.imap` for
+    commands that the server rejects.
     """
     text = " ".join(str(error).split())[:_SHOWN]
     if isinstance(error, LoginError):
         if "UNAVAILABLE" in text or "LIMIT" in text:
-            return Unavailable(f"{where} lets nobody in now: {text}", code="email.login")
-        return AuthExpired(f"{where} doesn't take the user and the password: {text}", code="email.login")
+            return Unavailable(f"{where} doesn't accept logins now: {text}", code="email.login")
+        return AuthExpired(f"{where} doesn't accept the user name and password: {text}", code="email.login")
     if isinstance(error, ssl.SSLError):
-        return Unavailable(f"no trust in {where}: {text}", code="email.tls")
+        return Unavailable(f"the certificate of {where} isn't trusted: {text}", code="email.tls")
     if isinstance(error, TimeoutError):
         return Unavailable(f"{where} did not answer in time", code="email.timeout")
     if isinstance(error, IMAPClientAbortError | OSError):
-        return Unavailable(f"{where} broke the connection off: {text}", code="email.disconnected")
+        return Unavailable(f"{where} ended the connection: {text}", code="email.disconnected")
     return StepError(f"{where}: {text}", code="email.imap")
 
 
@@ -214,12 +214,12 @@ def _logged_in(run: "_Thread", credential: EmailCredential, host: str, port: int
 
 
 class _Thread:
-    """Runs calls in a thread of its own. A call that is cancelled closes the connection, so that the thread ends."""
+    """Runs calls in its own thread. A cancelled call closes the connection, so that the thread ends."""
 
     def __init__(self, made: socket.socket) -> None:
         self.made = made
         self.client: IMAPClient | None = None
-        # What TLS is put around takes the socket's file over.
+        # The TLS wrapper takes over the socket's descriptor.
         self._cut = made.dup()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="imap")
 
@@ -227,7 +227,7 @@ class _Thread:
         return await asyncio.wrap_future(self._thread.submit(work))
 
     def close(self) -> None:
-        """Close the connection, whatever it is at."""
+        """Close the connection, whatever its state is."""
         with suppress(OSError):
             self._cut.shutdown(socket.SHUT_RDWR)
         self._cut.close()
@@ -242,7 +242,7 @@ class _Thread:
 
 
 class _Connected(imaplib.IMAP4):
-    """The standard library's, over a connection that is there already."""
+    """The client of the standard library, over an existing connection."""
 
     def __init__(self, made: socket.socket, host: str, port: int) -> None:
         self._made = made
@@ -257,7 +257,7 @@ class _Client(IMAPClient):  # type: ignore[misc]  # it has no types
         self._made = made
         super().__init__(host, port, ssl=False, timeout=_TIMEOUT)
         self.normalise_times = False
-        # It would write every line that comes into a log that nobody reads.
+        # It would keep each received line in a log that nobody reads.
         self._imap.debug = 0
 
     def _create_IMAP4(self) -> imaplib.IMAP4:  # noqa: N802 - its name

@@ -17,40 +17,41 @@ if TYPE_CHECKING:
     from hookline_email.imap import About, Folder, Session
 
 _WINDOW: Final = 50_000
-"""Ids that are searched at once: what a server answers to one search is bounded by it."""
+"""The number of ids in one search, which limits the size of the server's response."""
 _WINDOWS: Final = 20
 _TOTAL: Final = 100_000_000
-"""Bytes that one look reads."""
+"""The maximum number of bytes that one poll reads."""
 _RECENT: Final = 300
-"""Mails that are known again where the server gives them other ids."""
+"""The number of mails that are recognized if the server gives them new ids."""
 _IN_A_THREAD: Final = 64 * 1024
 
 
 class MoveTo(BaseModel):
-    """To another folder."""
+    """A move of a mail to another folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    move_to: str = Field(min_length=1, description="The folder that they are moved to, which has to be there.")
+    move_to: str = Field(min_length=1, description="The folder to which mails are moved; it must exist.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """How far a mailbox has been looked at. It is the cursor."""
+    """The position in a mailbox up to which mails have been read: the cursor."""
 
     account: str
     uidvalidity: int
     uid: int
-    """Mails with ids up to this one have been looked at."""
+    """Mails with ids up to this one have been read."""
     newest: str | None = None
-    """The latest time, of its receipt, of a mail that was looked at; RFC 3339."""
+    """The latest time at which a mail that was read had been received; RFC 3339."""
     recent: tuple[str, ...] = ()
-    """Digests of the mails that were given last."""
+    """Digests of the last mails that started executions."""
     pending: tuple[int, ...] = ()
-    """Ids of the mails that the last look gave: what is to be done with them is done once they are accepted."""
+    """Ids of the mails of the last poll, which are changed as `after` says once their messages are accepted."""
     again: tuple[int, str | None] | None = None
-    """After the server gave all mails new ids: the highest id that may have been given already, and the time from
-    which on they may not have been."""
+    """After the server gave all mails new ids: the highest id that may have started an execution already, and the time
+    from which mails may not have done so.
+    """
 
     @classmethod
     def of(cls, cursor: Any) -> "_Place | None":
@@ -79,7 +80,7 @@ class _Place:
         }
 
     def seen(self, about: "About", digest: str) -> "_Place":
-        """With one more mail that was looked at."""
+        """Return the position after one more mail."""
         at = _text(about.received_at)
         newest = at if self.newest is None else max(self.newest, at)
         return replace(self, newest=newest, recent=(*self.recent, digest)[-_RECENT:])
@@ -89,35 +90,37 @@ class _Place:
 async def messages(
     ctx: PollContext[EmailCredential],
     cursor: Any,
-    folder: Annotated[str, ResetsCursor(), Field(min_length=1, description="The folder that is looked at.")] = "INBOX",
-    unseen: Annotated[bool, Field(description="Whether only mails count that nobody has read.")] = False,
+    folder: Annotated[str, ResetsCursor(), Field(min_length=1, description="The folder to poll.")] = "INBOX",
+    unseen: Annotated[bool, Field(description="Only take mails that are marked as unread.")] = False,
     since: Annotated[
-        date | None, Field(description="The day on which, or after which, a mail was received; all days by default.")
+        date | None, Field(description="The first day of receipt from which mails are taken; by default all mails.")
     ] = None,
     after: Annotated[
         Literal["leave", "mark_seen", "delete"] | MoveTo,
         Field(
-            description='What is done with a mail once its message is accepted: `{"move_to": "Done"}` moves it to '
+            description='The change of a mail after its message is accepted: `{"move_to": "Done"}` moves it to '
             "another folder."
         ),
     ] = "leave",
     max_messages: Annotated[
-        int, Field(ge=1, le=500, description="How many mails are read at once; the rest follows.")
+        int, Field(ge=1, le=500, description="The number of mails that are read at once; the others follow.")
     ] = 50,
     max_size: Annotated[
         int,
-        Field(ge=1000, le=100_000_000, description="Bytes of a mail above which only its headers are read."),
+        Field(
+            ge=1000, le=100_000_000, description="The size of a mail in bytes above which only its headers are read."
+        ),
     ] = 25_000_000,
 ) -> PollResult:
     """Starts an execution for each new mail in a folder.
 
     The message's body is `subject`, `from` and each of `to`, `cc` and `reply_to` (`name`, `address`), `date`,
     `received_at`, `text`, `html`, `message_id`, `in_reply_to`, `folder`, `uid`, `size`, `flags`, `complete` and
-    `problems`. Its headers are the mail's, its attachments the mail's files: pictures in the HTML under the name that
-    it gives them (`cid:…`), all others as `attachment`. Mails stay unread.
+    `problems`. Its headers are those of the mail, and its attachments are the mail's files: pictures in the HTML under
+    the name used there (`cid:…`), all others as `attachment`. Mails stay unread.
 
-    A mail that is broken comes with what could be read, and `problems` says what couldn't; one larger than `max_size`
-    comes with its headers, and `complete` is false.
+    Of a malformed mail, the message has the readable parts, and `problems` names the others. Of a mail larger than
+    `max_size`, it has only the headers, and `complete` is false.
     """
     from hookline_email.imap import session
 
@@ -128,8 +131,8 @@ async def messages(
         if place is None:
             place = await _first(box, opened, account, ctx.baseline, max_size)
         elif (place.account, place.uidvalidity) != (account, opened.uidvalidity):
-            # The ids mean other mails now. Those that were given are told by their time, and by what is in them.
-            ctx.log.warning("a mailbox has new ids; mails are told by their time", folder=folder)
+            # The ids mean other mails now. Mails that were already accepted are recognized by their time and content.
+            ctx.log.warning("a mailbox has new ids; mails are recognized by their time", folder=folder)
             place = replace(
                 place,
                 account=account,
@@ -232,10 +235,10 @@ async def _item(
         "folder": folder,
         "uid": uid,
         "size": about.size,
-        # That nobody has seen it before says nothing: it is so of nearly all.
+        # The flag \Recent is left out, because nearly all mails have it.
         "flags": [flag for flag in about.flags if flag != "\\Recent"],
         "complete": whole,
-        "problems": [*read.problems, *([] if raw else ["the server doesn't give what is in it"])],
+        "problems": [*read.problems, *([] if raw else ["the server doesn't return its content"])],
     }
     return PollItem(f"{place.account}/{folder}/{place.uidvalidity}/{uid}", body, read.headers, tuple(files))
 

@@ -1,4 +1,4 @@
-"""Reading a mail, however broken it is: what can be read of it comes, and what can't be is said."""
+"""Reading a mail, however malformed it is: the readable parts are returned, and the others are named."""
 
 import email
 import re
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 class _Lenient(Compat32):
-    """Headers that hold other letters than ASCII as they are: UTF-8 nearly always, and else of the West.
+    """A policy for headers with raw letters beyond ASCII, which are nearly always UTF-8, and otherwise Western.
 
-    Only the beginning of a long header is read: the standard library reads some in the square of their length.
+    Only the beginning of a long header is read, because the standard library takes quadratic time for some.
     """
 
     def header_fetch_parse(self, name: str, value: str) -> str:
@@ -35,22 +35,23 @@ class _Lenient(Compat32):
 
 
 MAX_TEXT: Final = 1_000_000
-"""Characters of text in the body; longer texts are files."""
+"""The most characters of text in the body; longer texts become files."""
 MAX_HEADER: Final = 64 * 1024
-"""Characters of a header that are read, and of all headers with addresses of one kind."""
+"""The most characters that are read of a header, and of all headers with one kind of addresses."""
 MAX_PARAMETERS: Final = 20
-"""Parameters of a header `Content-…` that are read. Each part of a mail has such headers, read several times."""
+"""The most parameters that are read of a header `Content-…`. Each part has such headers, which are read several times.
+"""
 _MAX_HEADERS: Final = 1000
 _MAX_PARTS: Final = 5000
 _MAX_LINE_ENDS: Final = 1_000_000
-"""Characters that end lines; a line has one or two. Freeing many short lines holds the interpreter."""
+"""The most line-end characters; a line has one or two. Freeing many short lines blocks the interpreter."""
 _MANY_LINES: Final = 1024 * 1024
-"""Bytes that are read of a mail that has more."""
+"""The bytes that are read of a mail with more lines."""
 _MAX_ENCODED: Final = 1000
-"""Marks `=?` of encoded words in a header; a word often has two."""
+"""The most marks `=?` of encoded words in a header; a word often has two."""
 _MAX_FILES: Final = 1000
 _CHARSET: Final = "utf-8"
-#: What the standard library raises for mails that aren't as they should be.
+#: The exceptions of the standard library for malformed mails.
 _BROKEN: Final = (MessageError, ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
 _SPACE: Final = re.compile(r"\s+")
 
@@ -60,7 +61,7 @@ class Part:
     """A file in a mail."""
 
     name: str
-    """`cid:…`, as the HTML names it, or `attachment`."""
+    """The name in the HTML (`cid:…`), or `attachment`."""
     filename: str | None
     type: str
     content: bytes
@@ -71,21 +72,21 @@ class Read:
     """The contents of a mail."""
 
     headers: dict[str, str] = field(default_factory=dict)
-    """By their names in lower case; those that repeat joined by `, `."""
+    """The headers by lower-case name; repeated ones are joined by `, `."""
     body: dict[str, JsonValue] = field(default_factory=dict)
     files: list[Part] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 def read_mail(raw: bytes) -> Read:
-    """A mail, from its bytes or from those of its headers alone. Never fails for what they are."""
+    """Read a mail from its bytes, or only from those of its headers. It accepts any bytes."""
     read = Read()
     if raw.count(b"\n") + raw.count(b"\r") > _MAX_LINE_ENDS:
         read.problems.append(f"it has more than {_MAX_LINE_ENDS // 2} lines; it is cut off after {_MANY_LINES} bytes")
         raw = raw[:_MANY_LINES]
-    message = _tried(read, "the mail can't be taken apart", None, lambda: _taken_apart(raw)) or _tried(
+    message = _tried(read, "the mail can't be parsed", None, lambda: _taken_apart(raw)) or _tried(
         read,
-        "its headers can't be told apart",
+        "its headers can't be separated",
         Message(),
         lambda: BytesHeaderParser(policy=_Lenient()).parsebytes(raw),
     )
@@ -102,7 +103,7 @@ def read_mail(raw: bytes) -> Read:
     read.headers = {name: ", ".join(several) for name, several in values.items()}
     texts: dict[str, list[str]] = {"plain": [], "html": []}
     no_parts: list[Message] = []
-    parts = _tried(read, "its parts can't be told apart", no_parts, lambda: list(_leaves(message)))
+    parts = _tried(read, "its parts can't be separated", no_parts, lambda: list(_leaves(message)))
     if any(_beginning(*item) != item[1] for each in (message, *parts) for item in each.raw_items()):
         read.problems.append(
             f"a header has more than {MAX_HEADER} characters or {MAX_PARAMETERS} parameters; it is cut off"
@@ -128,7 +129,7 @@ def read_mail(raw: bytes) -> Read:
 
 
 def _taken_apart(raw: bytes) -> Message:
-    """The mail with its parts. Raises MessageError for too many, each of which takes a kilobyte."""
+    """Parse the mail with its parts. Raises MessageError for too many, because each takes a kilobyte of memory."""
     left = iter(range(_MAX_PARTS))
 
     def part(policy: Any = None) -> Message:
@@ -140,7 +141,7 @@ def _taken_apart(raw: bytes) -> Message:
 
 
 def _beginning(name: str, value: str) -> str:
-    """The part of a header that is read."""
+    """Return the part of a header that is read."""
     if name.lower().startswith("content-"):
         value = ";".join(value.split(";", MAX_PARAMETERS + 1)[: MAX_PARAMETERS + 1])
     return value[:MAX_HEADER]
@@ -160,11 +161,11 @@ def _tried(read: Read, problem: str, otherwise: T, work: Callable[[], T]) -> T:
 
 
 def _leaves(message: Message) -> Iterator[Message]:
-    """The parts that hold something. A mail within the mail is one: it isn't taken apart."""
+    """Yield the parts with content. A mail inside the mail is one part, which isn't parsed."""
     left = [message]
     while left:
         part = left.pop()
-        # Of a text it would be decoded, also by codecs that take the square of its length.
+        # The content of a text would be decoded, also by codecs that take quadratic time.
         inner = part.get_payload() if part.is_multipart() else None
         if part.get_content_maintype() == "multipart" and isinstance(inner, list):
             left += [each for each in reversed(inner) if isinstance(each, Message)]
@@ -184,7 +185,7 @@ def _take(part: Message, texts: dict[str, list[str]], read: Read) -> None:
             if text:
                 texts[sub].append(text)
             return
-        read.problems.append(f"its {kind} is longer than {MAX_TEXT} characters; it is among the files")
+        read.problems.append(f"its {kind} is longer than {MAX_TEXT} characters; it becomes a file")
     if not content and filename is None and disposition != "attachment":
         return
     cid = _tried(read, "a part's Content-ID can't be read", "", lambda: _decoded(part.get("content-id", "")))
@@ -207,7 +208,7 @@ def _text(content: bytes, part: Message) -> str:
         charset = known_charset(part.get_content_charset() or _CHARSET) or _CHARSET
         text = content.decode(charset)
     except (*_BROKEN, UnicodeError):
-        # What it says of itself is wrong: as UTF-8 where it is that, or else byte by byte, so that nothing is lost.
+        # Its charset is wrong: it is decoded as UTF-8 if possible, otherwise byte by byte, so that nothing is lost.
         try:
             text = content.decode(_CHARSET)
         except UnicodeDecodeError:
@@ -216,12 +217,12 @@ def _text(content: bytes, part: Message) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without what JSON, or a database, has no form for."""
+    """Remove characters that JSON or a database can't represent."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def _decoded(value: Any) -> str:
-    """A header's text, its encoded words decoded. With too many of them it stays: each copies those before it."""
+    """Decode the encoded words of a header. With too many of them, it stays as it is: each copies those before it."""
     if str(value).count("=?") > _MAX_ENCODED:
         return _clean(str(value).replace("\r", "").replace("\n", ""))
     parts: list[str] = []
@@ -247,9 +248,9 @@ def _first(message: Message, name: str) -> str:
 
 
 def _mailboxes(message: Message, name: str) -> list[JsonValue]:
-    """The addresses of a header. They are told apart before names are decoded, which may hold commas."""
+    """Return the addresses of a header. They are separated before names are decoded, which may contain commas."""
     try:
-        # In a header's own form, in which encoded words are still encoded.
+        # In the raw form of a header, with its encoded words.
         values = ", ".join(str(value) for value in message.get_all(name, []))
         found = getaddresses([values[:MAX_HEADER]])
     except _BROKEN:

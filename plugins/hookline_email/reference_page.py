@@ -4,29 +4,29 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 DESCRIPTION: Final = """
-Sends mail by SMTP, and starts flows with the mail that comes to a folder of an IMAP server. The account needs a
-password for programs; a provider that lets nobody in but by OAuth 2 isn't reached yet. Certificates are verified,
-against an authority of your own as well, and servers inside the network have to be named in HOOKLINE_EGRESS_ALLOW.
+Sends mail by SMTP, and starts flows with the mail that arrives in a folder of an IMAP server. The account needs an app
+password; providers that only allow OAuth 2 are not supported yet. Certificates are verified, also with an authority of
+your own, and servers in the internal network must be listed in HOOKLINE_EGRESS_ALLOW.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "email.<code>": "The SMTP server answered with that code: those from 400 to 499 can be tried again.",
-    "email.address": "An address can't be read, or there is none.",
-    "email.attachment": "`attachments` names none of the message's files, or a new file lacks something.",
-    "email.body": "There is nothing to send, or something that mail can't carry.",
+    "email.<code>": "The SMTP server answered with this code. Codes from 400 to 499 can be retried.",
+    "email.address": "An address is invalid or missing.",
+    "email.attachment": "`attachments` matches none of the message's attachments, or a new file is incomplete.",
+    "email.body": "There is nothing to send, or something that mail doesn't allow.",
     "email.credential": "The credential has no SMTP server, or no IMAP server.",
-    "email.disconnected": "The server broke the connection off; it can be tried again. Where that was after the mail "
-    "had been sent, it isn't known whether it was taken.",
-    "email.folder": "There is no such folder, or it can't be opened.",
-    "email.header": "A header isn't one that can be set, or holds a line break.",
-    "email.imap": "The IMAP server rejected something; the message has its words.",
-    "email.login": "The IMAP server doesn't take the user and the password.",
-    "email.not_supported": "The server can't do what it would have to: STARTTLS, a login, or such an address.",
-    "email.rejected": "The server rejects recipients, so nothing was sent; the message names them. It can be tried "
-    "again where all of them were rejected for now.",
-    "email.timeout": "The server didn't answer in time; it can be tried again.",
-    "email.tls": "The server's certificate isn't trusted, or TLS failed; it can be tried again.",
-    "email.too_large": "The files are larger than `max_size`.",
+    "email.disconnected": "The server ended the connection. It can be retried. If it happened after the mail was "
+    "sent, it isn't known if the server accepted it.",
+    "email.folder": "The folder doesn't exist or can't be opened.",
+    "email.header": "A header can't be set, or contains a line break.",
+    "email.imap": "The IMAP server rejected a command; the message has its answer.",
+    "email.login": "The IMAP server doesn't accept the user name and password.",
+    "email.not_supported": "The server lacks a feature that is needed: STARTTLS, a way to log in, or such an address.",
+    "email.rejected": "The server rejects recipients, so nothing was sent; the message names them. It can be retried "
+    "if all of them were rejected temporarily.",
+    "email.timeout": "The server didn't answer in time. It can be retried.",
+    "email.tls": "The server's certificate isn't trusted, or TLS failed. It can be retried.",
+    "email.too_large": "The files together are larger than `max_size`.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

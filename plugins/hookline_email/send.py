@@ -13,11 +13,11 @@ from hookline_email.compose import File, Mail, check_headers, compose
 from hookline_email.connector import EmailCredential, email
 
 _IN_A_THREAD: Final = 256 * 1024
-"""Bytes of files from which on making the mail takes long."""
+"""The size of files in bytes above which the mail is composed in a thread."""
 
 
 class RejectedRecipient(TypedDict):
-    """Whom the server didn't take."""
+    """A recipient that the server rejected."""
 
     address: str
     code: int
@@ -40,41 +40,48 @@ async def send(
     subject: Annotated[str, Field(description="The subject.")],
     to: Annotated[
         str | list[str] | None,
-        Field(description="To whom: `ada@example.com` or `Ada <ada@example.com>`; several as a list."),
+        Field(description="The recipient: `ada@example.com` or `Ada <ada@example.com>`; several as a list."),
     ] = None,
     text: Annotated[str | None, Field(description="The text.")] = None,
-    html: Annotated[str | None, Field(description="The text as HTML; with `text` beside it, readers choose.")] = None,
-    cc: Annotated[str | list[str] | None, Field(description="Who gets a copy.")] = None,
-    bcc: Annotated[str | list[str] | None, Field(description="Who gets one without the others seeing it.")] = None,
-    reply_to: Annotated[str | list[str] | None, Field(description="Where answers go.")] = None,
+    html: Annotated[
+        str | None, Field(description="The text as HTML; if `text` is given too, mail programs choose between them.")
+    ] = None,
+    cc: Annotated[str | list[str] | None, Field(description="The recipients of a copy.")] = None,
+    bcc: Annotated[
+        str | list[str] | None, Field(description="The recipients of a copy whom the others don't see.")
+    ] = None,
+    reply_to: Annotated[str | list[str] | None, Field(description="The address for answers.")] = None,
     from_: Annotated[
-        str | None, Field(description="Whom it is from; by default the credential's `sender`, or else its user.")
+        str | None, Field(description="The sender; by default the credential's `sender`, or else its SMTP user.")
     ] = None,
     attachments: Annotated[
         str | dict[str, JsonValue] | list[str | dict[str, JsonValue]] | None,
         Field(
-            description="Files: the message's own, by name or as expressions give them (`$.attachments`), and new ones "
-            'of a text: `{"filename": "orders.csv", "content": "$.body", "type": "text/csv"}`.'
+            description="Files: attachments of the message, by name or from an expression (`$.attachments`), and new "
+            "ones "
+            'from a text: `{"filename": "orders.csv", "content": "$.body", "type": "text/csv"}`.'
         ),
     ] = None,
     headers: Annotated[dict[str, str] | None, Field(description="Further headers, such as `In-Reply-To`.")] = None,
     partial: Annotated[
-        bool, Field(description="Whether it is sent to the others where the server rejects some recipients.")
+        bool, Field(description="Send the mail to the other recipients if the server rejects some.")
     ] = False,
-    max_size: Annotated[int, Field(gt=0, le=100_000_000, description="Bytes of all files together.")] = 20_000_000,
-    timeout: Annotated[Duration, Field(description="How long each answer of the server may take.")] = timedelta(
+    max_size: Annotated[
+        int, Field(gt=0, le=100_000_000, description="The maximum size of all files together in bytes.")
+    ] = 20_000_000,
+    timeout: Annotated[Duration, Field(description="The maximum time for each response of the server.")] = timedelta(
         seconds=30
     ),
 ) -> Sent:
     """Send a mail.
 
-    The result says to whom the server took it. Where it rejects recipients, nothing is sent and the step fails with
-    `email.rejected`, unless `partial` is true. An answer of 4xx can be retried, one of 5xx is final.
+    The result lists the recipients that the server accepted. If it rejects some, nothing is sent and the step fails
+    with `email.rejected`, unless `partial` is true. A response of 4xx can be retried, one of 5xx is final.
 
-    A mail server knows no key by which it would drop a mail that it has had before: a step that is tried again after
-    its answer got lost sends a second copy. Its Message-ID is the same, made of the step's idempotency key, so that
-    mailboxes and people can tell. With `"delivery": "at_most_once"` none is sent twice, and the step fails with
-    `outcome_unknown` where it isn't known whether one was.
+    A mail server doesn't recognize repeated mails: if its response is lost, the retry of the step sends a second copy.
+    It has the same Message-ID, made from the step's idempotency key, so that mailboxes and people can recognize it.
+    With `"delivery": "at_most_once"` no mail is sent twice, and the step fails with `outcome_unknown` if it isn't known
+    whether the mail was sent.
     """
     from hookline_email import smtp
 
@@ -82,16 +89,14 @@ async def send(
     host, port = credential.smtp()
     said = from_ or credential.sender or credential.smtp_username
     if said is None:
-        raise StepError(
-            "there is nobody whom the mail is from; say `from`, or the credential's sender", code="email.address"
-        )
+        raise StepError("the mail has no sender; set `from`, or the credential's `sender`", code="email.address")
     sender = mailbox(said, "from" if from_ else "the credential's sender")
     groups = {name: mailboxes(given, name) for name, given in (("to", to), ("cc", cc), ("bcc", bcc))}
     recipients: dict[str, Mailbox] = {one.address: one for group in groups.values() for one in group}
     if not recipients:
-        raise StepError("the mail goes to nobody; say `to`", code="email.address")
+        raise StepError("the mail has no recipient; set `to`", code="email.address")
     if text is None and html is None and attachments is None:
-        raise StepError("the mail is empty; say `text`, `html` or `attachments`", code="email.body")
+        raise StepError("the mail is empty; set `text`, `html` or `attachments`", code="email.body")
     check_headers(subject, headers or {})
     files = await _files(ctx, attachments, max_size)
     shown = (sender, *groups["to"], *groups["cc"])
@@ -135,18 +140,18 @@ async def send(
 
 
 async def _files(ctx: Context[Any], given: str | dict[str, JsonValue] | list[Any] | None, max_size: int) -> list[File]:
-    """The files, read into memory: within a bound that is known before any of them is read."""
+    """Return the files, read into memory; their size is checked before any of them is read."""
     chosen: list[Attachment | File] = []
     for one in given if isinstance(given, list) else [] if given is None else [given]:
         if isinstance(one, dict) and "content" in one:
             chosen.append(_of_text(one))
         else:
-            # Looked up among the message's own: an id that a message brings along opens no other execution's file.
+            # Only the message's own attachments: an id in a message must not open a file of another execution.
             chosen += _attachments(ctx, one)
     size = sum(one.size if isinstance(one, Attachment) else len(one.content) for one in chosen)
     if size > max_size:
         raise StepError(
-            f"the files have {size} bytes together, and may have {max_size} (max_size); send a link instead",
+            f"the files have {size} bytes together, but may have {max_size} (max_size); send a link instead",
             code="email.too_large",
         )
     return [one if isinstance(one, File) else await _read(ctx, one) for one in chosen]
@@ -157,7 +162,7 @@ def _of_text(given: dict[str, JsonValue]) -> File:
     content, filename, kind = given["content"], given.get("filename"), given.get("type", "text/plain")
     if unknown or not isinstance(content, str) or not isinstance(filename, str) or not isinstance(kind, str):
         raise StepError(
-            "a new file has a `filename`, a `content` that is text, and perhaps a `type`"
+            "a new file needs a `filename` and a `content` that is text, and may have a `type`"
             + (f"; {sorted(unknown)[0]!r} is none of them" if unknown else ""),
             code="email.attachment",
         )
@@ -168,8 +173,8 @@ def _attachments(ctx: Context[Any], wanted: Any) -> list[Attachment]:
     found = ctx.message.attachments_like(wanted)
     if not found:
         named = ", ".join(sorted({repr(one.name) for one in ctx.message.attachments})) or "none"
-        what = repr(wanted) if isinstance(wanted, str) else "what `attachments` gives"
-        raise StepError(f"{what} is no attachment of the message; it has {named}", code="email.attachment")
+        what = repr(wanted) if isinstance(wanted, str) else "the value of `attachments`"
+        raise StepError(f"{what} is not an attachment of the message; it has {named}", code="email.attachment")
     return found
 
 
@@ -180,6 +185,6 @@ async def _read(ctx: Context[Any], attachment: Attachment) -> File:
 
 
 def _name(filename: str) -> str:
-    """A file's name without folders, and without what could end the header it stands in."""
+    """Return a file's name without folders, and without characters that could end its header."""
     plain = "".join(character for character in filename if character.isprintable())
     return plain.replace("\\", "/").rpartition("/")[2] or "file"

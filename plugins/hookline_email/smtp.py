@@ -1,4 +1,4 @@
-"""Speaking with an SMTP server."""
+"""The client of an SMTP server."""
 
 import asyncio
 import socket
@@ -14,15 +14,15 @@ from hookline.api import AuthExpired, Resources, StepError, Unavailable
 from hookline_email.connector import EmailCredential
 
 _GOODBYE: Final = 5.0
-"""Seconds to wait for a server to say goodbye, once it has taken a mail."""
+"""Seconds to wait for the server's goodbye after it has accepted a mail."""
 _SLOWEST: Final = 100_000
-"""Bytes a second that a line carries at least."""
+"""The lowest speed of a connection, in bytes per second."""
 _SHOWN: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A recipient that the server doesn't take."""
+    """A recipient that the server rejects."""
 
     address: str
     code: int
@@ -33,9 +33,9 @@ class Rejected:
 async def connection(
     resources: Resources, credential: EmailCredential, timeout: float
 ) -> AsyncIterator[aiosmtplib.SMTP]:
-    """A connection to the credential's server, encrypted and logged in as the credential says.
+    """Open a connection to the credential's server, with encryption and login according to the credential.
 
-    Raises StepError: see `failure`. What comes out of the block is translated, too.
+    Raises StepError: see `failure`. Exceptions of the block are converted too.
     """
     host, port = credential.smtp()
     security = credential.smtp_security
@@ -49,7 +49,7 @@ async def connection(
         start_tls=False,
         tls_context=context,
         local_hostname=_own_name(made),
-        # Its own way to time things loses a cancellation on Python 3.11, where both come at once.
+        # Its own timeout loses a simultaneous cancellation on Python 3.11.
         timeout=None,
     )
     where = f"{host}:{port}"
@@ -70,7 +70,7 @@ async def connection(
         transport = client.transport
         client.close()
         if isinstance(transport, asyncio.WriteTransport):
-            # What is said has been said: TLS would still say goodbye, to a server that may be gone.
+            # All is sent; TLS would still say goodbye to a server that may be gone.
             transport.abort()
 
 
@@ -85,16 +85,18 @@ async def deliver(
     timeout: float,
     where: str,
 ) -> tuple[str, list[Rejected]]:
-    """Hand over a mail; gives what the server said, and whom it rejected.
+    """Hand over a mail; return the server's response, and the rejected recipients.
 
-    Without `partial` nothing is sent where it rejects anybody. Raises StepError (`email.rejected`, `email.<code>`, …).
+    Without `partial`, nothing is sent if it rejects a recipient. Raises StepError (`email.rejected`, `email.<code>`,
+    …).
     """
     async with asyncio.timeout(timeout):
         if client.is_ehlo_or_helo_needed:
             await client.ehlo()
     if utf8 and not client.supports_extension("smtputf8"):
         raise StepError(
-            f"{where} takes no addresses with letters beyond ASCII before the @ (SMTPUTF8)", code="email.not_supported"
+            f"{where} doesn't support addresses with letters beyond ASCII before the @ (SMTPUTF8)",
+            code="email.not_supported",
         )
     options = ["SMTPUTF8"] if utf8 else []
     if client.supports_extension("size"):
@@ -110,14 +112,14 @@ async def deliver(
         except aiosmtplib.SMTPRecipientRefused as error:
             rejected.append(Rejected(recipient, error.code, _shown(error.message)))
     if rejected and (not partial or len(rejected) == len(recipients)):
-        # The connection ends now, and with it what was begun.
+        # The connection ends now, which cancels the mail.
         raise _rejection(rejected, len(recipients), where)
     try:
-        # A large mail takes its time on a slow line, before the server can say anything.
+        # A large mail takes long on a slow connection before the server can answer.
         async with asyncio.timeout(timeout + len(content) / _SLOWEST):
             response = await client.data(content)
     except (aiosmtplib.SMTPServerDisconnected, OSError) as error:
-        # It may have taken the mail, and its answer got lost.
+        # The server may have accepted the mail, and its response was lost.
         raise failure(error, where, sent=True) from error
     return _shown(response.message), rejected
 
@@ -125,7 +127,7 @@ async def deliver(
 def failure(error: Exception, where: str, *, sent: bool = False) -> StepError:
     """Convert an SMTP error to the error of a step.
 
-    `email.<code>` for an answer of the server, of which 4xx are retryable (421 and 454 are Unavailable, 530 and 535
+    `email.<code>` for a response of the server, of which 4xx are retryable (421 and 454 are Unavailable, 530 and 535
     AuthExpired). Retryable, too: `email.disconnected`, `email.timeout`, `email.tls`. Final: `email.not_supported`.
     """
     if isinstance(error, aiosmtplib.SMTPResponseException):
@@ -138,14 +140,12 @@ def failure(error: Exception, where: str, *, sent: bool = False) -> StepError:
         return StepError(text, code=code, retryable=400 <= error.code < 500)
     tls = _caused_by_tls(error)
     if tls is not None:
-        return Unavailable(f"no trust in {where}: {tls}", code="email.tls")
+        return Unavailable(f"the certificate of {where} isn't trusted: {tls}", code="email.tls")
     if isinstance(error, TimeoutError):
         return Unavailable(f"{where} did not answer in time", code="email.timeout", outcome_unknown=sent)
     if isinstance(error, OSError):
-        return Unavailable(
-            f"{where} broke the connection off: {error}", code="email.disconnected", outcome_unknown=sent
-        )
-    # What the server can't do, such as STARTTLS or a way to log in.
+        return Unavailable(f"{where} ended the connection: {error}", code="email.disconnected", outcome_unknown=sent)
+    # A missing feature of the server, such as STARTTLS or a way to log in.
     return StepError(f"{where}: {_shown(str(error))}", code="email.not_supported")
 
 
@@ -153,7 +153,7 @@ def _rejection(rejected: Sequence[Rejected], of: int, where: str) -> StepError:
     named = "; ".join(f"{one.address} ({one.code} {one.message})" for one in rejected[:10])
     more = f" and {len(rejected) - 10} more" if len(rejected) > 10 else ""
     return StepError(
-        f"{where} rejects {len(rejected)} of {of} recipients, so that nothing was sent: {named}{more}",
+        f"{where} rejects {len(rejected)} of {of} recipients, so nothing was sent: {named}{more}",
         code="email.rejected",
         retryable=all(one.code < 500 for one in rejected),
     )

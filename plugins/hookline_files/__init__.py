@@ -13,5 +13,5 @@ from hookline_files.xml_actions import render as render_xml  # noqa: F401 - they
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The connectors of files, of CSV, of XML and of tables."""
+    """Return the connectors `file`, `csv`, `xml` and `lookup`."""
     return [file, csv, xml, lookup]

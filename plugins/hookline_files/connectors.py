@@ -1,4 +1,4 @@
-"""The connectors, to which each action's module adds its own."""
+"""The connectors, to which the modules of the actions add these."""
 
 from hookline.api import Connector
 from hookline_files.reference_page import (

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 _INLINE: Final = 1000
-"""Values, or thousands of characters, that are worked on at once."""
+"""The number of values, or of thousands of characters, that are processed without a thread."""
 
 
 async def offloaded(work: Callable[[], str], given: Any) -> str:

@@ -9,15 +9,15 @@ outside it.
 """
 
 FILE_ERRORS: Final[Mapping[str, str]] = {
-    "file.attachment": "What names an attachment names none of the message's, or several.",
-    "file.content": "Neither `content` nor `file` is given, or both, or a file isn't JSON that is read as such.",
-    "file.encoding": "The text isn't in the encoding that is given, or can't be written in it.",
-    "file.exists": "There is a file already, with other content, and `mode` is `create`.",
-    "file.no_root": "The server gives no folder for files, or that one can't be used: set HOOKLINE_FILES.",
-    "file.path": "The path is none of a file under HOOKLINE_FILES.",
-    "file.system": "The operating system rejected it: there is no such file, no space, or no right to it.",
-    "file.too_large": "The file, or a line of it, is larger than is allowed.",
-    "file.too_many": "More files match than one trigger keeps track of.",
+    "file.attachment": "The name of an attachment matches none of the message's, or several.",
+    "file.content": "Neither `content` nor `file` is given, or both are, or a file that is read as JSON isn't JSON.",
+    "file.encoding": "The text doesn't match the given encoding, or can't be written in it.",
+    "file.exists": "A file with other content exists already, and `mode` is `create`.",
+    "file.no_root": "The server has no folder for files, or it can't be used: set HOOKLINE_FILES.",
+    "file.path": "The path is not one of a file under HOOKLINE_FILES.",
+    "file.system": "The operating system rejected the operation: there is no such file, no space, or no permission.",
+    "file.too_large": "The file, or a line of it, is too large.",
+    "file.too_many": "More files match than one trigger can track.",
 }
 
 FILE_EXAMPLE: Final[Mapping[str, Any]] = {
@@ -34,21 +34,21 @@ FILE_EXAMPLE: Final[Mapping[str, Any]] = {
 }
 
 CSV: Final = """
-Reads and writes comma-separated values, and what is separated otherwise: rows become objects or lists of texts, and
-the other way round. A file of any length can be read as a stream.
+Reads and writes comma-separated values, also with other separators: rows become objects or lists of texts, and vice
+versa. A file of any length can be read as a stream.
 """
 
 CSV_ERRORS: Final[Mapping[str, str]] = {
-    "csv.encoding": "A file isn't in the encoding that is given.",
+    "csv.encoding": "A file doesn't match the given encoding.",
     "csv.header": "A column has no name, a name of more than 500 characters, or the name of another column; give the "
     "names as `columns`.",
     "csv.input": "Both `file` and `text` are given.",
     "csv.ragged": "A row has more or fewer values than there are columns.",
-    "csv.settings": "Settings don't go together, as two marks that are one character.",
-    "csv.syntax": "It is no CSV: a quote isn't closed, for one.",
-    "csv.too_large": "There are more rows, columns, values or bytes than is allowed.",
-    "csv.value": "A row that is to be written holds a list or an object.",
-    "file.attachment": "What names an attachment names none of the message's, or several.",
+    "csv.settings": "Settings conflict, such as the same character for `delimiter` and `quote`.",
+    "csv.syntax": "It is not valid CSV, for example because a quote isn't closed.",
+    "csv.too_large": "There are more rows, columns, values or bytes than allowed.",
+    "csv.value": "A row to write contains a list or an object.",
+    "file.attachment": "The name of an attachment matches none of the message's, or several.",
 }
 
 CSV_EXAMPLE: Final[Mapping[str, Any]] = {
@@ -72,17 +72,18 @@ CSV_EXAMPLE: Final[Mapping[str, Any]] = {
 }
 
 XML: Final = """
-Reads and writes XML: elements become objects, lists and texts, as they do in a body of XML, and the other way round.
+Reads and writes XML: elements become objects, lists and texts, as in an XML body, and vice versa.
 """
 
 XML_ERRORS: Final[Mapping[str, str]] = {
-    "file.attachment": "What names an attachment names none of the message's, or several.",
+    "file.attachment": "The name of an attachment matches none of the message's, or several.",
     "xml.input": "Both `file` and `text` are given.",
-    "xml.name": "A key that is to be written can't be the name of an element or attribute, or not in the encoding.",
-    "xml.root": "What is to be written isn't one root element; name it as `root`.",
-    "xml.syntax": "It is no XML, isn't in its encoding, has a DOCTYPE, or is nested deeper than 128 levels.",
-    "xml.too_large": "There are more bytes, elements or attributes than is allowed.",
-    "xml.value": "A value that is to be written has no form in XML: a list in a list, or a control character.",
+    "xml.name": "A key to write can't be the name of an element or attribute, or can't be encoded.",
+    "xml.root": "The value to write isn't one root element; set its name as `root`.",
+    "xml.syntax": "It is not valid XML, doesn't match its encoding, has a DOCTYPE, or is nested deeper than 128 "
+    "levels.",
+    "xml.too_large": "There are more bytes, elements or attributes than allowed.",
+    "xml.value": "A value to write has no form in XML: a list in a list, or a control character.",
 }
 
 XML_EXAMPLE: Final[Mapping[str, Any]] = {
@@ -110,21 +111,21 @@ XML_EXAMPLE: Final[Mapping[str, Any]] = {
 }
 
 LOOKUP: Final = """
-Looks keys up in tables, such as the countries' names or a customer's discount: in one that stands in the flow or in its
+Looks up keys in tables, such as the names of countries or a customer's discount. The table is in the flow or in its
 `vars`, or in a CSV or JSON file under `HOOKLINE_FILES`.
 """
 
 LOOKUP_ERRORS: Final[Mapping[str, str]] = {
-    "file.no_root": "The server gives no folder for files, or that one can't be used: set HOOKLINE_FILES.",
-    "file.path": "The path is none of a file under HOOKLINE_FILES.",
-    "file.system": "The operating system rejected it: there is no such file, or no right to it.",
-    "lookup.column": "The row hasn't the column that `gives` names.",
-    "lookup.content": "What should be a table is none, or has a key twice; it may be half written, and is tried again.",
-    "lookup.format": "The file's name says neither CSV nor JSON, and neither does `format`.",
-    "lookup.into": "`into` is given, and the message's body is no object.",
-    "lookup.key": "What is looked up is neither a text nor a number.",
+    "file.no_root": "The server has no folder for files, or it can't be used: set HOOKLINE_FILES.",
+    "file.path": "The path is not one of a file under HOOKLINE_FILES.",
+    "file.system": "The operating system rejected the operation: there is no such file, or no permission.",
+    "lookup.column": "The row doesn't have the column that `gives` names.",
+    "lookup.content": "It is not a table, or has a key twice. The file may be partly written, so it can be retried.",
+    "lookup.format": "Neither the file's extension nor `format` says that it is CSV or JSON.",
+    "lookup.into": "`into` is given, and the message's body is not an object.",
+    "lookup.key": "The key to look up is neither a text nor a number.",
     "lookup.limit": "There are more than 100,000 keys.",
-    "lookup.missing": "The table hasn't the key, and there is no `default`.",
+    "lookup.missing": "The table doesn't have the key, and there is no `default`.",
     "lookup.size": "The file has more than 20 MB.",
 }
 

@@ -10,7 +10,7 @@ from hookline_generic.triggers import manual, webhook
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The generic actions, and those on what flows keep."""
+    """Return the generic actions and those on the flow state."""
     # Imported here, because a node that only accepts messages needs the triggers alone.
     from hookline_generic import actions, pick, rename  # noqa: F401 - they add to the connector
     from hookline_generic.connector import generic
@@ -21,5 +21,5 @@ def register_connectors() -> Sequence[Connector]:
 
 @hookimpl
 def register_triggers() -> Sequence[Trigger]:
-    """The triggers."""
+    """Return the triggers."""
     return [webhook, schedule, manual]

@@ -1,4 +1,4 @@
-"""The generic actions: they shape the message, direct the flow, or say something about it."""
+"""The generic actions: they change the message, direct the flow, or write about it to the log."""
 
 import re
 from typing import Annotated, Literal
@@ -26,7 +26,7 @@ from hookline.api import (
 )
 from hookline_generic.connector import generic
 
-#: What a logger takes as its own, or the engine already says about the step; a field of that name would replace it.
+#: Names that the logger or the engine uses itself; a field of that name would replace the engine's value.
 _RESERVED = frozenset({"event", "level", "timestamp", "logger", "message", "execution_id", "step_id", "attempt"})
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TEXT = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
@@ -35,7 +35,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
 @generic.action(name="map", pure=True)
 async def map_body(
-    body: Annotated[JsonValue, Field(description="The new body: any JSON value, its strings expressions.")],
+    body: Annotated[JsonValue, Field(description="The new body: any JSON value, in which strings may be expressions.")],
 ) -> Annotated[JsonValue, ReturnsSetting("body")]:
     """Make a new body."""
     return body
@@ -46,7 +46,8 @@ async def filter_message(
     keep: Annotated[
         StrictBool,
         Field(
-            description="True lets the message pass; false ends the branch. Anything else, 'false' too, is an error."
+            description="True lets the message pass; false ends the branch. Anything else, even the text 'false', is "
+            "an error."
         ),
     ],
 ) -> Annotated[Signal, PassesIf("keep")]:
@@ -57,20 +58,22 @@ async def filter_message(
 def _free(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
     taken = sorted(_RESERVED & fields.keys())
     if taken:
-        raise ValueError(f"{', '.join(taken)}: the log has fields of these names itself; choose others")
+        raise ValueError(f"{', '.join(taken)}: the log already uses these field names; choose others")
     return fields
 
 
 @generic.action(idempotent=True)
 async def log(
     ctx: Context[None],
-    message: Annotated[str, Exposed(), Field(description="What the log says.")],
-    level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="How grave it is.")] = "info",
+    message: Annotated[str, Exposed(), Field(description="The text of the log entry.")],
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="The level of the log entry.")
+    ] = "info",
     fields: Annotated[
         dict[str, JsonValue] | None,
         Exposed(),
         AfterValidator(lambda fields: None if fields is None else _free(fields)),
-        Field(description="Named values beside the message."),
+        Field(description="Named values that are logged with the text."),
     ] = None,
 ) -> Signal:
     """Write to the server's log; the message passes on."""
@@ -81,12 +84,14 @@ async def log(
 
 @generic.action(idempotent=True)
 async def sleep(
-    for_: Annotated[Duration | None, Either("until"), Field(description="How long, such as `10m`.")] = None,
-    until: Annotated[AwareDatetime | None, Field(description="Until when: RFC 3339, with its time zone.")] = None,
+    for_: Annotated[Duration | None, Either("until"), Field(description="The time to wait, such as `10m`.")] = None,
+    until: Annotated[
+        AwareDatetime | None, Field(description="The time at which the wait ends: RFC 3339, with a time zone.")
+    ] = None,
 ) -> Sleep:
-    """Wait; the message passes on. An execution that sleeps is a row in the database, and outlives restarts."""
+    """Wait, then continue with the same message. Meanwhile, the execution is only a row in the database."""
     if (for_ is None) == (until is None):
-        raise StepError("sleep needs one of `for` and `until`", code="sleep.settings")
+        raise StepError("sleep needs either `for` or `until`", code="sleep.settings")
     return Sleep(until=until) if for_ is None else Sleep(for_.total_seconds())
 
 
@@ -99,28 +104,28 @@ async def stop() -> Annotated[Signal, EndsExecution()]:
 @generic.action(idempotent=True)
 async def reply(
     ctx: Context[None],
-    status: Annotated[int, Field(ge=200, le=599, description="The status.")] = 200,
-    headers: Annotated[dict[str, str] | None, Field(description="Headers beside it.")] = None,
+    status: Annotated[int, Field(ge=200, le=599, description="The HTTP status.")] = 200,
+    headers: Annotated[dict[str, str] | None, Field(description="The headers of the reply.")] = None,
     body: Annotated[
-        JsonValue, Field(description="The body: a text goes out as it is, null as nothing, all else as JSON.")
+        JsonValue, Field(description="The body: a text is sent as it is, null as an empty body, anything else as JSON.")
     ] = None,
     attachment: Annotated[
         str | dict[str, JsonValue] | None,
-        Field(description="Instead of a body: one of the message's attachments, or its name."),
+        Field(description="Instead of `body`: an attachment of the message, or its name."),
     ] = None,
 ) -> CallerReply:
-    """Answer the caller that waits; the message passes on, and the flow goes on.
+    """Reply to the waiting caller; the flow then continues with the same message.
 
-    For flows whose trigger says `"respond": "reply"`. An answer that nobody waits for is kept, and is given to a caller
-    who sends the same message again.
+    For flows whose trigger says `"respond": "reply"`. If nobody waits for the reply, it is kept, and is sent to a
+    caller who sends the same message again.
     """
     given = dict(headers or {})
     if wrong := [name for name, value in given.items() if not _header(name, value)]:
-        raise StepError(f"{wrong[0]!r} is no header, or one that only the server sets", code="reply.header")
+        raise StepError(f"{wrong[0]!r} is not a valid header, or only the server may set it", code="reply.header")
     if attachment is None:
         return CallerReply(status, given, body)
     if body is not None:
-        raise StepError("an answer has either a body or one attachment", code="reply.attachment")
+        raise StepError("a reply has either a body or one attachment", code="reply.attachment")
     file = message_attachment(ctx.message, attachment, setting="attachment", code="reply.attachment")
     return CallerReply(status, given, None, file)
 
@@ -132,15 +137,15 @@ def _header(name: str, value: str) -> bool:
 
 def _readable(code: str) -> str:
     if not _CODE.fullmatch(code):
-        raise ValueError("a code is lower-case words joined by dots, such as order.rejected")
+        raise ValueError("a code consists of lower-case words joined by dots, such as order.rejected")
     return code
 
 
 @generic.action(pure=True)
 async def fail(
-    message: Annotated[str, Field(min_length=1, description="Why.")],
+    message: Annotated[str, Field(min_length=1, description="The reason, for people.")],
     code: Annotated[
-        str, AfterValidator(_readable), Field(description="Stands in the error, so that others can tell it apart.")
+        str, AfterValidator(_readable), Field(description="The code of the error, by which it can be recognized.")
     ] = "failed",
 ) -> Annotated[None, EndsExecution()]:
     """End the execution here, as failed; it is not tried again."""

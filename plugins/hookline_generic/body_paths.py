@@ -1,4 +1,4 @@
-"""Paths into a body, as `rename` and `pick` take them: `customer.name`, `lines[*].sku`, `['unit price'].net`."""
+"""Paths into a body, for `rename` and `pick`: `customer.name`, `lines[*].sku`, `['unit price'].net`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ EACH: Final = -1
 Path: TypeAlias = tuple[str | int, ...]
 
 MOST_VALUES: Final = 250_000
-"""The most values that one step visits, since nothing else runs meanwhile."""
+"""The most values that one step visits, because nothing else runs meanwhile."""
 
 _PART: Final = re.compile(
     r"""
@@ -32,14 +32,14 @@ _COMPARED: Final = 100
 
 
 def path(text: str) -> Path:
-    """The parts of a path. Raises ValueError."""
+    """Return the parts of a path. Raises ValueError."""
     if text.startswith("$"):
         raise ValueError(f"{text!r}: a path begins with a key of the body, without `$`")
     parts: list[str | int] = []
     at = 0
     while at < len(text):
         found = _PART.match(text, at)
-        # The first part has no dot, and those after it, where they are bare keys, have one.
+        # The first part has no dot; later parts have one if they are bare keys.
         if found is None or (found.lastgroup == "key" and (text[at] == ".") is (at == 0)):
             raise ValueError(_unreadable(text, at))
         at = found.end()
@@ -54,7 +54,7 @@ def path(text: str) -> Path:
 
 
 def path_text(parts: Iterable[str | int]) -> str:
-    """A path as it is written."""
+    """Return a path as text."""
     text = ""
     for part in parts:
         if isinstance(part, int):
@@ -68,11 +68,11 @@ def path_text(parts: Iterable[str | int]) -> str:
 
 
 def apart(paths: Iterable[Path], what: str) -> None:
-    """Raises ValueError where two paths are the same, or one leads into what another names."""
+    """Raise ValueError if two paths are the same, or if one is inside another."""
     before: Path | None = None
     for one in sorted(paths, key=lambda parts: [(part == EACH, str(part)) for part in parts]):
         if before is not None and one[: len(before)] == before:
-            how = "is there twice" if one == before else f"leads into {path_text(before)!r}, which is there too"
+            how = "is given twice" if one == before else f"is inside {path_text(before)!r}, which is given too"
             raise ValueError(f"{what} {path_text(one)!r} {how}")
         before = one
 
@@ -83,15 +83,15 @@ def _readable(text: str) -> str:
 
 
 PathText: TypeAlias = Annotated[str, AfterValidator(_readable)]
-"""A path as a setting; `path` reads it."""
+"""A path in a setting; `path` parses it."""
 
 
 class _Nothing:
-    """Stands for a body that isn't given, since null is one."""
+    """Marks a missing setting, because null is a valid body."""
 
 
 BODY: Final[Any] = Field(
-    default_factory=_Nothing, description="What it is done to, any JSON value; by default the message's body."
+    default_factory=_Nothing, description="The value to change, any JSON value; by default the message's body."
 )
 """The default of the setting `body`."""
 
@@ -102,34 +102,34 @@ def body_of(ctx: Context[None], given: Any) -> Any:
 
 
 class Turns:
-    """Counts what a step goes through."""
+    """Counts the values that a step visits."""
 
     def __init__(self, action: str) -> None:
         self._action = action
         self._left = MOST_VALUES
 
     def spend(self, count: int) -> None:
-        """Raises StepError (`<action>.limit`) when there is more than one step goes through."""
+        """Count more values. Raises StepError (`<action>.limit`) if they are more than one step may visit."""
         self._left -= count
         if self._left < 0:
             raise StepError(
-                f"there are more than {MOST_VALUES:,} values to go through; split the work with a foreach step",
+                f"there are more than {MOST_VALUES:,} values to visit; split the work with a foreach step",
                 code=f"{self._action}.limit",
             )
 
 
 def lacks(action: str, where: Iterable[str | int], value: Any, part: str | int) -> StepError:
-    """The error for what a path names and a body doesn't have; `where` is the path to `value`, which lacks `part`."""
+    """Return the error for a path that the body lacks; `where` is the path to `value`, which lacks `part`."""
     place = path_text(where) or "the body"
     if part == EACH:
-        text = f"{place} is {_kind(value)}, and no list"
+        text = f"{place} is {_kind(value)}, not a list"
     elif isinstance(value, Mapping):
         key = _short(str(part))
         known = [_short(str(one)) for one in islice(value, _COMPARED)]
         otherwise = f"it has {', '.join(map(repr, known[:5]))}" if known else "it is empty"
         text = f"there is no {key!r} in {place}; {did_you_mean(key, known, otherwise)}"
     else:
-        text = f"{place} is {_kind(value)}, and has no {_short(str(part))!r}"
+        text = f"{place} is {_kind(value)} and has no {_short(str(part))!r}"
     return StepError(f'{text}; `"missing": "ignore"` leaves it out', code=f"{action}.missing")
 
 
@@ -156,12 +156,12 @@ def _short(key: str) -> str:
 def _unreadable(text: str, at: int) -> str:
     rest = text[at : at + 20]
     if re.match(r"\[\s*-?\d", rest):
-        return f"{text!r}: a path names each item of a list, `[*]`, and no single one"
-    return f"{text!r} can't be read at {rest!r}; a key with other signs than letters, digits, - and _ stands in ['…']"
+        return f"{text!r}: a path names all items of a list, as `[*]`, not a single one"
+    return f"{text!r} can't be read at {rest!r}; a key with other characters than letters, digits, - and _ needs ['…']"
 
 
 def tree(paths: Iterable[tuple[Path, Any]]) -> dict[str | int, Any]:
-    """Paths as nested objects, with what each is paired with at its end."""
+    """Return paths as nested objects, each with its value at its end."""
     root: dict[str | int, Any] = {}
     for parts, end in paths:
         node = root

@@ -1,4 +1,4 @@
-"""The action `pick`: some of a body's keys."""
+"""The action `pick`: keeps or drops keys of a body."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -17,9 +17,9 @@ def _apart(texts: list[str]) -> list[str]:
 
 
 def _one_of_both(drop: list[str], info: ValidationInfo) -> list[str]:
-    # `keep` stands before it; what can't be read, or isn't known before the flow runs, isn't there.
+    # `keep` is checked before; it is absent if it is invalid, or not known before the flow runs.
     if not drop and list(info.data.values()) == [[]]:
-        raise ValueError("name what to keep, or what to drop, or both")
+        raise ValueError("give `keep`, or `drop`, or both")
     return drop
 
 
@@ -35,8 +35,8 @@ async def pick(
         AfterValidator(_apart),
         FromVars(),
         Field(
-            description="Paths of what stays, such as `customer.name` and `lines[*].sku`; all else goes. Without any, "
-            "all stays."
+            description="Paths to keep, such as `customer.name` and `lines[*].sku`; everything else is dropped. If "
+            "empty, everything is kept."
         ),
     ] = _NOTHING,
     drop: Annotated[
@@ -44,18 +44,18 @@ async def pick(
         AfterValidator(_apart),
         AfterValidator(_one_of_both),
         FromVars(),
-        Field(description="Paths of what goes of what stayed; where there is nothing, nothing goes."),
+        Field(description="Paths to drop from the result of `keep`; paths that don't exist are ignored."),
     ] = _CHECKED,
     missing: Annotated[
         Literal["fail", "ignore"],
-        Field(description="Whether a path of `keep` that leads nowhere is an error, or is left out."),
+        Field(description="Fail if a path of `keep` doesn't exist, or leave it out."),
     ] = "fail",
     body: JsonValue = BODY,
 ) -> JsonValue:
     """Keep some keys of the body, or drop some.
 
-    A path is keys with dots between; `[*]` is each item of a list, and a key with other signs stands in `['…']`. What
-    is kept has the order of `keep`.
+    A path consists of keys joined by dots; `[*]` means each item of a list, and a key with special characters is
+    written as `['…']`. The result has the order of `keep`.
     """
     turns = Turns("pick")
     picked: JsonValue = body_of(ctx, body)
@@ -67,7 +67,7 @@ async def pick(
 
 
 def _kept(value: Any, wanted: dict[str | int, Any], where: tuple[str | int, ...], turns: Turns, *, ignore: bool) -> Any:
-    """Copies, since what a step is given is others', too."""
+    """Return a copy, because the value belongs to other steps too."""
     if EACH in wanted:
         if not isinstance(value, list):
             if ignore:

@@ -4,19 +4,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 GENERIC: Final = """
-Actions that no service owns: they shape the message, direct the flow, or say something about it. They have no prefix.
+Actions that belong to no service: they change the message, direct the flow, or write about it to the log. They have no
+prefix.
 """
 
 GENERIC_ERRORS: Final[Mapping[str, str]] = {
-    "failed": "What `fail` gives where its `code` says nothing else.",
-    "pick.limit": "There are more than 250,000 values to go through.",
-    "pick.missing": "A path of `keep` leads nowhere, and `missing` is `fail`.",
-    "rename.limit": "There are more than 250,000 values to go through.",
-    "rename.missing": "An old path leads nowhere, and `missing` is `fail`.",
-    "rename.taken": "A new path is there already, or leads through what is no object.",
-    "reply.attachment": "An answer has both a body and an attachment, or one that the message doesn't have.",
-    "reply.header": "A header is none that an answer can have.",
-    "sleep.settings": "Neither `for` nor `until` is given, or both.",
+    "failed": "The code of `fail`, unless its `code` gives another one.",
+    "pick.limit": "There are more than 250,000 values to visit.",
+    "pick.missing": "A path of `keep` doesn't exist, and `missing` is `fail`.",
+    "rename.limit": "There are more than 250,000 values to visit.",
+    "rename.missing": "An old path doesn't exist, and `missing` is `fail`.",
+    "rename.taken": "A new path exists already, or leads through a value that is not an object.",
+    "reply.attachment": "Both `body` and `attachment` are given, or the message doesn't have the attachment.",
+    "reply.header": "A header is one that a reply can't have.",
+    "sleep.settings": "Neither `for` nor `until` is given, or both are.",
 }
 
 GENERIC_EXAMPLE: Final[Mapping[str, Any]] = {
@@ -35,12 +36,12 @@ GENERIC_EXAMPLE: Final[Mapping[str, Any]] = {
 }
 
 STATE: Final = """
-What a flow keeps from one execution to the next: values under keys, and counters.
+Values and counters that a flow keeps from one execution to the next.
 """
 
 STATE_ERRORS: Final[Mapping[str, str]] = {
-    "state.not_a_number": "`add` is given, and what is kept is no number.",
-    "state.settings": "Neither `value` nor `add` is given, or both.",
+    "state.not_a_number": "`add` is given, and the stored value is not a number.",
+    "state.settings": "Neither `value` nor `add` is given, or both are.",
 }
 
 STATE_EXAMPLE: Final[Mapping[str, Any]] = {

@@ -1,4 +1,4 @@
-"""The action `rename`: a body whose keys have other names, or stand elsewhere."""
+"""The action `rename`: renames or moves keys of a body."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
@@ -10,15 +10,15 @@ from hookline_generic.body_paths import BODY, EACH, Path, PathText, Turns, apart
 from hookline_generic.connector import generic
 
 _Moves: TypeAlias = dict[Path, Path]
-"""From each old path to the new one."""
+"""The new path by old path."""
 
 
 def _sound(keys: dict[str, str]) -> dict[str, str]:
     if not keys:
-        raise ValueError("name what to rename: the old path and the new one")
+        raise ValueError("give the old path and the new path of what to rename")
     moves = {path(old): path(new) for old, new in keys.items()}
     if len(moves) < len(keys):
-        raise ValueError("two of the old paths are the same, written otherwise")
+        raise ValueError("two of the old paths are the same, written in different ways")
     for old, new in moves.items():
         if old == new:
             raise ValueError(f"{path_text(old)!r} has this name already")
@@ -26,8 +26,8 @@ def _sound(keys: dict[str, str]) -> dict[str, str]:
         if _depth(new) != depth or new[:depth] != old[:depth]:
             lists = path_text((*old[:depth], "…")) if depth else "a path without [*]"
             raise ValueError(
-                f"{path_text(old)!r} can't become {path_text(new)!r}: what moves stays within its list item, so that "
-                f"its new path is {lists}"
+                f"{path_text(old)!r} can't become {path_text(new)!r}: a value stays inside its list item, so its new "
+                f"path is {lists}"
             )
     for here in _by_list(moves).values():
         apart(here, "the old path")
@@ -36,7 +36,7 @@ def _sound(keys: dict[str, str]) -> dict[str, str]:
 
 
 def _by_list(moves: _Moves) -> dict[Path, _Moves]:
-    """Moves by the list in whose items they happen; their paths begin there. What stands deepest comes first."""
+    """Group moves by the list in whose items they happen, deepest first; their paths begin at the item."""
     made: dict[Path, _Moves] = {}
     for old, new in sorted(moves.items(), key=lambda move: _depth(move[0]), reverse=True):
         depth = _depth(old)
@@ -45,7 +45,7 @@ def _by_list(moves: _Moves) -> dict[Path, _Moves]:
 
 
 def _depth(parts: Path) -> int:
-    """How many parts there are up to the last list."""
+    """The number of parts up to the last list."""
     return max((place + 1 for place, part in enumerate(parts) if part == EACH), default=0)
 
 
@@ -57,23 +57,23 @@ async def rename(
         AfterValidator(_sound),
         FromVars(),
         Field(
-            description='From each old path to the new one: `{"first_name": "name.first", "lines[*].sku": '
-            '"lines[*].article"}`.'
+            description='The new path by old path: `{"first_name": "name.first", "lines[*].sku": "lines[*].article"}`.'
         ),
     ],
     missing: Annotated[
-        Literal["fail", "ignore"], Field(description="Whether an old path that leads nowhere is an error, or nothing.")
+        Literal["fail", "ignore"], Field(description="Fail if an old path doesn't exist, or ignore it.")
     ] = "fail",
     existing: Annotated[
         Literal["fail", "replace"],
-        Field(description="Whether a key that is there already where another moves to is an error, or is replaced."),
+        Field(description="Fail if a new path exists already, or replace its value."),
     ] = "fail",
     body: JsonValue = BODY,
 ) -> JsonValue:
-    """Give keys of the body other names, or move them elsewhere; all else stays as it is.
+    """Rename or move keys of the body; everything else stays as it is.
 
-    A path is keys with dots between; `[*]` is each item of a list, and a key with other signs stands in `['…']`. All
-    move at one time, so that two keys can swap their names. A key that stays in its object keeps its place there.
+    A path consists of keys joined by dots; `[*]` means each item of a list, and a key with special characters is
+    written as `['…']`. All keys move at the same time, so two keys can swap names. A key that stays in its object keeps
+    its position.
     """
     renaming = _Renaming(Turns("rename"), ignore=missing == "ignore", replace=existing == "replace")
     made: JsonValue = body_of(ctx, body)
@@ -83,7 +83,7 @@ async def rename(
 
 
 class _Renaming:
-    """Makes copies of the objects that change, since what a step is given is others', too."""
+    """Copies the objects that change, because the body belongs to other steps too."""
 
     def __init__(self, turns: Turns, *, ignore: bool, replace: bool) -> None:
         self._turns = turns
@@ -91,7 +91,7 @@ class _Renaming:
         self._replace = replace
 
     def at(self, value: Any, rest: Path, where: Path, moves: _Moves) -> Any:
-        """Rename in what `rest` leads to; `where` leads to `value`."""
+        """Rename keys at the path `rest` from `value`, whose own path is `where`."""
         if not rest:
             return self._moved(value, where, moves)
         part = rest[0]
@@ -119,7 +119,7 @@ class _Renaming:
     def _lifted(
         self, value: Any, olds: Mapping[str | int, Any], root: Path, here: Path, lifted: list[tuple[Path, Any]]
     ) -> Any:
-        """The value without what moves out of it, and under new names what stays; `lifted` gets the others."""
+        """Return the value without the keys that leave it, and with others renamed; `lifted` gets those that leave."""
         where = (*root, *here)
         if not isinstance(value, dict):
             return self._lacking(value, where, next(iter(olds)))
@@ -138,7 +138,7 @@ class _Renaming:
         return self._named(made, names, where) if names else made
 
     def _named(self, value: dict[Any, Any], names: Mapping[str | int, str | int], where: Path) -> dict[Any, Any]:
-        """The same with other keys, each in its place."""
+        """Return the object with new keys, each in its old position."""
         made: dict[Any, Any] = {}
         new = set(names.values())
         for key, found in value.items():
@@ -156,7 +156,8 @@ class _Renaming:
             inner = here.get(part, {})
             if not isinstance(inner, dict):
                 raise StepError(
-                    f"{path_text((*where, *new))!r} can't be made: {path_text((*where, *new[:place]))!r} is no object",
+                    f"{path_text((*where, *new))!r} can't be made: {path_text((*where, *new[:place]))!r} isn't an "
+                    "object",
                     code="rename.taken",
                 )
             here[part] = dict(inner)
@@ -168,6 +169,6 @@ class _Renaming:
 
 def _there(parts: Path) -> StepError:
     return StepError(
-        f'there is {path_text(parts)!r} already; `"existing": "replace"` puts the other in its place',
+        f'there is {path_text(parts)!r} already; `"existing": "replace"` replaces it',
         code="rename.taken",
     )

@@ -1,4 +1,4 @@
-"""The trigger `schedule`: by a cron expression in a time zone, or each so often."""
+"""The trigger `schedule`: by a cron expression in a time zone, or at an interval."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -12,7 +12,7 @@ from hookline.api import Interval, Schedule, ScheduleSettings, ScheduleTrigger, 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM: Final = "minute hour day month weekday, as in `0 6 * * 1-5`: at 6:00 from Monday to Friday"
-#: What the parts of an expression may be, by cronsim's names of them.
+#: The valid values of each part of an expression, by cronsim's name of the part.
 _PARTS: Final = {
     "second": "0 to 59",
     "minute": "0 to 59",
@@ -21,7 +21,7 @@ _PARTS: Final = {
     "month": "1 to 12, or JAN to DEC",
     "day-of-week": "0 to 7 (0 and 7 are Sunday), SUN to SAT, 5L for the last Friday, or MON#1 for the first Monday",
 }
-#: Longer than a clock that is put forward or back ever leaps.
+#: Longer than any change of clocks.
 _LEAP: Final = timedelta(hours=3)
 
 
@@ -31,14 +31,14 @@ def _cron(text: str) -> str:
     except CronSimError as error:
         raise ValueError(_remedy(text, str(error))) from None
     if next(times, None) is None:
-        raise ValueError("there is no such day in fifty years, so that it never fires")
+        raise ValueError("there is no such day in the next fifty years, so it never fires")
     return text
 
 
 def _remedy(text: str, cause: str) -> str:
     part = cause.removeprefix("Bad ")
     if part not in _PARTS:
-        return f"a cron expression has five parts, and this has {len(text.split())}: {_FORM}"
+        return f"a cron expression has five parts, but this one has {len(text.split())}: {_FORM}"
     return f"the {part.replace('-', ' ')} is wrong: {_PARTS[part]}; also *, lists (1,15), ranges (1-5), steps (*/10)"
 
 
@@ -54,19 +54,19 @@ def _zone(name: str) -> str:
 
 
 class Settings(ScheduleSettings):
-    """When it fires."""
+    """The times at which the schedule fires."""
 
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(
         default=None,
-        description=f"When, as for cron: {_FORM}. Six parts begin with the second.",
+        description=f"A cron expression: {_FORM}. With six parts, the first is the second.",
     )
     time_zone: Annotated[str, AfterValidator(_zone)] = Field(
-        default="UTC", description="The IANA time zone that `cron` is read in, such as `Europe/Berlin`."
+        default="UTC", description="The IANA time zone of `cron`, such as `Europe/Berlin`."
     )
     every: Interval | None = Field(
         default=None,
-        description="How often, instead: at each multiple of it since 1970 in UTC, so that `15m` is on the quarter "
-        "hour.",
+        description="Instead of `cron`, an interval: the schedule fires at each multiple since 1970 in UTC, so `15m` "
+        "is on the quarter hour.",
     )
 
     @model_validator(mode="after")
@@ -74,12 +74,12 @@ class Settings(ScheduleSettings):
         if (self.cron is None) == (self.every is None):
             raise ValueError('give either "cron" or "every"')
         if self.every is not None and "time_zone" in self.model_fields_set:
-            raise ValueError('"time_zone" is for "cron": what comes each so often is the same everywhere')
+            raise ValueError('"time_zone" is for "cron": an interval is the same in every time zone')
         return self
 
 
 class Every:
-    """Each multiple of a duration since 1970."""
+    """The multiples of a duration since 1970."""
 
     def __init__(self, interval: timedelta) -> None:
         self._interval = interval
@@ -92,17 +92,17 @@ class Every:
 
 
 class Cron:
-    """The times of a cron expression. Where clocks are put forward or back it does as Debian's cron.
+    """The times of a cron expression. When clocks change, it behaves like Debian's cron.
 
-    What is due at set times runs once on each day: in an hour that is skipped as soon as it is over, in one that comes
-    twice the first time. What is due each so often (a part of the minute or the hour is `*`) goes on as ever.
+    A schedule with set times fires once on each day: right after the hour if that hour is skipped, and the first time
+    if it comes twice. A schedule with an interval (the minute or the hour has a `*`) goes on as usual.
     """
 
     def __init__(self, expression: str, time_zone: str) -> None:
         self._expression = expression
-        # cronsim takes a short cut for this one alone.
+        # cronsim has a shortcut for this one only.
         self._zone = UTC if time_zone == "UTC" else ZoneInfo(time_zone)
-        # At set times it goes by what the clock shows, which may have been shown twice: hence from before, and on.
+        # Set times follow the time that a clock shows, which may come twice: so the search begins earlier.
         by_the_clock = CronSim(expression, _EPOCH.astimezone(self._zone)).fixup_tz is not None
         self._leap = _LEAP if by_the_clock else timedelta()
 
@@ -113,7 +113,7 @@ class Cron:
         return None
 
     def until(self, at: datetime) -> datetime | None:
-        # A second later, since that time itself counts.
+        # A second later, because that time itself counts.
         start = (at + self._leap + timedelta(seconds=1)).astimezone(self._zone)
         for found in CronSim(self._expression, start, reverse=True):
             if (time := found.astimezone(UTC)) <= at:
@@ -134,8 +134,8 @@ schedule = ScheduleTrigger(
     settings=Settings,
     summary="Starts an execution at set times.",
     description="Starts an execution at set times.\n\n"
-    "The message's body is `scheduled_at` (the time that the schedule says), `fired_at` (when it was made) and "
-    "`previous_at` (`scheduled_at` of the run before, null at the first). A flow that is paused or stopped doesn't "
-    "fire; what it missed is treated as `missed` says once it is active again.",
+    "The message's body is `scheduled_at` (the scheduled time), `fired_at` (the time at which the message was made) "
+    "and `previous_at` (`scheduled_at` of the run before, null at the first). A paused or stopped flow doesn't fire; "
+    "when it is active again, `missed` says what happens to the missed runs.",
     schedule=_schedule,
 )

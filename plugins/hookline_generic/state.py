@@ -1,4 +1,4 @@
-"""The actions `state.get` and `state.set`: what a flow keeps from one execution to the next."""
+"""The actions `state.get` and `state.set`: the values that a flow keeps from one execution to the next."""
 
 from decimal import Decimal
 from typing import Annotated, Any
@@ -12,12 +12,12 @@ state = Connector("state", title="State", outside=False, description=STATE, erro
 
 
 class _Nothing:
-    """Stands for a value that isn't given, since null is one."""
+    """Marks a missing setting, because null is a valid value."""
 
 
 def _number(value: Any) -> Any:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | Decimal)):
-        raise ValueError("a number is added")
+        raise ValueError("`add` takes a number")
     return value
 
 
@@ -26,7 +26,7 @@ Key = Annotated[
 ]
 
 _GIVEN: Any = Field(
-    default_factory=_Nothing, description="What is kept: any JSON value of up to 256 KB. Null removes what there is."
+    default_factory=_Nothing, description="The value to keep: any JSON value of up to 256 KB. Null removes the key."
 )
 
 
@@ -34,7 +34,7 @@ _GIVEN: Any = Field(
 async def get(
     ctx: Context[None],
     key: Key,
-    default: Annotated[JsonValue, Field(description="The body where nothing is kept under the key.")] = None,
+    default: Annotated[JsonValue, Field(description="The body if nothing is kept under the key.")] = None,
 ) -> JsonValue:
     """Read what the flow keeps under a key; the body becomes the value."""
     value = await ctx.state.get(key)
@@ -50,15 +50,15 @@ async def set_value(
         Any,
         AfterValidator(_number),
         WithJsonSchema({"type": "number"}),
-        Field(description="Instead of a value: a number that is added to the one that is kept, which is 0 at first."),
+        Field(description="Instead of `value`: a number that is added to the stored number, which is 0 at first."),
     ] = None,
 ) -> Signal | Increment:
-    """Keep a value under a key, exactly once; the message passes on.
+    """Keep a value under a key, exactly once; the flow then continues with the same message.
 
-    With `add` it counts, and the body becomes the new number: of executions side by side, none is lost.
+    With `add`, it counts, and the body becomes the new number; no addition is lost if executions run at the same time.
     """
     if isinstance(value, _Nothing) == (add is None):
-        raise StepError("state.set needs one of `value` and `add`", code="state.settings")
+        raise StepError("state.set needs either `value` or `add`", code="state.settings")
     check_key(key)
     if add is not None:
         return Increment(key, add)

@@ -1,4 +1,4 @@
-"""The triggers that no service owns, but for the schedule: `webhook` and `manual`."""
+"""The triggers `webhook` and `manual`, which belong to no service."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from hookline.api import RequestTrigger, Trigger, WebhookSettings
 
 
 class NoSettings(BaseModel):
-    """There is nothing to set."""
+    """A trigger without settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

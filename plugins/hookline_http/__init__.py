@@ -1,4 +1,4 @@
-"""`http.request`: ask any HTTP server."""
+"""`http.request`: requests to any HTTP server."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The credential type `oauth2`: a client of any service that has OAuth 2."""
+"""The credential type `oauth2`: a client of any service with OAuth 2."""
 
 from typing import Annotated, Final, Literal
 
@@ -11,27 +11,27 @@ _Url = Annotated[str, Field(pattern=r"^https?://[^\s#]+$")]
 
 
 class OAuth2Client(BaseModel):
-    """A client that is registered with a service, as its developers' page shows it."""
+    """A client that is registered with a service, as shown on the service's developer page."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    token_url: _Url = Field(description="Where the service gives tokens.")
+    token_url: _Url = Field(description="The URL at which the service issues tokens.")
     authorize_url: _Url | None = Field(
         None,
-        description="Where somebody authorizes the client, with what the service wants besides in its query "
-        "(`?access_type=offline`); left out where the client acts for itself.",
+        description="The URL at which a person authorizes the client; further parameters of the service go into its "
+        "query (`?access_type=offline`). Leave it out if the client acts for itself.",
     )
     client_id: str = Field(min_length=1, description="The client's id.")
-    client_secret: SecretStr | None = Field(None, description="The client's secret, where it has one.")
-    scopes: str | list[str] = Field("", description="What is asked for: several, or one text with spaces between them.")
-    audience: str | None = Field(None, description="Whom the tokens are for, where the service asks for it.")
+    client_secret: SecretStr | None = Field(None, description="The client's secret, if it has one.")
+    scopes: str | list[str] = Field("", description="The scopes to request: a list, or one text separated by spaces.")
+    audience: str | None = Field(None, description="The audience of the tokens, if the service needs it.")
     hosts: str | list[str] = Field(
         "",
         description="The hosts to which `http.request` may send its tokens if a message chooses the host: a list, or "
-        "one text with spaces between them, such as `api.example` or `*.example`.",
+        "one text separated by spaces, such as `api.example` or `*.example`.",
     )
     client_auth: Literal["basic", "body"] = Field(
-        "basic", description="Whether id and secret go into the header `Authorization`, or into the body."
+        "basic", description="The place of the id and the secret: the header `Authorization`, or the body."
     )
 
 
@@ -48,4 +48,4 @@ OAUTH2: Final = OAuth2(
 async def gives_token(ctx: VerifyContext[OAuth2Client]) -> str:
     """Ask the service for a token."""
     await ctx.access_token()
-    return "the service gives it access tokens"
+    return "the service issues access tokens to it"

@@ -4,27 +4,26 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 DESCRIPTION: Final = """
-Asks any HTTP server, with what the engine's client does for every connector: pooled connections, time limits, the guard
-against requests to inside addresses, waiting as long as the server says, and secrets masked.
+Sends requests to any HTTP server, with the features that the engine's client has for every connector: pooled
+connections, time limits, protection against requests to internal addresses, waits as long as the server asks for, and
+masked secrets.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "http.<status>": "The server answered with a status of 400 or above. 408, 425, 429 and those from 500 on can be "
-    "tried again.",
-    "http.body": "Several bodies are given, or the response says that it is JSON and isn't.",
-    "http.connect": "No connection came about; it can be tried again.",
-    "http.credential_host": "A message names the host, and neither the flow's text, its vars nor the credential's "
-    "`hosts` do.",
-    "http.disconnected": "The connection broke before the response was whole; it can be tried again.",
-    "http.egress": "The address is an inside one, and HOOKLINE_EGRESS_ALLOW doesn't name it.",
-    "http.file": "`file` names no attachment of the message, or several.",
-    "http.header": "A header can't be sent: it is malformed, or follows from the body or the credential.",
-    "http.redirect": "There were more redirects than `redirects` allows, or one to what is no HTTP URL.",
-    "http.timeout": "It took longer than `timeout`; it can be tried again.",
-    "http.tls": "The server's certificate isn't trusted, or TLS failed; it can be tried again.",
-    "http.too_large": "The response has more bytes than `max_bytes` allows, or more values than a body of JSON may "
-    "have.",
-    "http.url": "The URL can't be read, or names no host.",
+    "http.<status>": "The server answered with a status of 400 or above. The statuses 408, 425, 429 and those from "
+    "500 can be retried.",
+    "http.body": "Several bodies are given, or the response claims to be JSON and isn't.",
+    "http.connect": "No connection could be made. It can be retried.",
+    "http.credential_host": "Only the message names the host; the flow, its `vars` and the credential's `hosts` don't.",
+    "http.disconnected": "The connection was lost before the response was complete. It can be retried.",
+    "http.egress": "The address is internal, and HOOKLINE_EGRESS_ALLOW doesn't name it.",
+    "http.file": "`file` matches no attachment of the message, or several.",
+    "http.header": "A header can't be set: it is malformed, or the body or the credential determines it.",
+    "http.redirect": "There were more redirects than `redirects` allows, or one to a URL that is not HTTP.",
+    "http.timeout": "It took longer than `timeout`. It can be retried.",
+    "http.tls": "The server's certificate isn't trusted, or TLS failed. It can be retried.",
+    "http.too_large": "The response has more bytes than `max_bytes` allows, or more values than a JSON body may have.",
+    "http.url": "The URL is invalid, or names no host.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

@@ -37,11 +37,11 @@ http.verify(gives_token)
 
 MAX_FILE = 1_000_000_000
 
-#: Gives what the client takes for "no JSON", and is no default that a schema would have to show.
+#: Makes the client's value for "no JSON"; as a factory, it isn't shown in the schema.
 _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 
 
-#: Methods of which a second request changes nothing more (RFC 9110).
+#: Methods whose repetition changes nothing more (RFC 9110).
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
@@ -58,50 +58,59 @@ def _idempotent(settings: Mapping[str, Any]) -> bool | None:
 @http.action(idempotent=_idempotent)
 async def request(
     ctx: Context[Any],
-    url: Annotated[str, Exposed(), CredentialGoesTo(), Field(description="Where to; http or https.")],
-    method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The method.")] = "GET",
-    headers: Annotated[dict[str, str | None] | None, Field(description="Headers; null leaves one out.")] = None,
+    url: Annotated[str, Exposed(), CredentialGoesTo(), Field(description="The URL; http or https.")],
+    method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The HTTP method.")] = "GET",
+    headers: Annotated[
+        dict[str, str | None] | None, Field(description="The headers; one that is null is left out.")
+    ] = None,
     query: Annotated[
         dict[str, JsonValue] | None,
         Exposed(),
-        Field(description="Added to the URL's query; a list repeats its key, null leaves it out."),
+        Field(
+            description="Parameters that are added to the URL's query; a list repeats its key, one that is null is "
+            "left out."
+        ),
     ] = None,
     json: Annotated[
         Any,
         Either("form", "body", "file", required=False),
-        Field(description="The body as a JSON value; null is a body as well."),
+        Field(description="The body as a JSON value; null is a body too."),
     ] = _NOT_GIVEN,
     form: Annotated[dict[str, JsonValue] | None, Field(description="The body as form fields.")] = None,
     body: Annotated[str | None, Field(description="The body as text.")] = None,
     file: Annotated[
         str | dict[str, JsonValue] | None,
-        Field(description="The body as a file: one of the message's attachments, or its name."),
+        Field(description="The body as a file: an attachment of the message, or its name."),
     ] = None,
     timeout: Annotated[
         Duration | None, Field(description="The longest time, from the start to the last byte; 30s by default.")
     ] = None,
-    redirects: Annotated[int, Field(ge=0, le=20, description="How many redirects are followed.")] = 5,
+    redirects: Annotated[int, Field(ge=0, le=20, description="The number of redirects that are followed.")] = 5,
     key_header: Annotated[
         str, Field(description="The header in which a credential of type `api-key` is sent.")
     ] = "X-API-Key",
     max_bytes: Annotated[
         int | None,
-        Field(gt=0, description="Bytes in a response; by default 10 MB of JSON or text, and 1 GB in a file."),
+        Field(
+            gt=0,
+            description="The maximum size of a response in bytes; by default 10 MB for JSON or text, and 1 GB for a "
+            "file.",
+        ),
     ] = None,
 ) -> Reply:
     """Send an HTTP request.
 
-    The result's body is the decoded response: a JSON value, or a text; what is neither becomes the attachment
-    `response`. Its headers are the response's, and `status` stands beside them. A status of 400 or above is the
-    error `http.<status>`.
+    The result's body is the decoded response: a JSON value or a text; any other content becomes the attachment
+    `response`. The result also has the response's `headers` and its `status`. A status of 400 or above is the error
+    `http.<status>`.
 
-    The step's idempotency key is sent as `Idempotency-Key`, the same at each attempt, so that a server that knows
-    the header does the work once.
+    The step's idempotency key is sent as `Idempotency-Key`, the same at each attempt, so a server that supports the
+    header does the work once.
     """
     if (json is not ...) + (form is not None) + (body is not None) + (file is not None) > 1:
         values = {"json": None if json is ... else "", "form": form, "body": body, "file": file}
         given = [name for name, value in values.items() if value is not None]
-        raise StepError(f"a request has one body, and this one has {' and '.join(given)}", code="http.body")
+        raise StepError(f"a request has one body, but this one has {' and '.join(given)}", code="http.body")
     made = {name: value for name, value in (headers or {}).items() if value is not None}
     names = {name.lower() for name in headers or {}}
     if "idempotency-key" not in names:
@@ -132,5 +141,5 @@ async def request(
         ) as response:
             return await reply(ctx, response, max_bytes or MAX_FILE)
 
-    # What a server answers with 401 it hasn't done: with another token it may be asked again.
+    # A request that is answered with 401 had no effect, so it may be repeated with another token.
     return await (ctx.authorized(send) if ctx.credential_type == OAUTH2_TYPE else send())

@@ -5,9 +5,9 @@ from functools import lru_cache
 
 from hookline.api import Attachment, Context, JsonValue, Reply, StepError, StreamedResponse
 
-#: Characters of a header that are read: a server may repeat one as often as it likes.
+#: The most characters of a header that are read, because a server may repeat a header any number of times.
 _LONGEST = 4096
-#: Types whose content is text although they don't say `text/`.
+#: Types whose content is text although they don't begin with `text/`.
 _TEXT = frozenset(
     {
         "application/xml",
@@ -20,9 +20,9 @@ _TEXT = frozenset(
 
 
 async def reply(ctx: Context[object], response: StreamedResponse, max_file: int) -> Reply:
-    """The result of a step. JSON and text are read into memory, within the client's bound; all else is kept as a file.
+    """Return the result of a step. JSON and text are read into memory, up to the client's limit; the rest is a file.
 
-    Raises StepError: `http.body` for JSON that isn't, `http.too_large` for a file of more than `max_file` bytes.
+    Raises StepError: `http.body` for invalid JSON, `http.too_large` for a file of more than `max_file` bytes.
     """
     extra: dict[str, JsonValue] = {"status": response.status}
     media_type = _media_type(response.headers.get("content-type", "application/octet-stream")[:_LONGEST])
@@ -44,7 +44,7 @@ def _media_type(content_type: str) -> str:
 
 
 async def _keep(ctx: Context[object], response: StreamedResponse, media_type: str, max_file: int) -> Attachment | None:
-    """Store the content as it comes; None where there is none."""
+    """Store the content as it arrives; return None if there is none."""
     writer = await ctx.blobs.create()
     try:
         async for chunk in response.chunks():
@@ -67,13 +67,13 @@ async def _keep(ctx: Context[object], response: StreamedResponse, media_type: st
 
 
 def _filename(disposition: str | None) -> str | None:
-    """The name that a server gives its file, without the folders that it may claim to be in."""
+    """Return the name that the server gives the file, without folders."""
     if disposition is None:
         return None
     header = Header()
     header["content-disposition"] = disposition[:_LONGEST]
     try:
         name = header.get_filename()
-    except (TypeError, ValueError):  # the standard library's, for parts that are numbered and not, and for odd charsets
+    except (TypeError, ValueError):  # for a mix of numbered and other parts, and for unknown charsets
         return None
     return name.replace("\\", "/").rpartition("/")[2] or None if name else None

@@ -1,4 +1,4 @@
-"""Mappers and template filters: JSONPath and Jinja, and behind extras JSONata and JMESPath."""
+"""Mappers and template filters: JSONPath and Jinja, and JSONata and JMESPath with extras."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,11 @@ from hookline_mapping.jsonpath.mapper import JsonPath
 
 @hookimpl
 def register_mappers() -> list[Mapper]:
-    """JSONPath and Jinja, which every flow can use, and the languages that flows list in `"mappers"`."""
+    """Return JSONPath and Jinja, which every flow can use, and the languages that flows list in `"mappers"`."""
     return [JsonPath(), Jinja(), Jsonata(), JmesPath()]
 
 
 @hookimpl
 def register_template_filters() -> Mapping[str, TemplateFilter]:
-    """Amounts of money, times, and other ways of writing a text."""
+    """Return the filters for money, times and texts."""
     return {**money.FILTERS, **dates.FILTERS, **encode.FILTERS}

@@ -1,18 +1,18 @@
-"""The bounds of one evaluation. They count work, not time, so that an evaluation ends the same way everywhere."""
+"""The limits of one evaluation. They count work, not time, so that an evaluation has the same result everywhere."""
 
 from typing import Final
 
 from hookline.api import ExpressionLimit
 
 MAX_TURNS: Final = 100_000
-"""Loop turns, and items that filters go through."""
+"""The most loop turns, and items that filters visit."""
 MAX_NODES: Final = 250_000
-"""Values that a JSONPath query visits, and values in what an expression makes."""
+"""The most values that a JSONPath query visits, and that the result of an expression has."""
 MAX_TEXT: Final = 10_000_000
-"""Characters of text that an expression makes, intermediate ones included."""
+"""The most characters of text that an expression makes, including intermediate texts."""
 
 _LONG_NUMBER: Final = 1024
-"""Bits of a whole number above which writing it out takes longer than its text."""
+"""The number of bits of a whole number above which converting it to text is counted."""
 
 
 class Budget:
@@ -26,31 +26,31 @@ class Budget:
         self.text = text
 
     def spend_turns(self, count: int) -> None:
-        """`count` more items are gone through."""
+        """Count more items that are visited."""
         self.turns -= count
         if self.turns < 0:
-            raise ExpressionLimit(f"it goes through more than {MAX_TURNS:,} items; split the work with a foreach step")
+            raise ExpressionLimit(f"it visits more than {MAX_TURNS:,} items; split the work with a foreach step")
 
     def spend_nodes(self, count: int) -> None:
-        """`count` more values are visited or made."""
+        """Count more values that are visited or made."""
         self.nodes -= count
         if self.nodes < 0:
-            raise ExpressionLimit(f"it visits more than {MAX_NODES:,} values; name the path to what is wanted")
+            raise ExpressionLimit(f"it visits more than {MAX_NODES:,} values; use a more specific path")
 
     def spend_text(self, length: int) -> None:
-        """`length` more characters are made."""
+        """Count more characters of text that are made."""
         self.text -= length
         if self.text < 0:
             raise ExpressionLimit(f"it makes more than {MAX_TEXT:,} characters of text")
 
     def spend_digits(self, value: int) -> None:
-        """A whole number is written out, which takes a time that grows with the square of its digits."""
+        """Count the conversion of a whole number to text, whose time is quadratic in the number of digits."""
         bits = value.bit_length()
         if bits > _LONG_NUMBER:
             self.spend_text((bits // 3) ** 2 // 300)
 
     def spend_copy(self, length: int) -> None:
-        """A text of that length is made on the way to a result: one bound for each, and a sixteenth for all."""
+        """Count an intermediate text of this length: each one has the whole limit, and all count for a sixteenth."""
         if length > MAX_TEXT:
             self.spend_text(length)
         self.text -= length // 16

@@ -1,8 +1,7 @@
-"""Exact fractions in expressions: arithmetic that never rounds except where it divides,
-and values whose binary fractions become Decimals.
+"""Exact fractions in expressions: arithmetic that only rounds quotients, and values with Decimals.
 
-Python's own operators round Decimals to the 28 digits of a context that they share with whatever else runs; so do its
-signs and `abs`. Here a result has all its digits, or is an error where those are more than an exact number may have.
+Python's own operators, signs and `abs` round Decimals to the 28 digits of a context that is shared with other code.
+Here a result has all its digits, or is an error if these are more than an exact number may have.
 """
 
 from collections.abc import Callable
@@ -27,28 +26,28 @@ from typing import Any, Final
 from hookline.api import MAX_DIGITS, MAX_EXPONENT, ExpressionFailed, within_bounds
 
 QUOTIENT_DIGITS: Final = 34
-"""Digits of a quotient, or as many as the longer operand has: those of IEEE 754's decimal128."""
+"""The least digits of a quotient, those of IEEE 754's decimal128; it has more if an operand has more."""
 _TRAPS: Final = [InvalidOperation, DivisionByZero, Overflow, Subnormal]
 _EXACT: Final = Context(MAX_DIGITS, ROUND_HALF_EVEN, -MAX_EXPONENT, MAX_EXPONENT, 1, 0, [], [*_TRAPS, Inexact])
 _WIDE: Final = Context(MAX_PREC, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, 1, 0, [], [InvalidOperation])
-"""For what is bounded by something else."""
+"""For results that are limited in another way."""
 _ROUNDINGS: Final = {"common": ROUND_HALF_EVEN, "ceil": ROUND_CEILING, "floor": ROUND_FLOOR}
 _LONGEST: Final = MAX_DIGITS + 20
 
 
 def decimal_of(number: Any) -> Decimal:
-    """A number as a Decimal; of a binary fraction, the shortest that reads the same. Raises ExpressionFailed."""
+    """Return a number as a Decimal; for a binary fraction, the shortest equal one. Raises ExpressionFailed."""
     if isinstance(number, Decimal):
         return number
     if isinstance(number, float):
         if not isfinite(number):
-            raise ExpressionFailed(f"{number} is no number that can be calculated with")
+            raise ExpressionFailed(f"{number} is not a finite number")
         return Decimal(repr(number))
     return Decimal(number)
 
 
 def exact_value(value: Any) -> Any:
-    """A JSON value with its binary fractions as Decimals, as they read. Gives the same object where it has none."""
+    """Return a JSON value with its binary fractions as Decimals; the same object if it has none."""
     if isinstance(value, float):
         return decimal_of(value)
     if isinstance(value, list):
@@ -61,9 +60,9 @@ def exact_value(value: Any) -> Any:
 
 
 def calculate(operator: str, left: Any, right: Any) -> Decimal:
-    """The exact result of `+ - * / // %` on two numbers, of which a quotient alone is rounded.
+    """Return the exact result of `+ - * / // %` on two numbers; only a quotient is rounded.
 
-    `//` and `%` round down, as they do with other numbers. Raises ExpressionFailed.
+    `//` and `%` round down, as with other numbers. Raises ExpressionFailed.
     """
     try:
         made = _OPERATORS[operator](decimal_of(left), decimal_of(right))
@@ -73,7 +72,7 @@ def calculate(operator: str, left: Any, right: Any) -> Decimal:
         raise ExpressionFailed(f"`{operator}`: division by zero") from None
     except InvalidOperation:
         raise ExpressionFailed(f"`{operator}` can't be calculated of {left} and {right}"[:200]) from None
-    # Of nothing, the zeros behind the point can be too many all the same.
+    # A zero can have too many digits after the point, too.
     return made if made or within_bounds(made) else Decimal()
 
 
@@ -105,15 +104,15 @@ _OPERATORS: Final[dict[str, Callable[[Decimal, Decimal], Decimal]]] = {
 
 
 def rounded(number: Decimal, places: int, method: str) -> Decimal:
-    """A number with so many places behind the point; `method` is `common`, `ceil` or `floor`.
+    """Return a number with this many places after the point; `method` is `common`, `ceil` or `floor`.
 
     Raises ExpressionFailed.
     """
     rounding = _ROUNDINGS.get(method)
     if rounding is None:
-        raise ExpressionFailed(f"`round` knows the methods {', '.join(_ROUNDINGS)}, and not {str(method)[:40]!r}")
+        raise ExpressionFailed(f"`round` has the methods {', '.join(_ROUNDINGS)}, not {str(method)[:40]!r}")
     made = number.quantize(Decimal((0, (1,), -places)), rounding, _WIDE)
-    # With negative places it is a number of tens, hundreds, …, which is written out.
+    # With negative places, it is a number of tens, hundreds and so on.
     made = made if places >= 0 else made.quantize(Decimal(1), context=_WIDE)
     if not within_bounds(made):
         raise ExpressionFailed(f"`round` gives a number of more than {MAX_DIGITS:,} digits")
@@ -121,7 +120,7 @@ def rounded(number: Decimal, places: int, method: str) -> Decimal:
 
 
 def read(text: str) -> Decimal | None:
-    """The number that a text says; None where it says none, or one that is out of bounds."""
+    """Return the number in a text; None if there is none, or if it is too long."""
     if len(text) > _LONGEST:
         return None
     try:

@@ -1,4 +1,4 @@
-"""JSON values that leave an expression, and how they read as text."""
+"""The JSON values that result from expressions, and their form in text."""
 
 import math
 from collections.abc import ItemsView, Iterable, KeysView, Mapping, ValuesView
@@ -18,9 +18,10 @@ _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 def to_json(value: Any, budget: Budget, depth: int = 0) -> Any:
-    """The value as JSON: what is lazy becomes a list. Gives the same object where nothing has to change.
+    """Return the value as JSON, with lists for lazy values; the same object if nothing has to change.
 
-    Raises MissingValue for an undefined anywhere inside, ExpressionFailed for what JSON can't say, and ExpressionLimit.
+    Raises MissingValue for an undefined anywhere inside, ExpressionFailed for a value that JSON can't represent, and
+    ExpressionLimit.
     """
     kind = type(value)
     if kind in _SCALARS:
@@ -28,9 +29,9 @@ def to_json(value: Any, budget: Budget, depth: int = 0) -> Any:
     if kind is float:
         if math.isfinite(value):
             return value
-        raise ExpressionFailed(f"it gave {value}, which JSON can't say")
+        raise ExpressionFailed(f"the result is {value}, which JSON can't represent")
     if depth > _MAX_DEPTH:
-        raise ExpressionLimit(f"it gave a value nested deeper than {_MAX_DEPTH} levels")
+        raise ExpressionLimit(f"the result is nested deeper than {_MAX_DEPTH} levels")
     if kind is dict:
         return _object(value, budget, depth)
     if kind is list:
@@ -48,14 +49,14 @@ def to_json(value: Any, budget: Budget, depth: int = 0) -> Any:
                     return [*value[:index], made, *rest]
         return value
     if isinstance(value, Undefined):
-        bool(value)  # Raises the error that names what is missing.
+        bool(value)  # It raises the error that names the missing value.
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Mapping):
         return _object(dict(value), budget, depth)
     if isinstance(value, tuple | range | GeneratorType | KeysView | ValuesView | ItemsView):
         return _listed(value, budget, depth)
-    raise ExpressionFailed(f"it gave a {kind.__name__}, which isn't a JSON value")
+    raise ExpressionFailed(f"the result is a {kind.__name__}, which isn't a JSON value")
 
 
 def _object(value: dict[Any, Any], budget: Budget, depth: int) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _object(value: dict[Any, Any], budget: Budget, depth: int) -> dict[str, Any]
     changed: dict[str, Any] = {}
     for key, item in value.items():
         if type(key) is not str:
-            raise ExpressionFailed(f"it gave an object whose key {key!r} isn't text")
+            raise ExpressionFailed(f"the result is an object whose key {key!r} isn't text")
         if type(item) is str:
             budget.spend_text(len(item))
         elif type(item) is int:
@@ -86,7 +87,8 @@ def _listed(value: Iterable[Any], budget: Budget, depth: int) -> list[Any]:
 def key_of(value: Any) -> Any:
     """Return a key that equal values share, and that can be looked up in a set.
 
-    Numbers become text: a sender could choose a thousand of equal hash, and each would be compared with all others.
+    Numbers become text: a sender could choose a thousand with equal hashes, which would all be compared with each
+    other.
     """
     if isinstance(value, list | tuple):
         return ("list", *map(key_of, value))
@@ -108,7 +110,7 @@ def is_whole(value: str) -> bool:
 
 
 def text(value: Any, budget: Budget) -> str:
-    """How a value reads inside text: text as it is, everything else as JSON (`true`, `null`, `[1,2]`)."""
+    """Return a value's form in text: text as it is, everything else as JSON (`true`, `null`, `[1,2]`)."""
     if type(value) is int:
         budget.spend_digits(value)
     if isinstance(value, str) or type(value) is int or isinstance(value, Decimal):
@@ -120,5 +122,5 @@ def text(value: Any, budget: Budget) -> str:
 
 
 def json_text(value: Any, budget: Budget) -> str:
-    """The value as compact JSON. Raises what `to_json` raises."""
+    """Return the value as compact JSON. Raises the exceptions of `to_json`."""
     return _encoder.encode(to_json(value, budget)).decode()

@@ -14,7 +14,7 @@ _KEY_LENGTH = 60
 
 
 def path_text(keys: Iterable[str | int], root: str = "$") -> str:
-    """A path as an author would write it: `$.body.lines[0]['unit price']`; without a root, `body.lines[0]`."""
+    """Return a path as an author would write it: `$.body.lines[0]['unit price']`; without a root, `body.lines[0]`."""
     text = root
     for key in keys:
         if isinstance(key, int):
@@ -27,7 +27,7 @@ def path_text(keys: Iterable[str | int], root: str = "$") -> str:
 
 
 def missing_value(shown: str, where: str, container: Any, key: Any) -> MissingValue:
-    """The error for `key`, which `container` at the path `where` lacks; `shown` is the whole path asked for."""
+    """Return the error for `key`, which `container` at the path `where` lacks; `shown` is the whole path."""
     return MissingValue(f"{shown}: {_reason(where, container, key)}")
 
 
@@ -44,7 +44,7 @@ def first_missing(keys: Iterable[str | int], scope: Any) -> tuple[list[str | int
 
 
 def not_there(paths: Iterable[tuple[str | int, ...]], scope: Scope) -> MissingValue | None:
-    """The error that names the first of these paths that isn't there."""
+    """Return the error that names the first of these paths that doesn't exist."""
     for path in paths:
         if end := first_missing(path, scope):
             there, container, key = end
@@ -70,9 +70,9 @@ def _reason(where: str, container: Any, key: Any) -> str:
     if isinstance(container, list | tuple):
         if isinstance(key, int):
             return f"{place} has {len(container)} item{'' if len(container) == 1 else 's'}, none at [{key}]"
-        return f"{place} is a list, which has no {_short(str(key))!r}; name an item first, as in {where}[0]"
-    kind = "null" if container is None else "text" if isinstance(container, str) else "no object"
-    return f"{place} is {kind}, and has no {_short(str(key))!r}"
+        return f"{place} is a list without {_short(str(key))!r}; name an item first, as in {where}[0]"
+    kind = "null" if container is None else "text" if isinstance(container, str) else "not an object"
+    return f"{place} is {kind} and has no {_short(str(key))!r}"
 
 
 def _nearest(key: str, container: Mapping[Any, Any]) -> str:

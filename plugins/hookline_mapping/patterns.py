@@ -1,7 +1,7 @@
-"""Regular expressions whose time is bounded beforehand, since the text that they meet comes from messages.
+"""Regular expressions whose time is bounded beforehand, because their texts come from messages.
 
-The standard library's matcher backtracks. A pattern is taken only where its cost is a known power of the text's
-length: no repeated group that holds a repeat or a choice, and no backreference. The cost is spent before each match.
+The standard library's matcher backtracks. A pattern is accepted only if its cost is a known power of the text's length:
+it has no repeated group with a repeat or a choice inside, and no backreference. The cost is counted before each match.
 """
 
 import re
@@ -12,7 +12,7 @@ from hookline.api import ExpressionSyntax
 from hookline_mapping.budget import Budget
 
 _STEPS_PER_NODE = 32
-"""How many steps of the matcher take as long as visiting one value in a query."""
+"""The number of matcher steps that take as long as visiting one value in a query."""
 _MAX_POWER = 4
 
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*+,?\d*+\})[?+]?")
@@ -30,7 +30,7 @@ class Pattern:
     branches: int
 
     def spend(self, text: str, budget: Budget) -> None:
-        """Spend what a search through `text` can cost. Raises ExpressionLimit where it can cost too much."""
+        """Count the possible cost of a search through `text`. Raises ExpressionLimit if it can cost too much."""
         budget.spend_nodes(1 + self.branches * (len(text) + 1) ** self.power // _STEPS_PER_NODE)
 
 
@@ -38,11 +38,11 @@ def bounded(source: str) -> Pattern:
     """Compile a pattern whose cost is bounded. Raises ExpressionSyntax for any other."""
     try:
         with warnings.catch_warnings():
-            # Python may read such a pattern in another way some day; a message must not make it say so.
+            # Python warns if the meaning of such a pattern may change; a message must not cause such warnings.
             warnings.simplefilter("ignore", FutureWarning)
             compiled = re.compile(source)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ExpressionSyntax(f"the pattern {source!r} can't be read: {error}") from error
+        raise ExpressionSyntax(f"the pattern {source!r} is invalid: {error}") from error
     if rejected := _REJECTED.search(_CLASS.sub("c", source)):
         raise ExpressionSyntax(f"the pattern {source!r} has {rejected[0]!r}, whose time can't be bounded")
     repeats, choices = _measure(source)
@@ -53,9 +53,9 @@ def bounded(source: str) -> Pattern:
 
 
 def _measure(source: str) -> tuple[int, int]:
-    """How many repeats and how many choices a pattern has. Raises ExpressionSyntax where they are nested."""
+    """Count the repeats and the choices of a pattern. Raises ExpressionSyntax if they are nested."""
     repeats = choices = at = 0
-    # For each open group, how many repeats and choices came before it; for a group just closed, whether it had any.
+    # For each open group, the number of repeats and choices before it; for a group just closed, true if it had any.
     opened: list[int] = []
     varied = False
     while at < len(source):

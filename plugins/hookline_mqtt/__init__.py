@@ -9,5 +9,5 @@ from hookline_mqtt.connector import mqtt
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The MQTT connector."""
+    """Return the MQTT connector."""
     return [mqtt]

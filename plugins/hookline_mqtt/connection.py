@@ -1,6 +1,6 @@
-"""A connection to a broker: paho's client, which the event loop drives in place of a thread of its own.
+"""A connection to a broker: paho's client, driven by the event loop instead of its own thread.
 
-The library acknowledges what comes as soon as it came, unless it is told to leave that to the caller of `taken`.
+The library would acknowledge a message when it arrives; here, the caller of `taken` does it.
 """
 
 import asyncio
@@ -19,31 +19,31 @@ from hookline_mqtt.connector import MqttLogin
 from hookline_mqtt.failures import FAILED, connection_rejected, lost_connection, no_connection, rejected
 
 CONNECT: Final = 10.0
-"""Seconds in which a broker has to answer who connects."""
+"""Seconds within which the broker must answer a connection attempt."""
 ANSWER: Final = 30.0
-"""Seconds in which it has to answer anything else."""
+"""Seconds within which it must answer anything else."""
 KEEPALIVE: Final = 60
-"""Seconds of silence after which it is asked whether it is there."""
+"""Seconds of silence after which a ping is sent."""
 _TICK: Final = 1.0
 _LATER: Final = 5
-"""Of paho: how long connecting may take before it is given up, in seconds."""
+"""The seconds after which paho gives up a connection attempt."""
 
 
 class Connection:
-    """One connection, and what is under way over it."""
+    """A connection and its pending requests."""
 
     def __init__(
         self, login: MqttLogin, client_id: str, *, keep: float | None = None, at_once: int | None = None
     ) -> None:
-        """`keep`: seconds for which the broker keeps the session where it isn't connected; None: it keeps none.
+        """`keep`: the seconds for which the broker keeps the session without a connection; None: it keeps none.
 
-        `at_once`: how many messages may come that aren't acknowledged yet; None where none are to come.
+        `at_once`: the number of messages that may be unacknowledged; None if none are to be received.
         """
         self.where = login.shown
         self.version5 = login.version == "5"
         self.on_message: Callable[[MQTTMessage], None] = lambda _message: None
         self.lost: asyncio.Future[StepError] = asyncio.get_running_loop().create_future()
-        """Has a result once the connection is lost."""
+        """Done when the connection is lost."""
         self._login = login
         self._keep = keep
         self._at_once = at_once
@@ -74,14 +74,14 @@ class Connection:
                 client.tls_set_context(ssl.create_default_context(cadata=login.ca))
             except ssl.SSLError as error:
                 raise StepError(
-                    f"the credential's `ca` holds no certificates in PEM: {error.reason}", code="mqtt.tls"
+                    f"the credential's `ca` contains no certificates in PEM: {error.reason}", code="mqtt.tls"
                 ) from None
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = lambda _client, _data, mid, reason, _properties: self._answered(mid, [reason])
         client.on_subscribe = lambda _client, _data, mid, reasons, _properties: self._answered(mid, reasons)
-        # These are called where a socket is opened: in the thread that connects.
+        # These are called in the thread that connects and opens a socket.
         client.on_socket_open = lambda _client, _data, sock: self._soon(self._opened, sock)
         client.on_socket_close = lambda _client, _data, sock: self._on_socket_close(sock)
         client.on_socket_register_write = lambda _client, _data, sock: self._soon(self._want_write, sock)
@@ -89,7 +89,7 @@ class Connection:
         return client
 
     async def connect(self) -> bool:
-        """Connect; gives whether the broker has kept the session. Raises StepError."""
+        """Connect; return true if the broker has kept the session. Raises StepError."""
         properties = None
         if self.version5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library has no types there
@@ -100,7 +100,7 @@ class Connection:
         options: dict[str, Any] = {"clean_start": self._keep is None, "properties": properties} if self.version5 else {}
 
         def connect() -> None:
-            # It blocks: name lookup, TCP and TLS.
+            # It blocks for the name lookup, TCP and TLS.
             self._client.connect(self._login.host, self._login.port_there, KEEPALIVE, **options)
 
         try:
@@ -112,7 +112,7 @@ class Connection:
             raise no_connection(self.where, error) from error
 
     async def publish(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> None:
-        """Publish a message; returns once the broker has it, or with `qos` 0 once it is sent. Raises StepError."""
+        """Publish a message; return when the broker has it, or for `qos` 0 when it is sent. Raises StepError."""
         try:
             info = self._client.publish(topic, payload, qos, retain, properties)
         except ValueError as error:
@@ -126,7 +126,7 @@ class Connection:
     async def subscribe(self, topics: list[str], qos: int, *, retained: bool) -> None:
         """Subscribe to topic filters. Raises StepError.
 
-        `retained`: whether what the broker has kept of a topic comes where the subscription is new.
+        `retained`: also receive the retained messages if the subscription is new.
         """
         if self.version5:
             handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
@@ -141,23 +141,23 @@ class Connection:
                 raise rejected(self.where, f"the subscription of {topic!r}", reason)
 
     def taken(self, message: MQTTMessage) -> None:
-        """Acknowledge a message. Raises StepError where the connection is lost."""
+        """Acknowledge a message. Raises StepError if the connection is lost."""
         code = MQTTErrorCode.MQTT_ERR_NO_CONN if self.lost.done() else self._client.ack(message.mid, message.qos)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._gone(code)
 
     async def close(self) -> None:
-        """Disconnect; the broker keeps the session where it was asked to."""
+        """Disconnect; the broker keeps the session if it was asked to."""
         self._closed = True
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait((self._ticking,))
         if self._socket is not None and not self.lost.done():
             self._client.disconnect()
-            # What is written goes out at once, unless the other side doesn't read.
+            # Written data is sent at once, unless the other side doesn't read.
             self._client.loop_write()
         if self._connected.done() and not self._connected.cancelled():
-            # The task that would wait for it may be gone; then its exception need not be retrieved.
+            # The waiting task may be gone; then nobody has to retrieve the exception.
             self._connected.exception()
         self._drop()
 
@@ -191,7 +191,7 @@ class Connection:
     def _answered(self, mid: int, reasons: list[Any]) -> None:
         answer = self._answers.get(mid)
         if answer is None:
-            # Sent within the call that hasn't said yet which id it gave.
+            # It was sent within the call, which hasn't returned its id yet.
             self._early = {mid: reasons}
         elif not answer.done():
             answer.set_result(reasons)
@@ -231,7 +231,7 @@ class Connection:
         self._loop.add_reader(sock, self._read)
 
     def _on_socket_close(self, sock: Any) -> None:
-        # A socket that fails while it is opened is closed in the thread that opens it.
+        # A socket that fails while it is opened is closed in the opening thread.
         if self._socket is sock and sock.fileno() >= 0:
             self._loop.remove_reader(sock)
             self._loop.remove_writer(sock)
@@ -248,7 +248,7 @@ class Connection:
     def _read(self) -> None:
         sock = self._socket
         self._guarded(self._client.loop_read)
-        # What TLS has decrypted already makes no socket readable.
+        # Data that TLS has already decrypted doesn't make the socket readable.
         while self._socket is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
             self._guarded(self._client.loop_read)
 
@@ -259,7 +259,7 @@ class Connection:
         try:
             step()
         except (OSError, ValueError, IndexError, KeyError) as error:
-            # What isn't MQTT trips the library up in some way or other.
+            # Data that isn't MQTT can raise any exception in the library.
             self._lose(lost_connection(self.where, error))
             self._drop()
 

@@ -1,4 +1,4 @@
-"""The connector, and the credential that it takes."""
+"""The connector and its credential type."""
 
 from importlib.util import find_spec
 from typing import Literal
@@ -10,35 +10,39 @@ from hookline_mqtt.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 
 class MqttLogin(BaseModel):
-    """How a broker is reached."""
+    """The address of a broker, and a user."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(min_length=1, description="The broker's host.")
-    port: int | None = Field(default=None, gt=0, lt=65536, description="Its port; 1883, and 8883 with TLS, by default.")
-    username: str | None = Field(default=None, description="Who logs in, if anybody has to.")
+    port: int | None = Field(
+        default=None, gt=0, lt=65536, description="The broker's port; by default 1883, or 8883 with TLS."
+    )
+    username: str | None = Field(default=None, description="The user name, if the broker needs one.")
     password: SecretStr | None = Field(default=None, description="The password.")
-    tls: bool = Field(default=False, description="Whether the connection is encrypted.")
+    tls: bool = Field(default=False, description="Encrypt the connection with TLS.")
     ca: str | None = Field(
-        default=None, description="Certificates in PEM that the broker's is signed with, where the system has none."
+        default=None,
+        description="Certificates in PEM of the authority that signed the broker's certificate, if the system doesn't "
+        "trust it.",
     )
     client_id: str = Field(
         default="hookline",
         min_length=1,
         max_length=200,
-        description="How client ids begin: a flow's is this with a dash and the flow's id. Two installations at one "
+        description="The beginning of client ids, which a dash and the flow's id follow. Two installations at one "
         "broker need different ones.",
     )
-    version: Literal["5", "3.1.1"] = Field(default="5", description="The version of MQTT; 3.1.1 knows no properties.")
+    version: Literal["5", "3.1.1"] = Field(default="5", description="The version of MQTT; 3.1.1 has no properties.")
 
     @property
     def shown(self) -> str:
-        """The broker's address, without secrets."""
+        """Return the broker's address, without secrets."""
         return f"{self.host}:{self.port_there}"
 
     @property
     def port_there(self) -> int:
-        """The broker's port."""
+        """Return the broker's port."""
         return self.port or (8883 if self.tls else 1883)
 
 

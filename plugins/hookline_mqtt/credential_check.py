@@ -1,4 +1,4 @@
-"""Asking a broker whether it takes a credential."""
+"""The check of a credential by a connection to its broker."""
 
 from uuid import uuid4
 
@@ -8,7 +8,7 @@ from hookline_mqtt.connector import MqttLogin, mqtt
 
 @mqtt.verify
 async def who(ctx: VerifyContext[MqttLogin]) -> str | None:
-    """Connect, and leave again."""
+    """Connect, and disconnect."""
     from hookline_mqtt.connection import Connection
 
     connection = Connection(ctx.credential, f"{ctx.credential.client_id}-{uuid4().hex[:12]}")

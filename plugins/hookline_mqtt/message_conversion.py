@@ -9,7 +9,7 @@ from hookline_mqtt.connection import Connection
 
 
 def as_delivery(connection: Connection, message: MQTTMessage, id_property: str) -> BrokerMessage:
-    """A message with what acknowledges it; one of QoS 0 the broker has forgotten already."""
+    """Return a message with its acknowledgement; one of QoS 0 needs none, because the broker has forgotten it."""
     headers = _headers(message)
 
     async def accepted() -> None:
@@ -41,7 +41,7 @@ def _headers(message: MQTTMessage) -> dict[str, str]:
 
 
 def _text(data: bytes) -> str:
-    """Bytes as they are where they are text, and otherwise in base64."""
+    """Return bytes as text if they are text, otherwise in base64."""
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
 _UNKEPT: Final = 1000
-"""Messages of QoS 0 that wait at most; there is nobody whom they could be given back to."""
+"""The most messages of QoS 0 that wait; they can't be returned to the broker."""
 
 
 def _filter(topic: str) -> str:
@@ -36,40 +36,41 @@ async def messages(
     qos: Annotated[
         Literal[0, 1],
         Field(
-            description="1: the broker keeps messages until they are durable here, also while nobody listens. 0: what "
-            "comes while nobody listens, or faster than the flow takes it, is lost."
+            description="1: the broker keeps messages until they are durable here, also while the flow isn't "
+            "connected. 0: messages that arrive while the flow isn't connected, or faster than it accepts "
+            "them, are lost."
         ),
     ] = 1,
     group: Annotated[
         str | None,
         Field(
             pattern=r"^[^/+#]+$",
-            description="Shares the subscription: of all clients of one group, each message comes to one.",
+            description="The name of a shared subscription: each message goes to one client of the group.",
         ),
     ] = None,
     retained: Annotated[
-        bool, Field(description="Whether what the broker has kept of the topics comes when the flow first subscribes.")
+        bool, Field(description="Also receive the retained messages of the topics when the flow first subscribes.")
     ] = True,
     client_id: Annotated[
         str | None,
         Field(
             min_length=1,
-            description="By what the broker knows the session; by default the credential's with the flow's id.",
+            description="The client id of the session; by default the credential's prefix with the flow's id.",
         ),
     ] = None,
     session_expiry: Annotated[
-        Duration, Field(description="How long the broker keeps messages for the flow where nobody listens.")
+        Duration, Field(description="The time for which the broker keeps messages while the flow isn't connected.")
     ] = timedelta(days=7),
 ) -> AsyncIterator[BrokerMessage]:
-    """Starts an execution for each message under some topics.
+    """Starts an execution for each message of some topics.
 
-    The message's body is what its content type says, or else JSON or text where it is that; anything else is an
-    attachment named `body`. Its headers are the message's user properties, `content-type`, `response-topic`,
+    The message's body depends on its content type; without one, it is JSON or text if it can be. Anything else becomes
+    an attachment named `body`. Its headers are the message's user properties, `content-type`, `response-topic`,
     `correlation-data`, and `mqtt-topic`, `mqtt-qos` and `mqtt-retain`.
 
-    A message is acknowledged once it is durable here. One that comes again with its `message-id`, a user property,
-    starts nothing. What was published with QoS 2 comes with QoS 1: with 2 a broker forgets a message before it is
-    durable here.
+    A message is acknowledged once it is durable here. A repeated message with the same `message-id`, a user property,
+    starts nothing. Messages published with QoS 2 are received with QoS 1: with 2, a broker would forget them before
+    they are durable here.
     """
     from paho.mqtt.client import topic_matches_sub
 
@@ -87,20 +88,20 @@ async def messages(
     def came(message: "MQTTMessage") -> None:
         nonlocal dropped
         if not any(topic_matches_sub(topic, message.topic) for topic in topics):
-            # The session has subscriptions still that the flow had before.
+            # The session still has earlier subscriptions of the flow.
             if len(strangers) < _UNKEPT and message.topic not in strangers:
                 strangers.add(message.topic)
                 ctx.log.warning(
-                    "a message of a topic that the flow doesn't name any more is dropped", topic=message.topic
+                    "a message is dropped: the flow doesn't subscribe to its topic any more", topic=message.topic
                 )
             forget(message)
         elif message.retain and not connection.version5 and (present or not retained):
-            # MQTT 3.1.1 sends it each time that somebody subscribes.
+            # MQTT 3.1.1 sends it at each subscription.
             forget(message)
         elif message.qos == 0 and inbox.qsize() >= _UNKEPT:
             dropped += 1
             if dropped.bit_count() == 1:
-                ctx.log.warning("messages of QoS 0 are dropped: the flow is full", dropped=dropped)
+                ctx.log.warning("messages of QoS 0 are dropped: too many are waiting", dropped=dropped)
         else:
             inbox.put_nowait(message)
 

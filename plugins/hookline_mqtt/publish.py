@@ -10,11 +10,11 @@ from hookline_mqtt.connector import MqttLogin, mqtt
 from hookline_mqtt.topics import wrong_topic
 
 MAX_BODY: Final = 256 * 1024 * 1024 - 1
-"""Bytes: the most that MQTT can say."""
+"""The maximum size of a body in bytes: the limit of MQTT."""
 ID_PROPERTY: Final = "message-id"
-"""The user property in which a message has its id."""
+"""The user property with the id of a message."""
 
-#: Stands for what isn't given, and is no default that a schema would have to show.
+#: Makes the mark for "not given"; as a factory, it isn't shown in the schema.
 _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 
 
@@ -26,7 +26,7 @@ class Published(TypedDict):
 
 
 def _known_by_its_id(_settings: Mapping[str, Any]) -> bool | None:
-    """Return None: only the receivers know if they recognize a message that is published twice."""
+    """Return None: only the receivers know if they recognize a repeated message."""
     return None
 
 
@@ -40,35 +40,38 @@ async def publish(
     text: Annotated[str | None, Field(description="The body as text.")] = None,
     file: Annotated[
         str | dict[str, JsonValue] | None,
-        Field(description="The body as a file: one of the message's attachments, or its name."),
+        Field(description="The body as a file: an attachment of the message, or its name."),
     ] = None,
     qos: Annotated[
         Literal[0, 1, 2],
-        Field(description="How surely it arrives: 0 is at most once, 1 at least once, 2 once, as far as the broker."),
+        Field(description="The quality of delivery to the broker: 0 is at most once, 1 at least once, 2 exactly once."),
     ] = 1,
     retain: Annotated[
-        bool, Field(description="Whether the broker keeps it as the topic's last, for those who subscribe later.")
+        bool, Field(description="True if the broker keeps it as the topic's last message, for later subscribers.")
     ] = False,
-    content_type: Annotated[str | None, Field(description="The body's type; by default that of what it is.")] = None,
+    content_type: Annotated[str | None, Field(description="The content type; by default that of the body.")] = None,
     message_id: Annotated[
         str | None,
-        Field(min_length=1, description="Its id; by default the step's idempotency key, the same at each attempt."),
+        Field(
+            min_length=1,
+            description="The message id; by default the step's idempotency key, which is the same at each attempt.",
+        ),
     ] = None,
     properties: Annotated[dict[str, str] | None, Field(description="Further user properties.")] = None,
-    response_topic: Annotated[str | None, Field(description="The topic under which an answer is expected.")] = None,
-    correlation_data: Annotated[str | None, Field(description="What the answer is to bring along.")] = None,
+    response_topic: Annotated[str | None, Field(description="The topic for answers.")] = None,
+    correlation_data: Annotated[str | None, Field(description="The data that an answer must repeat.")] = None,
     expiry: Annotated[
-        Duration | None, Field(description="How long the broker keeps it for those who are away.")
+        Duration | None, Field(description="The time for which the broker keeps it for disconnected subscribers.")
     ] = None,
 ) -> Published:
     """Publish a message.
 
-    With `qos` 1 and 2 the step ends once the broker has confirmed that it has the message; with 0 it ends as soon as
-    the message is sent. The id stands in the user property `message-id`, by which a receiver knows a message that comes
-    a second time, since its confirmation got lost: the trigger `mqtt.messages` starts nothing for it. MQTT 3.1.1 knows
-    no properties: the id, the type and what else is one aren't sent then.
+    For `qos` 1 and 2, the step ends when the broker has confirmed the message; for 0, when the message is sent. The
+    user property `message-id` has the id, by which receivers can recognize a message that is repeated after its
+    confirmation was lost: the trigger `mqtt.messages` starts nothing for it. MQTT 3.1.1 has no properties, so the id,
+    the type and other properties aren't sent.
 
-    Errors: `mqtt.topic`, `mqtt.access`, `mqtt.auth`, `mqtt.rejected`; and, after which it is tried again,
+    Errors: `mqtt.topic`, `mqtt.access`, `mqtt.auth`, `mqtt.rejected`; and, after which the step is retried,
     `mqtt.connection` and `mqtt.timeout`.
     """
     from paho.mqtt import MQTTException
@@ -108,18 +111,20 @@ async def publish(
 async def _body(
     ctx: Context[MqttLogin], json: Any, text: str | None, file: str | dict[str, JsonValue] | None
 ) -> tuple[bytes, str]:
-    """The bytes of a body, and their type."""
+    """Return the bytes of the body, and their type."""
     given = [
         name
         for name, there in (("json", json is not ...), ("text", text is not None), ("file", file is not None))
         if there
     ]
     if len(given) > 1:
-        raise StepError(f"a message has one body, and this one has {' and '.join(given)}", code="mqtt.body")
+        raise StepError(f"a message has one body, but this one has {' and '.join(given)}", code="mqtt.body")
     if file is not None:
         attachment = _attachment(ctx, file)
         if attachment.size > MAX_BODY:
-            raise StepError(f"the file has {attachment.size} bytes; a message takes {MAX_BODY}", code="mqtt.too_large")
+            raise StepError(
+                f"the file has {attachment.size} bytes; a message may have {MAX_BODY}", code="mqtt.too_large"
+            )
         return b"".join([chunk async for chunk in ctx.blobs.open(attachment.id)]), attachment.type
     if text is not None:
         return text.encode(), "text/plain; charset=utf-8"
@@ -127,11 +132,11 @@ async def _body(
 
 
 def _attachment(ctx: Context[MqttLogin], wanted: str | dict[str, JsonValue]) -> Attachment:
-    """One of the message's own: an id that a message brings along opens no other execution's file."""
+    """Return one of the message's own: an id in a message must not open a file of another execution."""
     found = ctx.message.attachments_like(wanted)
     if len(found) != 1:
         named = ", ".join(repr(each.name) for each in ctx.message.attachments) or "none"
-        what = repr(wanted) if isinstance(wanted, str) else "what `file` gives"
-        problem = "the name of several attachments" if found else "no attachment"
+        what = repr(wanted) if isinstance(wanted, str) else "the value of `file`"
+        problem = "the name of several attachments" if found else "not an attachment"
         raise StepError(f"{what} is {problem} of the message; it has {named}", code="mqtt.file")
     return found[0]

@@ -1,4 +1,4 @@
-"""Connections over which messages are published, kept for as long as the engine runs."""
+"""Connections for publishing, kept as long as the engine runs."""
 
 import asyncio
 from typing import Final
@@ -8,21 +8,21 @@ from hookline_mqtt.connection import Connection
 from hookline_mqtt.connector import MqttLogin
 
 LOGINS: Final = 16
-"""Credentials for each of which a connection is kept."""
+"""The number of credentials for which a connection is kept."""
 
 
 class Publisher:
-    """One connection, which is made anew once it is lost."""
+    """One connection, which is opened again after it is lost."""
 
     def __init__(self, login: MqttLogin) -> None:
         self._login = login
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         self.used = 0
-        """How many use it now."""
+        """The number of its current users."""
 
     async def connection(self) -> Connection:
-        """The connection. Raises StepError."""
+        """Return the connection. Raises StepError."""
         async with self._opening:
             if self._connection is None or self._connection.lost.done():
                 await self.close()
@@ -36,23 +36,23 @@ class Publisher:
             return self._connection
 
     async def close(self) -> None:
-        """Close it; the next message opens it again."""
+        """Close the connection; the next message opens it again."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
 
 class Publishers:
-    """One for each credential."""
+    """The connections, one for each credential."""
 
     def __init__(self) -> None:
         self._made: dict[str, Publisher] = {}
 
     async def of(self, login: MqttLogin) -> Publisher:
-        """The one for a credential: those of its values that were used last stay."""
+        """Return the connection for a credential; the most recently used ones are kept."""
         key = repr([login.password and login.password.get_secret_value(), login])
         found = self._made.pop(key, None) or Publisher(login)
-        # Those that were used last stand last.
+        # The most recently used ones come last.
         self._made[key] = found
         idle = [name for name, each in self._made.items() if not each.used and name != key]
         for each in [self._made.pop(name) for name in idle[: max(0, len(self._made) - LOGINS)]]:

@@ -4,25 +4,26 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 DESCRIPTION: Final = """
-Publishes messages to brokers that speak MQTT 5 or 3.1.1, such as Mosquitto, and starts flows with what comes under
+Publishes messages to brokers that speak MQTT 5 or 3.1.1, such as Mosquitto, and starts flows with the messages of
 topics.
 
-The user of the credential needs the right to publish and to subscribe to the topics that flows name.
+The credential's user needs the permission to publish and to subscribe to the topics of flows.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "mqtt.access": "The user may not publish or subscribe there.",
-    "mqtt.auth": "The broker doesn't take the user name and the password.",
+    "mqtt.access": "The user may not publish or subscribe to the topic.",
+    "mqtt.auth": "The broker doesn't accept the user name and password.",
     "mqtt.body": "Several bodies are given.",
-    "mqtt.client_id": "The broker doesn't take the client id, or another client has taken the session over with it.",
-    "mqtt.connection": "No connection came about, or it broke; it can be tried again.",
-    "mqtt.file": "`file` names no attachment of the message, or several.",
-    "mqtt.protocol": "The broker doesn't speak the `version` that the credential says.",
-    "mqtt.rejected": "The broker rejects the message; where that is for now, it can be tried again.",
-    "mqtt.timeout": "The broker didn't answer in time; it can be tried again.",
+    "mqtt.client_id": "The broker rejects the client id, or another client with the same id has taken over the "
+    "session.",
+    "mqtt.connection": "No connection could be made, or it was lost. It can be retried.",
+    "mqtt.file": "`file` matches no attachment of the message, or several.",
+    "mqtt.protocol": "The broker doesn't support the credential's `version`.",
+    "mqtt.rejected": "The broker rejects the message. It can be retried if the reason is temporary.",
+    "mqtt.timeout": "The broker didn't answer in time. It can be retried.",
     "mqtt.tls": "The broker's certificate isn't trusted, or TLS failed.",
-    "mqtt.too_large": "The file is larger than any broker takes.",
-    "mqtt.topic": "It is no topic, or no topic filter.",
+    "mqtt.too_large": "The file is larger than MQTT allows.",
+    "mqtt.topic": "It is not a valid topic or topic filter.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Topics, which messages have, and filters, which subscriptions have."""
+"""The topics of messages, and the topic filters of subscriptions."""
 
 from typing import Final
 
@@ -6,22 +6,22 @@ _BYTES: Final = 65535
 
 
 def wrong_topic(topic: str) -> str | None:
-    """Why something is no topic to publish to; None where it is one."""
+    """Return the reason why a text is not a topic to publish to; None if it is one."""
     if "+" in topic or "#" in topic:
-        return "a topic has no wildcards: '+' and '#' are for those who subscribe"
+        return "a topic has no wildcards: '+' and '#' are only for subscriptions"
     return _wrong(topic)
 
 
 def wrong_filter(topic: str) -> str | None:
-    """Why something is no topic filter; None where it is one."""
+    """Return the reason why a text is not a topic filter; None if it is one."""
     levels = topic.split("/")
     for place, level in enumerate(levels):
         if "#" in level and (level != "#" or place < len(levels) - 1):
-            return "'#' stands for all levels that follow, and is the last one, alone"
+            return "'#' stands for all following levels, and must be the whole last level"
         if "+" in level and level != "+":
-            return "'+' stands for a whole level"
+            return "'+' must be a whole level"
     if levels[0] == "$share":
-        return "a shared subscription is said by `group`"
+        return "use `group` for a shared subscription"
     return _wrong(topic)
 
 
@@ -33,5 +33,5 @@ def _wrong(topic: str) -> str | None:
     try:
         size = len(topic.encode())
     except UnicodeEncodeError:
-        return "it is no text"
+        return "it is not valid text"
     return f"it has more than {_BYTES} bytes" if size > _BYTES else None

@@ -14,7 +14,7 @@ def register_intake_queues() -> Mapping[str, IntakeQueueFactory]:
 def jetstream(url: str, *, clock: Clock, blobs: Blobs) -> IntakeQueue:
     """Make the queue of `nats://host:4222,host:4222?stream=hookline&replicas=3`.
 
-    The windows of dedupe keys count from the times of messages, so nothing is asked of the clock.
+    The windows of dedupe keys count from the times of messages, so the clock isn't needed.
     """
     # Imported here, because discovery imports every plugin, also without the extra.
     try:

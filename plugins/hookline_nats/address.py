@@ -43,7 +43,7 @@ def parse(url: str) -> Address:
     # `urlsplit` accepts an IPv6 address only if it is the first server.
     parts = urlsplit(url[authority.end() :] if authority else url)
     if authority is None or parts.scheme or parts.netloc or parts.path not in ("", "/") or parts.fragment:
-        raise _unreadable("a queue's URL has servers and settings, and no path")
+        raise _unreadable("a queue's URL has servers and settings, but no path")
     login, _, hosts = authority[1].rpartition("@")
     given: dict[str, object] = {"servers": tuple(_server(host) for host in hosts.split(","))}
     if login:
@@ -64,7 +64,7 @@ def _server(host: str) -> str:
         parts = urlsplit(f"nats://{host}")
         name, port = parts.hostname, parts.port or _DEFAULT_PORT
     except ValueError as error:
-        raise _unreadable(f"{host!r} is no server: {error}") from error
+        raise _unreadable(f"{host!r} is not a server: {error}") from error
     if not name:
         raise _unreadable("a server is missing")
     return f"nats://[{name}]:{port}" if ":" in name else f"nats://{name}:{port}"
@@ -78,20 +78,20 @@ def _stream(text: str) -> str:
 
 def _replicas(text: str) -> int:
     if text not in map(str, _REPLICAS):
-        raise _unreadable(f"{text!r} replicas can't be: there may be 1, 3 or 5")
+        raise _unreadable(f"{text!r} replicas are not possible: there may be 1, 3 or 5")
     return int(text)
 
 
 def _bytes(text: str) -> int:
     found = re.fullmatch(r"(\d{1,15})(KB|MB|GB|TB|)", text)
     if found is None or not int(found[1]):
-        raise _unreadable(f"max_bytes={text!r} is no size; write 8GB")
+        raise _unreadable(f"max_bytes={text!r} is not a size; write 8GB")
     return int(found[1]) * _UNITS[found[2]]
 
 
 def _file(text: str) -> str:
     if not text:
-        raise _unreadable("credentials= names a file")
+        raise _unreadable("credentials= must name a file")
     return text
 
 

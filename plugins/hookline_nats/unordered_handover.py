@@ -129,7 +129,7 @@ class UnorderedHandover:
 
     @contextlib.asynccontextmanager
     async def _held(self, group: Sequence[Msg]) -> AsyncIterator[None]:
-        """Keep messages from being given to other processes; those that are left then are, at once."""
+        """Keep messages from other processes; those that remain at the end are given to other processes at once."""
         holding = asyncio.create_task(self._hold(group))
         try:
             yield

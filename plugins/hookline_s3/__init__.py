@@ -1,4 +1,4 @@
-"""Buckets of S3, and of what speaks like it: as blob stores, and the connector `s3` with the trigger `s3.new`."""
+"""Buckets of S3 and compatible services: as blob stores, and the connector `s3` with the trigger `s3.new`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ def register_blob_stores() -> Mapping[str, BlobStoreFactory]:
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The connector of buckets."""
+    """Return the connector of buckets."""
     # Imported here, because a node that only accepts messages needs the blob store alone.
     from hookline_s3.connector import connector
     from hookline_s3.steps import actions, credential_check, new_objects_trigger  # noqa: F401 - they add theirs to the connector

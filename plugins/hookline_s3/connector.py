@@ -10,28 +10,28 @@ from hookline_s3.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 
 class S3Credential(BaseModel):
-    """Who may use a bucket, and where it is."""
+    """The access key and the location of a bucket."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bucket: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,62}$",
-        description="The bucket; steps then can't name another.",
+        description="The bucket; if it is set, steps can't name another one.",
     )
     prefix: str = Field(
-        default="", max_length=512, description="What all keys begin with, and a slash: steps see no other objects."
+        default="", max_length=512, description="The beginning of all keys, up to a slash: steps see no other objects."
     )
     access_key_id: str | None = Field(
-        default=None, min_length=1, description="The key's id. By default what the server's environment has."
+        default=None, min_length=1, description="The access key's id; by default the one in the server's environment."
     )
-    secret_access_key: SecretStr | None = Field(default=None, description="The key itself.")
-    session_token: SecretStr | None = Field(default=None, description="The token of a key that is temporary.")
+    secret_access_key: SecretStr | None = Field(default=None, description="The secret access key.")
+    session_token: SecretStr | None = Field(default=None, description="The session token of a temporary key.")
     region: str = Field(default="us-east-1", pattern=r"^[A-Za-z0-9-]+$", description="The bucket's region.")
     endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://[^\s/?#@]+/?$",
-        description="The server's URL, such as https://minio.internal:9000, where it isn't Amazon's.",
+        description="The server's URL, such as https://minio.internal:9000, if it isn't Amazon's.",
     )
 
     @field_validator("prefix")
@@ -39,7 +39,7 @@ class S3Credential(BaseModel):
     def _plain(cls, prefix: str) -> str:
         prefix = prefix.strip("/")
         if prefix and any(part in ("", ".", "..") or not part.isprintable() for part in prefix.split("/")):
-            raise ValueError("a prefix is names, with one slash between")
+            raise ValueError("a prefix must be names separated by single slashes")
         return prefix
 
     @model_validator(mode="after")
@@ -60,6 +60,6 @@ connector = Connector(
     extra="s3",
 )
 
-Bucket = Annotated[str | None, FromVars(), Field(description="The bucket; or the credential's.")]
+Bucket = Annotated[str | None, FromVars(), Field(description="The bucket; by default the credential's.")]
 Key = Annotated[str, Field(description="The object's key, such as `invoices/2026/1.pdf`.")]
-Replace = Annotated[bool, Field(description="Whether an object that is there is replaced; otherwise the step fails.")]
+Replace = Annotated[bool, Field(description="Replace an object that exists at the new key; otherwise the step fails.")]

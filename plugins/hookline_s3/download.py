@@ -1,4 +1,4 @@
-"""Reading an object, however long the reader takes."""
+"""Reading an object at the speed of the reader."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,8 +11,8 @@ from obstore.store import S3Store
 async def pieces(bucket: S3Store, path: str, size: int, *, etag: str | None = None) -> AsyncIterator[memoryview]:
     """Yield an object's content in pieces of at least `size` bytes. Raises the library's errors.
 
-    A server may cut off a slow reader: then the rest is requested, as long as something comes. `etag`: the
-    content that is meant, where another may take its place.
+    If the server disconnects a slow reader, the rest is requested, as long as data arrives. `etag`: the expected
+    version of the content, which may be replaced meanwhile.
     """
     at, whole, cut_at = 0, -1, -1
     options: Any = {} if etag is None else {"if_match": etag}
@@ -25,7 +25,7 @@ async def pieces(bucket: S3Store, path: str, size: int, *, etag: str | None = No
             try:
                 piece = await anext(coming, None)
             except (BaseError, OSError):
-                if at == cut_at:  # and nothing has come since
+                if at == cut_at:  # and no data has arrived since
                     raise
                 cut_at = at
                 break

@@ -23,18 +23,18 @@ _LONGEST: Final = 300
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise StepError for the library's errors. `what`: the object, or the bucket, as messages name it."""
+    """Raise StepError for the library's errors. `what`: the object or the bucket, for messages."""
     try:
         yield
     except (BaseError, OSError) as error:
         raise failure(what, error) from error
     except ValueError as error:
-        # A path that the library can't read.
+        # An invalid path.
         raise StepError(f"{what}: {_said(error)}", code="s3.key") from error
 
 
 def failure(what: str, error: Exception) -> StepError:
-    """The step's error for one of the library's."""
+    """Return the step's error for an error of the library."""
     said = _said(error)
     match error:
         case _ if "NoSuchBucket" in str(error):
@@ -44,7 +44,7 @@ def failure(what: str, error: Exception) -> StepError:
         case PermissionDeniedError() | UnauthenticatedError():
             return AuthExpired(f"{what}: {said}", code="s3.access")
         case AlreadyExistsError():
-            return StepError(f"{what} is there already", code="s3.exists")
+            return StepError(f"{what} exists already", code="s3.exists")
         case PreconditionError():
             return StepError(f"{what} was changed meanwhile", code="s3.changed", retryable=True)
         case InvalidPathError():

@@ -4,26 +4,26 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 DESCRIPTION: Final = """
-Reads and writes objects in buckets of Amazon S3, and of what speaks like it (MinIO, Ceph, Cloudflare R2, …), which the
-credential's `endpoint` names. Its key needs `s3:ListBucket` on the bucket, and of what its steps do `s3:GetObject`,
-`s3:PutObject`, `s3:AbortMultipartUpload` and `s3:DeleteObject` on the objects. Keys are names with a slash between
-them: those with an empty name (`a//b`, `/a`, `a/`), `.`, `..` or control characters aren't taken.
+Reads and writes objects in buckets of Amazon S3 and of compatible services (MinIO, Ceph, Cloudflare R2, …), which the
+credential's `endpoint` names. The credential's key needs `s3:ListBucket` on the bucket, and according to its steps,
+`s3:GetObject`, `s3:PutObject`, `s3:AbortMultipartUpload` and `s3:DeleteObject` on the objects. Keys are names separated
+by slashes. Keys with an empty name (`a//b`, `/a`, `a/`), `.`, `..` or control characters are not supported.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "s3.access": "The credential is wrong, or doesn't allow it.",
-    "s3.attachment": "What names an attachment names none of the message's, or several.",
-    "s3.bucket": "No bucket is named, or two are, or there is no such bucket.",
-    "s3.changed": "Another object took the place of the one that was being read.",
-    "s3.content": "Neither `content` nor `file` is given, or both, or an object isn't JSON that is read as such.",
-    "s3.encoding": "The text isn't in the encoding that is given, or can't be written in it.",
-    "s3.exists": "There is an object already, with other content, and it isn't to be replaced.",
-    "s3.key": "The key, or one that is listed, can't be used.",
-    "s3.not_found": "There is no such object.",
-    "s3.rejected": "The server rejected it.",
-    "s3.too_large": "The object, or a line of it, is larger than is allowed.",
-    "s3.too_many": "More objects match than are listed, or kept track of.",
-    "s3.unavailable": "The server can't be reached, or does nothing now; it can be tried again.",
+    "s3.access": "The credential is wrong, or doesn't allow the operation.",
+    "s3.attachment": "The name of an attachment matches none of the message's, or several.",
+    "s3.bucket": "No bucket is given, or two are, or the bucket doesn't exist.",
+    "s3.changed": "The object was replaced while it was read.",
+    "s3.content": "Neither `content` nor `file` is given, or both are, or an object that is read as JSON isn't JSON.",
+    "s3.encoding": "The text doesn't match the given encoding, or can't be written in it.",
+    "s3.exists": "An object with other content exists already, and must not be replaced.",
+    "s3.key": "The key, or a listed one, can't be used.",
+    "s3.not_found": "The object doesn't exist.",
+    "s3.rejected": "The server rejected the request.",
+    "s3.too_large": "The object, or a line of it, is too large.",
+    "s3.too_many": "More objects match than can be listed or tracked.",
+    "s3.unavailable": "The server can't be reached, or is temporarily unavailable. It can be retried.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

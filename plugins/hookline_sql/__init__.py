@@ -1,4 +1,4 @@
-"""The connector `sql`: rows and statements of any database that SQLAlchemy knows, and the trigger `sql.rows`."""
+"""The connector `sql`: rows and statements of any database that SQLAlchemy supports, and the trigger `sql.rows`."""
 
 from collections.abc import Sequence
 
@@ -10,5 +10,5 @@ from hookline_sql.rows import actions, new_rows_trigger  # noqa: F401 - they add
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
-    """The SQL connector."""
+    """Return the SQL connector."""
     return [connector]

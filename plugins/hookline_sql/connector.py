@@ -1,4 +1,4 @@
-"""The connector `sql`, and the credential that it takes."""
+"""The connector `sql`, and its credential type."""
 
 from typing import Self
 
@@ -14,13 +14,13 @@ class SqlCredential(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     password: SecretStr | None = Field(default=None, description="The password.")
-    username: str | None = Field(default=None, min_length=1, description="The user, where the URL doesn't name it.")
-    url: SecretStr | None = Field(default=None, description="The whole URL, instead of the step's.")
+    username: str | None = Field(default=None, min_length=1, description="The user, if the URL doesn't name it.")
+    url: SecretStr | None = Field(default=None, description="The whole URL, instead of the step's `url`.")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.password is None and self.url is None:
-            raise ValueError("give password, or url")
+            raise ValueError("give password or url")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Asking a database whether it takes a credential."""
+"""The check of a credential by connecting to its database."""
 
 from sqlalchemy import Connection
 
@@ -11,13 +11,14 @@ from hookline_sql.databases.read_only import read_only
 
 @connector.verify
 async def verify(ctx: VerifyContext[SqlCredential]) -> str | None:
-    """Connect to the credential's database; gives the user that it is there.
+    """Connect to the credential's database; return the name of the user there.
 
-    A password without a URL belongs to the steps' databases, and there is none to try it at.
+    A password without a URL can't be checked, because only steps name its database.
     """
     if ctx.credential.url is None:
         raise StepError(
-            "it holds no `url`, so that there is no database to try it at: a step's `url` says where it is used",
+            "the credential has no `url`, so there is no database to check it with: the `url` of a step names the "
+            "database",
             code="sql.url",
         )
     where = address(ctx, None)

@@ -1,10 +1,10 @@
-"""Doing a thing to a database exactly once, also when the engine dies after it was done and before that is journalled.
+"""Changing a database exactly once, even if the engine dies between the change and its entry in the journal.
 
 The step's idempotency key is inserted into the table `hookline_effects` of the same database, in the same transaction
-and before anything else. So of two attempts one waits for the other, and the later one finds the key and the result.
+and before anything else. So if there are two attempts, one waits for the other, and then finds the key and the result.
 
-MySQL and MariaDB commit at once what changes their schema. There the key is committed before such a statement, and the
-result after it; what died in between is known to have begun, and not what became of it.
+MySQL and MariaDB commit changes of the schema at once. There the key is committed before such a statement, and the
+result after it. If the engine dies in between, it is known that the statement began, but not how it ended.
 """
 
 from collections.abc import Callable
@@ -52,18 +52,18 @@ EFFECTS: Final = _table()
 
 
 def _made_for(connection: Connection) -> Table:
-    """The same as a database makes it: on MySQL with transactions, whatever the server does by default."""
+    """Return the table for a database: on MySQL, always with an engine that has transactions."""
     return _table(mysql_engine="InnoDB", mariadb_engine="InnoDB") if is_mysql(connection.dialect) else EFFECTS
 
 
 class _Ended(Exception):
-    """The work failed, and had ended its transaction before."""
+    """The work failed after it had ended its transaction."""
 
 
 def once(database: Database, connection: Connection, key: str, work: Callable[[], Result], *, author: bool) -> Result:
-    """Do the work in a transaction, or give the result of when it was done. Raises StepError (`sql.effects`).
+    """Do the work in a transaction, or return its earlier result if it was done. Raises StepError (`sql.effects`).
 
-    `author`: the work is statements of an author's, which may end the transaction by themselves.
+    `author`: the work runs statements of the flow, which may end the transaction by themselves.
     """
     _make_table(database, connection)
     watched = author and is_mysql(connection.dialect)
@@ -75,7 +75,7 @@ def once(database: Database, connection: Connection, key: str, work: Callable[[]
                 return _read(made)
             transaction.rollback()
     except _Ended as ended:
-        # Nothing came of it: another attempt may try.
+        # It had no effect, so another attempt may run.
         with connection.begin():
             connection.execute(delete(EFFECTS).where(EFFECTS.c.key == key))
         raise cast(Exception, ended.__cause__) from None
@@ -83,14 +83,14 @@ def once(database: Database, connection: Connection, key: str, work: Callable[[]
         recorded = connection.execute(select(EFFECTS.c.result).where(EFFECTS.c.key == key)).one_or_none()
     if recorded is None:
         raise StepError(
-            f"{shown(database.url)}: another attempt at this step is being undone",
+            f"{shown(database.url)}: another attempt at this step is being rolled back",
             code="sql.unavailable",
             retryable=True,
         )
     if recorded.result is None:
         raise StepError(
-            f"{shown(database.url)}: an attempt at this step began a statement that commits by itself, and it isn't "
-            f"known what became of it; see for yourself, and to let the step run again remove its row from "
+            f"{shown(database.url)}: an attempt at this step began a statement that commits by itself, and its "
+            "outcome isn't known; check the database, and to let the step run again, remove its row from "
             f"{EFFECTS.name}: key {key!r}",
             code="sql.effects",
             outcome_unknown=True,
@@ -111,19 +111,20 @@ def _watched(connection: Connection, work: Callable[[], Result]) -> Result:
 
 
 def check_engine(target: Table) -> None:
-    """Raise StepError (`sql.effects`) for a table whose rows can't be taken back, so that nothing holds once."""
+    """Raise StepError (`sql.effects`) for a table without transactions: it can't be changed exactly once."""
     engine = engine_without_transactions(target)
     if engine is not None:
         raise StepError(
-            f"table {target.fullname!r} is kept by {engine}, which has no transactions: make it InnoDB "
-            f"(ALTER TABLE {target.fullname} ENGINE=InnoDB), or let the step take effect in part, and again after a "
+            f"table {target.fullname!r} uses {engine}, which has no transactions: change it to InnoDB "
+            f"(ALTER TABLE {target.fullname} ENGINE=InnoDB), or allow the step to take effect in part, or twice after "
+            "a "
             'crash: "once": false',
             code="sql.effects",
         )
 
 
 def _read(recorded: str) -> Result:
-    # The first time too, so that a fraction is the same the second time.
+    # Decoded the first time too, so that a fraction is the same both times.
     return cast(Result, decode_json(recorded.encode(), exact=True))
 
 
@@ -134,7 +135,7 @@ def _claim(database: Database, connection: Connection, key: str) -> bool:
         return False
     except DBAPIError as error:
         if kind(error) == "error":
-            # Most likely the table was dropped, or may be read and not written.
+            # Most likely the table was dropped, or is read-only for this user.
             database.has_effects = False
             raise _rejected(database, connection, error) from error
         raise
@@ -149,7 +150,7 @@ def _make_table(database: Database, connection: Connection) -> None:
             with connection.begin():
                 _made_for(connection).create(connection)
     except DBAPIError as error:
-        # Two that make it at once: one of them fails, and the table is there.
+        # If two create it at once, one of them fails, and the table exists.
         if kind(error) == "unavailable":
             raise
         if not _there(connection):
@@ -165,8 +166,8 @@ def _there(connection: Connection) -> bool:
 def _rejected(database: Database, connection: Connection, error: DBAPIError) -> StepError:
     statement = " ".join(str(CreateTable(_made_for(connection)).compile(dialect=connection.dialect)).split())
     return StepError(
-        f"{shown(database.url)} doesn't let us keep the table {EFFECTS.name}, by which the step takes effect exactly "
-        f"once ({said(error, database.url)}); either make it, writable for this user: {statement}; "
-        'or let the step take effect again after a crash: "once": false',
+        f"{shown(database.url)} doesn't allow the table {EFFECTS.name}, which the step needs to take effect exactly "
+        f"once ({said(error, database.url)}); either create it, writable for this user: {statement}; "
+        'or allow the step to take effect again after a crash: "once": false',
         code="sql.effects",
     )

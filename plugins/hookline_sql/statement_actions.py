@@ -1,4 +1,4 @@
-"""The actions of `sql` that read or run statements of an author's."""
+"""The actions of `sql` that run SQL statements of a flow."""
 
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import Annotated, Any, Final
@@ -23,12 +23,14 @@ Url = Annotated[
     str | None,
     FromVars(),
     Field(
-        description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; or the "
-        "credential's."
+        description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; by "
+        "default the credential's."
     ),
 ]
-Statement = Annotated[str, FromVars(), Field(min_length=1, description="The statement; values stand in it as `:name`.")]
-Params = Annotated[dict[str, JsonValue] | None, Field(description="The values of the statement's `:name`s.")]
+Statement = Annotated[
+    str, FromVars(), Field(min_length=1, description="The statement, with parameters such as `:name`.")
+]
+Params = Annotated[dict[str, JsonValue] | None, Field(description="The values of the parameters.")]
 Once = Annotated[
     bool,
     Field(description="Take effect exactly once, by a key in the table `hookline_effects` of the same database."),
@@ -46,8 +48,8 @@ async def execute(
 ) -> dict[str, JsonValue]:
     """Execute a statement that changes something.
 
-    The result is `{"rowcount": …}`: the rows that it changed. What changes a schema commits by itself on MySQL and
-    MariaDB: there the engine may die in between and not know what became of it, and the step fails and says so.
+    The result is `{"rowcount": …}`: the number of changed rows. On MySQL and MariaDB, a statement that changes the
+    schema commits by itself: if the engine dies meanwhile, its outcome isn't known, and the step fails and says so.
     """
     where = address(ctx, url)
 
@@ -68,16 +70,18 @@ async def transaction(
     statements: Annotated[
         list[str],
         FromVars(),
-        Field(min_length=1, max_length=100, description="The statements, in order; values stand in them as `:name`."),
+        Field(min_length=1, max_length=100, description="The statements, in order, with parameters such as `:name`."),
     ],
-    params: Annotated[dict[str, JsonValue] | None, Field(description="The values of all statements' `:name`s.")] = None,
+    params: Annotated[
+        dict[str, JsonValue] | None, Field(description="The values of the parameters of all statements.")
+    ] = None,
     url: Url = None,
     once: Once = True,
 ) -> dict[str, JsonValue]:
     """Execute several statements that change something: all of them, or none.
 
-    The result is `{"rowcount": …, "rowcounts": […]}`: the rows that were changed, in all and by each statement. On
-    MySQL and MariaDB no statement may be one that commits by itself, as those do that change a schema.
+    The result is `{"rowcount": …, "rowcounts": […]}`: the number of changed rows in total, and by statement. On MySQL
+    and MariaDB, no statement may commit by itself, such as one that changes the schema.
     """
     where, given = address(ctx, url), params or {}
 
@@ -90,8 +94,8 @@ async def transaction(
         for number, (sql, used) in enumerate(zip(statements, needed, strict=True)):
             if is_mysql(connection.dialect) and commits_by_itself(sql):
                 raise StepError(
-                    f"statement {number} commits by itself, and what came before it couldn't be taken back; "
-                    "give it to sql.execute, in a step of its own",
+                    f"statement {number} commits by itself, so the earlier ones couldn't be rolled back; use "
+                    "sql.execute for it, in a step of its own",
                     code="sql.transaction",
                 )
             try:
@@ -101,7 +105,7 @@ async def transaction(
 
         def change() -> dict[str, JsonValue]:
             if connection.dialect.name == "sqlite" and not once:
-                # Its driver begins one before it changes rows, and not before it changes a schema.
+                # Its driver begins a transaction before a change of rows, but not before a change of the schema.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             counts: list[JsonValue] = []
             for clause, values in prepared:
@@ -120,17 +124,21 @@ async def query(
     params: Params = None,
     url: Url = None,
     max_rows: Annotated[
-        int | None, Field(ge=1, description="More rows are an error; by default 10,000, and any number as a stream.")
+        int | None,
+        Field(
+            ge=1,
+            description="The maximum number of rows; more are an error. By default 10,000; unlimited for a stream.",
+        ),
     ] = None,
     stream: Annotated[
         bool,
-        Field(description="The result is a stream, which `foreach` goes through row by row however many there are."),
+        Field(description="True if the result is a stream, which `foreach` reads row by row, however many there are."),
     ] = False,
 ) -> list[dict[str, JsonValue]] | AsyncIterator[dict[str, JsonValue]]:
     """Read rows.
 
-    The result is a list of objects, by column. It can change nothing: `sql.execute` does. Times are RFC 3339, bytes
-    base64; decimals are exact numbers.
+    The result is a list of objects by column. The statement can't change anything; use `sql.execute` for that. Times
+    are RFC 3339, bytes are base64, and decimals are exact numbers.
     """
     where = address(ctx, url)
 
@@ -139,11 +147,11 @@ async def query(
     def read(database: Database, connection: Connection) -> Generator[list[dict[str, JsonValue]], None, None]:
         clause, values = bound(database, connection, sql, params or {})
         with read_only(connection), fetching(connection):
-            # A driver of a server would otherwise fetch all rows before it gives the first.
+            # Otherwise, a server's driver would fetch all rows before it returns the first.
             options = {"stream_results": True} if stream else {}
             result = connection.execute(clause, values, execution_options=options)
             if not result.returns_rows:
-                raise StepError("the statement gives no rows; sql.execute runs those", code="sql.read_only")
+                raise StepError("the statement returns no rows; use sql.execute", code="sql.read_only")
             if stream:
                 yield from pages(result, max_rows)
             else:
@@ -165,7 +173,7 @@ def effect(
     *,
     author: bool = False,
 ) -> dict[str, JsonValue]:
-    """Do the work in a transaction, and once where that is wanted. `author`: it is statements of an author's."""
+    """Do the work in a transaction, exactly once if the step asks for it. `author`: it runs statements of the flow."""
     with database.writing:
         if once:
             return exactly_once(database, connection, ctx.idempotency_key, work, author=author)

@@ -1,4 +1,4 @@
-"""Authors' own statements: their parameters are bound, never written into the text."""
+"""SQL statements of flows: parameters are bound, never written into the text."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,14 +16,14 @@ from hookline_sql.databases.pools import Database
 from hookline_sql.values import Unfit, for_parameter, to_json, to_json_text, to_sqlite
 
 _REMEMBERED: Final = 256
-#: Rows of a stream that are fetched in one go.
+#: The number of a stream's rows that are fetched at once.
 _PAGE: Final = 1000
 
 
 def bound(
     database: Database, connection: Connection, sql: str, params: Mapping[str, JsonValue]
 ) -> tuple[TextClause, dict[str, Any]]:
-    """The statement, and the values of its parameters `:name`. Raises StepError (`sql.params`, `sql.value`)."""
+    """Return the statement, and the values of its parameters `:name`. Raises StepError (`sql.params`, `sql.value`)."""
     needed = names(connection, sql)
     _check_names(needed, params)
     single, lists = sql, set()
@@ -46,17 +46,17 @@ def bound(
 
 
 def names(connection: Connection, sql: str) -> list[str]:
-    """The names of a statement's parameters."""
+    """Return the names of a statement's parameters."""
     return list(text(sql).compile(dialect=connection.dialect).params)
 
 
 def _untyped(sql: str, needed: list[str], lists: Collection[str] = ()) -> TextClause:
-    """The statement, whose parameters have no type: the server knows better what each stands for."""
+    """Return the statement with untyped parameters, because the server knows their types better."""
     return text(sql).bindparams(*(bindparam(name, type_=NullType(), expanding=name in lists) for name in needed))
 
 
 def rows(result: CursorResult[Any], limit: int) -> list[dict[str, JsonValue]]:
-    """The rows of a result. Raises StepError: `sql.rows` above the limit, `sql.columns` where two have one name."""
+    """Return the rows of a result. Raises StepError: `sql.rows` above the limit, `sql.columns` for equal names."""
     columns, read = _columns(result), _reader(result)
     found = result.fetchmany(limit + 1)
     if len(found) > limit:
@@ -65,7 +65,7 @@ def rows(result: CursorResult[Any], limit: int) -> list[dict[str, JsonValue]]:
 
 
 def pages(result: CursorResult[Any], limit: int | None) -> Iterator[list[dict[str, JsonValue]]]:
-    """The same, some rows at a time; with no limit, any number of them."""
+    """Yield the rows of a result in pages; without a limit, any number of them."""
     columns, read = _columns(result), _reader(result)
     given = 0
     while found := result.fetchmany(_PAGE):
@@ -87,13 +87,13 @@ def _columns(result: CursorResult[Any]) -> list[str]:
     columns = list(result.keys())
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
-        raise StepError(f"two columns are named {twice[0]!r}; tell them apart with AS", code="sql.columns")
+        raise StepError(f"two columns are named {twice[0]!r}; rename one with AS", code="sql.columns")
     return columns
 
 
 def _too_many(limit: int) -> StepError:
     return StepError(
-        f"the query gives more than {limit} rows; narrow it down with LIMIT, or raise `max_rows`", code="sql.rows"
+        f"the query returns more than {limit} rows; narrow it down with LIMIT, or raise `max_rows`", code="sql.rows"
     )
 
 
@@ -102,7 +102,7 @@ def _check_names(needed: list[str], params: Mapping[str, JsonValue]) -> None:
     extra = [name for name in params if name not in needed]
     if missing:
         close = get_close_matches(missing[0], extra, n=1)
-        hint = f"; `params` has {close[0]!r}" if close else "; write \\: where a colon is meant as such"
+        hint = f"; `params` has {close[0]!r}" if close else "; write \\: for a plain colon"
         raise StepError(f"`params` has no value for :{missing[0]}{hint}", code="sql.params")
     if extra:
         raise StepError(f"the statement has no parameter :{extra[0]}", code="sql.params")
@@ -116,7 +116,7 @@ def _for_sqlite(value: Any) -> Any:
     return to_sqlite(value) if isinstance(value, Decimal) else value
 
 
-#: By dialect what becomes of a parameter of which no type is known.
+#: By dialect, the conversion of a parameter without a known type.
 _PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {"sqlite": _for_sqlite, "mysql": parameter, "mariadb": parameter}
 
 
@@ -126,7 +126,7 @@ def _value(value: JsonValue, kind: str | None, plain: Callable[[Any], Any], *, i
     if kind is not None:
         return for_parameter(value, kind)
     if isinstance(value, list):
-        raise Unfit("a list can stand after IN, as in `id IN :ids`, and nowhere else here")
+        raise Unfit("a list is only allowed after IN, as in `id IN :ids`")
     return to_json_text(value) if isinstance(value, dict) else plain(value)
 
 
@@ -134,7 +134,7 @@ def _kinds(database: Database, connection: Connection, sql: str, needed: list[st
     """Return the type that PostgreSQL infers for each parameter: asyncpg needs values of exactly these types."""
     if connection.dialect.driver != "asyncpg" or not needed:
         return {}
-    # An extra, installed where there is a connection; it has no type hints.
+    # From an extra, which is installed if there is a connection; it has no type hints.
     from asyncpg import PostgresError  # type: ignore[import-untyped]
 
     kinds = database.types.get(sql)
@@ -144,7 +144,7 @@ def _kinds(database: Database, connection: Connection, sql: str, needed: list[st
         try:
             prepared = await_only(driver.prepare(str(compiled)))
         except PostgresError:
-            # It fails again when it is executed, and is explained there.
+            # It fails again when it is executed, and is reported there.
             return {}
         order = dict.fromkeys(compiled.positiontup or ())
         kinds = {name: kind.name for name, kind in zip(order, prepared.get_parameters(), strict=True)}

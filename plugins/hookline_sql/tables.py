@@ -1,4 +1,4 @@
-"""Tables as the database has them: their columns are looked up, not declared."""
+"""Tables, whose columns are looked up in the database, not declared."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -16,7 +16,7 @@ _REMEMBERED: Final = 256
 
 
 def table(database: Database, connection: Connection, name: str) -> Table:
-    """The table of that name, `schema.table` too; looked up once. Raises StepError (`sql.table`)."""
+    """Return the table with a name, or `schema.table`; it is looked up once. Raises StepError (`sql.table`)."""
     known = database.tables.get(name)
     if known is not None:
         return known
@@ -51,10 +51,10 @@ def _adapt(inspector: Inspector, _table: Table, column: Any) -> None:
 
 
 def table_for(database: Database, connection: Connection, name: str, rows: Iterable[Mapping[str, JsonValue]]) -> Table:
-    """The table, looked up anew where rows have a column that it hadn't. Raises StepError (`sql.table`)."""
+    """Return the table, looked up again if rows have an unknown column. Raises StepError (`sql.table`)."""
     target = table(database, connection, name)
     if any(column not in target.c for row in rows for column in row):
-        # It may have been altered since it was looked up.
+        # The table may have been altered since it was looked up.
         del database.tables[name]
         target = table(database, connection, name)
     return target
@@ -63,15 +63,15 @@ def table_for(database: Database, connection: Connection, name: str, rows: Itera
 def converted(
     target: Table, rows: Sequence[Mapping[str, JsonValue]], *, first: int | None = None
 ) -> list[dict[str, Any]]:
-    """The rows as the table takes them. Raises StepError (`sql.column`, `sql.value`), naming row and column.
+    """Return the rows, converted for the table. Raises StepError (`sql.column`, `sql.value`) with row and column.
 
-    `first`: the place of the first of them; None where there is one.
+    `first`: the number of the first row; None if there is only one.
     """
     return [_converted(target, row, None if first is None else first + index) for index, row in enumerate(rows)]
 
 
 def column_of(target: Table, name: str) -> Column[Any]:
-    """A column by its name. Raises StepError (`sql.column`)."""
+    """Return a column by its name. Raises StepError (`sql.column`)."""
     column = target.c.get(name)
     if column is None:
         message = f"table {target.fullname!r} has no column {name!r}{_near(name, target.c.keys())}"
@@ -82,8 +82,8 @@ def column_of(target: Table, name: str) -> Column[Any]:
 def _converted(target: Table, row: Mapping[str, JsonValue], index: int | None) -> dict[str, Any]:
     where = "" if index is None else f"row {index}: "
     if not isinstance(row, dict):
-        # The rows of a stream come as they are.
-        raise StepError(f"{where}an object is needed, with the row's columns", code="sql.value")
+        # The rows of a stream aren't checked before.
+        raise StepError(f"{where}an object with the row's columns is needed", code="sql.value")
     made: dict[str, Any] = {}
     for name, value in row.items():
         column = target.c.get(name)
@@ -97,7 +97,7 @@ def _converted(target: Table, row: Mapping[str, JsonValue], index: int | None) -
 
 
 def value_for(column: Column[Any], value: JsonValue, where: str = "") -> Any:
-    """A value as the column takes it. Raises StepError (`sql.value`)."""
+    """Return a value, converted for the column. Raises StepError (`sql.value`)."""
     try:
         return for_column(value, column.type)
     except Unfit as error:
@@ -105,7 +105,7 @@ def value_for(column: Column[Any], value: JsonValue, where: str = "") -> Any:
 
 
 def _find_json(connection: Connection, target: Table) -> None:
-    """MariaDB's JSON is a text that has to be valid, and is told from others by that."""
+    """Find the JSON columns of MariaDB, which are texts with a check of their validity."""
     texts = [column.name for column in target.c if isinstance(column.type, types.String)]
     if not texts or not getattr(connection.dialect, "is_mariadb", False):
         return

@@ -1,4 +1,4 @@
-"""Values on their way in and out: JSON on one side, the database's types on the other."""
+"""Converting values between JSON and the types of a database."""
 
 import math
 from base64 import b64decode, b64encode
@@ -15,11 +15,13 @@ from hookline.api import encode_json, within_bounds
 
 
 class Unfit(ValueError):
-    """A value doesn't fit; says what is needed."""
+    """A value doesn't fit its column or parameter; the message says what is needed."""
 
 
 def to_text(value: Any) -> str:
-    """Identifiers often travel as numbers. Objects and lists are rejected: they are mapped wrongly, as a rule."""
+    """Convert to text, also numbers, since many are ids. Objects and lists are rejected, since they are usually an
+    error.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float | Decimal):
@@ -45,7 +47,7 @@ def to_integer(value: Any) -> int:
 
 
 def to_decimal(value: Any) -> Decimal:
-    """Exact from text; from a fraction, the shortest decimal that reads the same (0.1 is 0.1)."""
+    """Convert to a decimal: exact from text; from a fraction, the shortest decimal that reads the same (0.1 is 0.1)."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise Unfit("a number is needed")
     try:
@@ -58,16 +60,16 @@ def to_decimal(value: Any) -> Decimal:
 
 
 def to_digits(value: Any) -> Decimal:
-    """A decimal that a numeric column of SQLite gives back as it was: others it would round silently."""
+    """Convert to a decimal that a numeric column of SQLite keeps exactly; SQLite would silently round others."""
     number = to_decimal(value)
     whole = number == number.to_integral_value() and abs(number) < 2**63
     if not whole and len("".join(map(str, number.as_tuple().digits)).strip("0")) > 15:
-        raise Unfit("SQLite keeps 15 digits of a fraction; a column of type TEXT keeps all")
+        raise Unfit("SQLite keeps 15 digits of a fraction; use a column of type TEXT to keep all")
     return number
 
 
 def to_sqlite(value: Decimal) -> int | float:
-    """A parameter of a statement, which has no column that says what it becomes."""
+    """Convert a parameter of a statement, for which no column gives a type."""
     number = to_digits(value)
     return int(number) if number == number.to_integral_value() else float(number)
 
@@ -88,7 +90,7 @@ def to_boolean(value: Any) -> bool:
 
 
 def to_flag(value: Any) -> int:
-    """A whole number that is a boolean in most tables."""
+    """Convert to a whole number, which is a boolean in most tables."""
     for convert in (to_boolean, to_integer):
         try:
             return int(convert(value))
@@ -107,13 +109,13 @@ def _moment(value: Any) -> datetime:
 
 
 def to_timestamp(value: Any) -> datetime:
-    """With an offset; a time without one is taken to be in UTC."""
+    """Convert to a time with an offset; a time without one is taken as UTC."""
     moment = _moment(value)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def to_naive_timestamp(value: Any) -> datetime:
-    """For columns that know no offset: the time in UTC."""
+    """Convert to a time in UTC, for columns without an offset."""
     moment = _moment(value)
     try:
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
@@ -122,7 +124,7 @@ def to_naive_timestamp(value: Any) -> datetime:
 
 
 def to_date(value: Any) -> date:
-    """A date, or the date of a time as it is written."""
+    """Convert to a date: a date, or the date of a time as it is written."""
     try:
         return _moment(value).date()
     except ValueError:
@@ -164,7 +166,7 @@ def to_bytes(value: Any) -> bytes:
 
 
 class Digits(types.TypeDecorator[Decimal]):
-    """A decimal in SQLite, which has none: it goes in as text, of which SQLite makes an integer or a fraction."""
+    """A decimal in SQLite, which has none: it is passed as text, which SQLite converts to an integer or a fraction."""
 
     impl = types.String
     cache_ok = True
@@ -173,7 +175,7 @@ class Digits(types.TypeDecorator[Decimal]):
         return None if value is None else format(value, "f")
 
 
-#: The first that fits counts, so that what is special stands before what is general.
+#: The first match counts, so special types come before general ones.
 _BY_TYPE: Final[tuple[tuple[type[TypeEngine[Any]], Callable[[Any], Any]], ...]] = (
     (types.Boolean, to_boolean),
     (types.Integer, to_integer),
@@ -216,7 +218,7 @@ _BY_NAME: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def for_column(value: Any, kind: TypeEngine[Any]) -> Any:
-    """A JSON value as a column's type takes it. Raises Unfit."""
+    """Convert a JSON value for the type of a column. Raises Unfit."""
     if value is None:
         return None
     if isinstance(kind, types.JSON):
@@ -228,7 +230,7 @@ def for_column(value: Any, kind: TypeEngine[Any]) -> Any:
     if isinstance(kind, types.DateTime) and kind.timezone:
         return to_timestamp(value)
     if is_mysqls(kind, "TINYINT") and getattr(kind, "display_width", None) == 1:
-        # What MySQL makes of BOOLEAN.
+        # MySQL's type for BOOLEAN.
         return to_flag(value)
     for known, convert in _BY_TYPE:
         if isinstance(kind, known):
@@ -237,12 +239,12 @@ def for_column(value: Any, kind: TypeEngine[Any]) -> Any:
 
 
 def is_mysqls(kind: TypeEngine[Any], name: str) -> bool:
-    """Return true for MySQL's own type of this name, without importing its dialect for other databases."""
+    """Return true for MySQL's type of this name, without importing MySQL's dialect for other databases."""
     return kind.__visit_name__ == name and type(kind).__module__.startswith("sqlalchemy.dialects.mysql.")
 
 
 def _is_interval(kind: TypeEngine[Any]) -> bool:
-    # Databases' own interval types share no public ancestor.
+    # The interval types of databases have no public common base.
     try:
         return kind.python_type is timedelta
     except NotImplementedError:
@@ -250,7 +252,7 @@ def _is_interval(kind: TypeEngine[Any]) -> bool:
 
 
 def for_parameter(value: Any, kind: str) -> Any:
-    """A JSON value as a parameter of a type of PostgreSQL. Raises Unfit."""
+    """Convert a JSON value for a parameter with a PostgreSQL type. Raises Unfit."""
     if value is None:
         return None
     if kind.endswith("[]"):
@@ -264,8 +266,8 @@ def for_parameter(value: Any, kind: str) -> Any:
 def to_json(value: Any) -> Any:
     """Convert a value of a database to JSON.
 
-    A decimal is a number, or text where JSON has no such number; bytes are text in base64; what has no form of its own
-    is the text that the database's driver makes of it.
+    A decimal becomes a number, or text if JSON has no such number; bytes become text in base64; values of other types
+    become the text that the database's driver makes of them.
     """
     match value:
         case None | str() | bool() | int():

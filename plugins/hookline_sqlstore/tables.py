@@ -185,7 +185,7 @@ Index(
     postgresql_where=text("until IS NOT NULL"),
 )
 
-#: The queues of order keys that have executions. Whoever changes such a queue locks its row first.
+#: The queues of order keys that have executions. A transaction that changes such a queue locks its row first.
 lines: Final = Table(
     "lines",
     metadata,

@@ -32,7 +32,7 @@ _NAMES: Final = 32_000_000
 """The most characters in the names of a table: as JSON, each row repeats them."""
 #: Names in an error.
 _SHOWN: Final = 10
-#: Rows of a stream that are read in one go.
+#: The number of a stream's rows that are read at once.
 _AT_ONCE: Final = 1000
 
 _LINE: Final = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)|[^\r\n]++")
@@ -48,55 +48,76 @@ async def parse(
         str | dict[str, JsonValue] | None,
         Either("text", required=False),
         Field(
-            description="One of the message's attachments, or its name; by default the only one, or where there is "
-            "none the message's body, if that is a text."
+            description="An attachment of the message, or its name; by default the only one, or if there is none, the "
+            "message's body, which must be a text."
         ),
     ] = None,
-    text: Annotated[str | None, Field(description="Instead of `file`: the CSV itself.")] = None,
-    delimiter: Annotated[Character, Field(description="What separates values; a tab is `\\t`.")] = ",",
+    text: Annotated[str | None, Field(description="Instead of `file`: the CSV as text.")] = None,
+    delimiter: Annotated[Character, Field(description="The character between values; a tab is `\\t`.")] = ",",
     header: Annotated[
         bool,
-        Field(description="The first row names the columns, and each other one is an object; otherwise a list."),
+        Field(
+            description="True if the first row has the names of the columns; each other row becomes an object. If "
+            "false, rows become lists."
+        ),
     ] = True,
     columns: Annotated[
-        list[str] | None, Field(min_length=1, description="Names the columns, instead of a header or in its place.")
+        list[str] | None,
+        Field(min_length=1, description="The names of the columns, if there is no header, or to replace it."),
     ] = None,
-    encoding: Annotated[Encoding, Field(description="How a file is read; a byte order mark is dropped.")] = "utf-8",
-    quote: Annotated[Character | None, Field(description="What values may be set in; null for nothing.")] = '"',
+    encoding: Annotated[
+        Encoding, Field(description="The encoding of the file; a byte order mark is dropped.")
+    ] = "utf-8",
+    quote: Annotated[
+        Character | None, Field(description="The character around quoted values; null if there are none.")
+    ] = '"',
     escape: Annotated[
-        Character | None, Field(description="What stands before a quote that is meant; by default it is doubled.")
+        Character | None,
+        Field(description="The character before a quote that is part of a value; by default such a quote is doubled."),
     ] = None,
-    skip_spaces: Annotated[bool, Field(description="Spaces that follow a delimiter don't count.")] = False,
+    skip_spaces: Annotated[bool, Field(description="Ignore spaces after a delimiter.")] = False,
     ragged: Annotated[
         Literal["fail", "fill"],
-        Field(description="What becomes of a row with fewer values than columns: it fails, or gets nulls."),
+        Field(description="Fail if a row has fewer values than columns, or fill it with nulls."),
     ] = "fail",
     max_rows: Annotated[
-        int | None, Field(gt=0, description="More rows are an error; by default 100,000, and any number as a stream.")
+        int | None,
+        Field(
+            gt=0,
+            description="The maximum number of rows; more are an error. By default 100,000; unlimited for a stream.",
+        ),
     ] = None,
     max_bytes: Annotated[
-        int | None, Field(gt=0, description="More bytes are an error; by default 50 MB, and any number as a stream.")
+        int | None,
+        Field(
+            gt=0, description="The maximum size in bytes; more are an error. By default 50 MB; unlimited for a stream."
+        ),
     ] = None,
     stream: Annotated[
         bool,
-        Field(description="The result is a stream, which `foreach` goes through row by row however long the file is."),
+        Field(
+            description="True if the result is a stream, which `foreach` reads row by row, however long the file is."
+        ),
     ] = False,
     batch: Annotated[
         int | None,
         Field(
-            gt=0, le=10_000, description="The items of the stream are lists of so many rows; the last may be shorter."
+            gt=0,
+            le=10_000,
+            description="The number of rows in each item of the stream, which is then a list; the last one may be "
+            "shorter.",
         ),
     ] = None,
 ) -> list[JsonValue] | AsyncIterator[JsonValue]:
     """Read the rows of a CSV file.
 
-    Values are texts. Rows that are empty are left out; one with more values than there are columns is an error. A list
-    has at most 1,000,000 values, rows times columns. The names of its columns, which each row repeats, have at most
-    32,000,000 characters together. Read a larger table as a stream, in which only rows that get nulls count. A row has
-    at most 100,000 columns and 10,000,000 characters, and a name 500 characters.
+    Values are texts. Empty rows are left out; a row with more values than columns is an error. A list has at most
+    1,000,000 values, rows times columns. The names of its columns, which each row repeats, have at most 32,000,000
+    characters in total. Read a larger table as a stream, for which only rows filled with nulls count. A row has at most
+    100,000 columns and 10,000,000 characters, and a name 500 characters.
     """
     if batch is not None and not stream:
-        raise StepError('`batch` is for a stream: `"stream": true`', code="csv.settings")
+        raise StepError('`batch` needs a stream: `"stream": true`', code="csv.settings")
     if not stream:
         max_rows, max_bytes = max_rows or _ROWS, max_bytes or _BYTES
     if file is not None and text is not None:
@@ -130,25 +151,25 @@ async def parse(
         lines = _lines((text or "").removeprefix("\ufeff"))
     else:
         raw = _Pulled(ctx.blobs.open(attachment.id, _CHUNK), asyncio.get_running_loop(), stopped)
-        # Line ends stay as they are: they may stand within a value.
+        # Line ends stay as they are, because they may be part of a value.
         file_lines = io.TextIOWrapper(
             io.BufferedReader(raw, _CHUNK), "utf-8-sig" if encoding == "utf-8" else encoding, newline=""
         )
-        # Of a line without an end, no more than shows that it is too long.
+        # Of a line without an end, only as much as shows that it is too long.
         lines = iter(partial(file_lines.readline, _ROW + 1), "")
     rows = _Rows(header, columns, fill=ragged == "fill", most=max_rows, stream=stream).read(lines, options)
     if stream:
         return _streamed(rows, stopped) if batch is None else _batched(rows, batch, stopped)
     try:
-        # In a thread, which asks for the file chunk by chunk: so neither is the file in memory, nor the loop held up.
+        # In a thread, which reads the file chunk by chunk, so the file isn't in memory and the loop isn't blocked.
         return await asyncio.to_thread(list, rows)
     finally:
-        # A thread can't be cancelled: it comes to the end of its file instead.
+        # A thread can't be cancelled; instead, its file ends.
         stopped.set()
 
 
 async def _streamed(rows: Iterator[JsonValue], stopped: Event) -> AsyncIterator[JsonValue]:
-    """The rows, read in a thread some at a time."""
+    """Yield the rows, which are read in pages in a thread."""
     try:
         while some := await asyncio.to_thread(list, islice(rows, _AT_ONCE)):
             for row in some:
@@ -158,7 +179,7 @@ async def _streamed(rows: Iterator[JsonValue], stopped: Event) -> AsyncIterator[
 
 
 async def _batched(rows: Iterator[JsonValue], size: int, stopped: Event) -> AsyncIterator[JsonValue]:
-    """The same, in lists."""
+    """Yield the rows in lists."""
     try:
         while some := await asyncio.to_thread(list, islice(rows, size)):
             yield some
@@ -167,7 +188,7 @@ async def _batched(rows: Iterator[JsonValue], size: int, stopped: Event) -> Asyn
 
 
 class _Rows:
-    """Makes objects or lists of the rows, and says in which one something is wrong."""
+    """Converts rows to objects or lists, and names the row of an error."""
 
     def __init__(self, header: bool, columns: list[str] | None, *, fill: bool, most: int | None, stream: bool) -> None:
         self._header = header
@@ -179,7 +200,7 @@ class _Rows:
         self._cells = 0
         self._name_size = 0
         self._row_size = self._row_delimiters = 0
-        """Of the row that is being read."""
+        """Of the current row."""
 
     def read(self, lines: Iterable[str], options: dict[str, Any]) -> Iterator[JsonValue]:
         reader = csv.reader(self._bounded(lines, options["delimiter"]), **options)
@@ -203,7 +224,7 @@ class _Rows:
         except UnicodeDecodeError as error:
             raise StepError(
                 f"{self._place(reader.line_num)}, or soon after it: a byte {error.object[error.start]:#04x} is not "
-                f"{error.encoding}; say the file's `encoding`, windows-1252 perhaps",
+                f"{error.encoding}; set the file's `encoding`, perhaps windows-1252",
                 code="csv.encoding",
             ) from error
 
@@ -216,7 +237,7 @@ class _Rows:
             return [*row]
         if len(row) > len(columns) or (len(row) < len(columns) and not self._fill):
             raise StepError(
-                f"{self._place(line)} has {len(row)} values, and there are {len(columns)} columns"
+                f"{self._place(line)} has {len(row)} values, but there are {len(columns)} columns"
                 + ('; `"ragged": "fill"` takes it' if len(row) < len(columns) else "; is it the right `delimiter`?"),
                 code="csv.ragged",
             )
@@ -232,9 +253,9 @@ class _Rows:
         self._cells += cells
         if self._cells > MAX_CELLS:
             raise StepError(
-                f"the rows that are filled have more than {MAX_CELLS:,} values; give fewer `columns`"
+                f"the rows filled with nulls have more than {MAX_CELLS:,} values; give fewer `columns`"
                 if self._stream
-                else f'the table has more than {MAX_CELLS:,} values; read a stream: `"stream": true`',
+                else f'the table has more than {MAX_CELLS:,} values; read it as a stream: `"stream": true`',
                 code="csv.too_large",
             )
         if self._made * self._name_size > _NAMES and not self._stream:
@@ -245,8 +266,7 @@ class _Rows:
             )
 
     def _bounded(self, lines: Iterable[str], delimiter: str) -> Iterator[str]:
-        """The lines. A row that is too long is an error before it is in memory, and one that is too wide before it is
-        taken apart."""
+        """Yield the lines; raise an error for a row that is too long or too wide before it is in memory, or split."""
         for line in lines:
             self._row_size += len(line)
             self._row_delimiters += line.count(delimiter)
@@ -275,7 +295,7 @@ class _Rows:
         longest = max(names, key=len, default="")
         if len(longest) > _NAME:
             raise StepError(
-                f"the column {longest[:40]!r}… has a name of {len(longest):,} characters, and {_NAME} are allowed; "
+                f"the column {longest[:40]!r}… has a name of {len(longest):,} characters, but {_NAME} are allowed; "
                 "give the names as `columns`, or the right `delimiter`",
                 code="csv.header",
             )
@@ -286,18 +306,18 @@ class _Rows:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first names of what may be thousands."""
+    """Return the first of a list of names, which may have thousands."""
     shown = [name[:40] for name in islice(names, _SHOWN + 1)]
     return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines of a text, with their ends. A file in memory would copy all of it at once, with four bytes a letter."""
+    """Yield the lines of a text with their ends. A file in memory would copy the text, with 4 bytes a letter."""
     return (found[0] for found in _LINE.finditer(text))
 
 
 class _Pulled(io.RawIOBase):
-    """The chunks of an attachment as a file that a thread reads, while the loop's own coroutines give them."""
+    """The chunks of an attachment, as a file that a thread reads while coroutines in the loop provide them."""
 
     def __init__(self, chunks: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop, stopped: Event) -> None:
         super().__init__()

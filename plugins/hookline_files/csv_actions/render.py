@@ -16,31 +16,33 @@ Row: TypeAlias = dict[str, JsonValue] | list[JsonValue]
 
 _QUOTED: Final = ('"', "\r", "\n")
 _AT_ONCE: Final = 65_536
-"""Characters of a value that are quoted in one go, since no other thread runs meanwhile."""
+"""The characters of a value that are quoted at once, because no other thread runs meanwhile."""
 
 
 @csv_connector.action(pure=True)
 async def render(
     rows: Annotated[
         list[dict[str, JsonValue]] | list[list[JsonValue]],
-        Field(description="The rows: all objects, or all lists."),
+        Field(description="The rows: either all are objects, or all are lists."),
     ],
     columns: Annotated[
         list[str] | None,
-        Field(description="The columns and their order; of objects, by default, the keys in the order they come."),
+        Field(description="The columns, in order; by default, the keys of objects in the order in which they occur."),
     ] = None,
-    header: Annotated[bool, Field(description="The first row names the columns, where they have names.")] = True,
-    delimiter: Annotated[Character, Field(description="What separates values; a tab is `\\t`.")] = ",",
-    line_end: Annotated[Literal["\r\n", "\n"], Field(description="What ends a row.")] = "\r\n",
+    header: Annotated[
+        bool, Field(description="Also write the names of the columns as the first row, if there are any.")
+    ] = True,
+    delimiter: Annotated[Character, Field(description="The character between values; a tab is `\\t`.")] = ",",
+    line_end: Annotated[Literal["\r\n", "\n"], Field(description="The end of a row.")] = "\r\n",
 ) -> str:
     """Write rows as the text of a CSV file (RFC 4180).
 
-    Null is an empty value; true, false and numbers are written as in JSON; lists and objects within a row are errors.
-    Of an object, keys that are no columns are left out, and columns that it hasn't are empty. A table has at most
-    1,000,000 values, rows x columns.
+    Null is an empty value; true, false and numbers are written as in JSON; lists and objects inside a row are errors.
+    If an object has other keys than the columns, they are left out, and a missing key is an empty value. A table has at
+    most 1,000,000 values, rows x columns.
     """
     if delimiter == '"':
-        raise StepError("`delimiter` can't be what values are set in", code="csv.settings")
+        raise StepError("`delimiter` can't be the quote character", code="csv.settings")
     write = partial(_written, rows, columns, header=header, delimiter=delimiter, line_end=line_end)
     return await offloaded(write, [rows, columns])
 
@@ -62,7 +64,7 @@ def _written(rows: Sequence[Row], columns: list[str] | None, *, header: bool, de
             values: list[JsonValue] = [row.get(name) for name in names]
         elif columns is not None and len(row) != len(columns):
             raise StepError(
-                f"row {number} has {len(row)} values, and there are {len(columns)} columns", code="csv.ragged"
+                f"row {number} has {len(row)} values, but there are {len(columns)} columns", code="csv.ragged"
             )
         else:
             values = row
@@ -71,10 +73,10 @@ def _written(rows: Sequence[Row], columns: list[str] | None, *, header: bool, de
 
 
 def _line(values: Sequence[str], delimiter: str) -> str:
-    """A row. The standard library's writer would hold all other threads up for the whole of a long value."""
+    """Return a row as text. The standard library's writer would block all other threads during a long value."""
     line = delimiter.join(values)
     if not line and values:
-        return '""'  # an empty line is no row
+        return '""'  # an empty line isn't a row
     marks = (delimiter, *_QUOTED)
     if line.count(delimiter) < len(values) and not any(mark in line for mark in _QUOTED):
         return line
@@ -103,4 +105,4 @@ def _text(value: JsonValue, number: int) -> str:
         case bool() | int() | float() | Decimal():
             return encode_json(value).decode()
         case _:
-            raise StepError(f"row {number} holds a list or an object; map it to a text first", code="csv.value")
+            raise StepError(f"row {number} contains a list or an object; map it to a text first", code="csv.value")

@@ -14,11 +14,11 @@ from hookline_files.file_actions.root import inside, rejected, sync_folder
 @file_connector.action(idempotent=True)
 async def delete(
     ctx: Context[None],
-    path: Annotated[str, Field(description="Which file, under the server's HOOKLINE_FILES.")],
+    path: Annotated[str, Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
 ) -> dict[str, JsonValue]:
     """Delete a file.
 
-    The result is `path`, and `deleted`: false where there was none. A folder is not deleted.
+    The result is `path` and `deleted`, which is false if there was no file. A folder is not deleted.
     """
     place = inside(ctx, path)
     try:

@@ -1,4 +1,4 @@
-"""Going through the files of a folder."""
+"""Listing the files of a folder."""
 
 import os
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from stat import S_ISREG
 
 
 def files_in(place: Path, path: str, pattern: str, recursive: bool) -> Iterator[tuple[str, os.stat_result]]:
-    """The paths of the files that match, with what is known of them. Raises OSError.
+    """Yield the paths of the files that match, with their properties. Raises OSError.
 
-    `path`: that of the folder itself, with which theirs begin.
+    `path`: the path of the folder, with which theirs begin.
     """
     if place.is_symlink():
-        raise NotADirectoryError(20, "it is a link, which may lead anywhere")
+        raise NotADirectoryError(20, "it is a link, which may point anywhere")
     with os.scandir(place) as entries:
         for entry in entries:
             if entry.name.startswith(".") and not pattern.startswith("."):
@@ -27,12 +27,12 @@ def files_in(place: Path, path: str, pattern: str, recursive: bool) -> Iterator[
                 try:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
-                    # Moved away meanwhile.
+                    # It was moved or deleted meanwhile.
                     continue
                 if S_ISREG(status.st_mode):
                     yield inner, status
 
 
 def shown_time(at: datetime) -> str:
-    """A time, in RFC 3339."""
+    """Return a time as RFC 3339."""
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

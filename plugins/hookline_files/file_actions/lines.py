@@ -1,4 +1,4 @@
-"""A file's lines, read some at a time."""
+"""The lines of a file, read in pages."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,13 +9,13 @@ from hookline.api import JsonValue, StepError, decode_json
 from hookline_files.file_actions.root import rejected
 
 LONGEST: Final = 10_000_000
-"""Characters of a line; what is longer is no file of lines."""
-#: Characters that are read in one go.
+"""The most characters of a line; a file with longer ones is not a file of lines."""
+#: The number of characters that are read at once.
 _AT_ONCE: Final = 256 * 1024
 
 
 async def lines_of(place: Path, path: str, encoding: str, *, as_json: bool, exact: bool) -> AsyncIterator[JsonValue]:
-    """Its lines as texts, without what ends them, or as JSON values; then lines of nothing but spaces are left out.
+    """Yield the lines of a file as texts, without their ends, or as JSON values, without blank lines.
 
     Raises StepError (`file.system`, `file.encoding`, `file.content`), which names the line.
     """

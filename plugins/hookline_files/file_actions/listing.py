@@ -18,16 +18,20 @@ from hookline_files.file_actions.root import inside, rejected, root_of
 async def list_files(
     ctx: Context[None],
     folder: Annotated[
-        str, Field(description="Which folder, under the server's HOOKLINE_FILES; by default that itself.")
+        str, Field(description="The folder, under the server's HOOKLINE_FILES; by default HOOKLINE_FILES itself.")
     ] = "",
-    pattern: Annotated[str, Field(min_length=1, description="The names that count, such as `*.csv`.")] = "*",
-    recursive: Annotated[bool, Field(description="Whether folders within it count, too.")] = False,
-    max_files: Annotated[int, Field(ge=1, le=100_000, description="More files are an error.")] = 10_000,
+    pattern: Annotated[
+        str, Field(min_length=1, description="The pattern of the names to list, such as `*.csv`.")
+    ] = "*",
+    recursive: Annotated[bool, Field(description="Also list the files in subfolders.")] = False,
+    max_files: Annotated[
+        int, Field(ge=1, le=100_000, description="The maximum number of files; more are an error.")
+    ] = 10_000,
 ) -> list[dict[str, JsonValue]]:
     """List the files of a folder.
 
-    The result is a list, by path, of `path` (as `file.read` takes it), `name`, `size` and `modified_at`. Links don't
-    count, nor do names that begin with a dot unless the pattern does, too.
+    The result is a list, ordered by path, of `path` (for `file.read`), `name`, `size` and `modified_at`. Links are left
+    out, and so are names that begin with a dot, unless the pattern begins with one too.
     """
     place = inside(ctx, folder) if folder else root_of(ctx)
 
@@ -36,7 +40,7 @@ async def list_files(
         for path, status in files_in(place, folder, pattern, recursive):
             if len(found) == max_files:
                 raise StepError(
-                    f"folder {folder or '.'!r} has more than {max_files} files that match {pattern!r}; narrow the "
+                    f"folder {folder or '.'!r} has more than {max_files} files that match {pattern!r}; use a narrower "
                     "pattern, or raise `max_files`",
                     code="file.too_many",
                 )
@@ -60,12 +64,12 @@ async def list_files(
 @file_connector.action(idempotent=True)
 async def exists(
     ctx: Context[None],
-    path: Annotated[str, Field(description="Which file, under the server's HOOKLINE_FILES.")],
+    path: Annotated[str, Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
 ) -> dict[str, JsonValue]:
-    """Say whether there is a file.
+    """Check if a file exists.
 
-    The result is `{"exists": …}`, and for a file that is there its `size` and `modified_at`. A folder or a link is no
-    file.
+    The result is `{"exists": …}`, and for a file that exists, its `size` and `modified_at`. Folders and links don't
+    count as files.
     """
     try:
         status = await asyncio.to_thread(_status, inside(ctx, path))

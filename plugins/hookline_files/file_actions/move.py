@@ -15,17 +15,17 @@ from hookline.api import Context, JsonValue, StepError
 from hookline_files.connectors import file as file_connector
 from hookline_files.file_actions.root import inside, rejected, sync_folder
 
-From = Annotated[str, Field(description="Which file, under the server's HOOKLINE_FILES.")]
-To = Annotated[str, Field(description="Where to, under the same folder; folders are made.")]
-Replace = Annotated[bool, Field(description="Whether a file that is there is replaced; otherwise the step fails.")]
+From = Annotated[str, Field(description="The path of the file, under the server's HOOKLINE_FILES.")]
+To = Annotated[str, Field(description="The new path, under the same folder; missing folders are created.")]
+Replace = Annotated[bool, Field(description="Replace a file that exists at the new path; otherwise the step fails.")]
 
 
 @file_connector.action(idempotent=True)
 async def move(ctx: Context[None], path: From, to: To, replace: Replace = False) -> dict[str, JsonValue]:
     """Move or rename a file.
 
-    The result is `path`, where it is now, and `size`. It is never missing in between. Where none is at `path` and
-    one is at `to`, an attempt that was interrupted has moved it.
+    The result is `path`, the new one, and `size`. The file exists at each moment. If there is no file at `path`, and
+    one at `to`, an interrupted attempt has moved it.
     """
     source, target = inside(ctx, path), inside(ctx, to)
     try:
@@ -39,8 +39,8 @@ async def move(ctx: Context[None], path: From, to: To, replace: Replace = False)
 async def copy(ctx: Context[None], path: From, to: To, replace: Replace = False) -> dict[str, JsonValue]:
     """Copy a file.
 
-    The result is `path`, where the copy is, and `size`. It is there whole or not at all. A file with the very content
-    that is there is taken for the copy, from an attempt that was interrupted.
+    The result is `path`, that of the copy, and `size`. The copy appears only when it is complete. If `to` has a file
+    with the same content, it counts as the copy, made by an interrupted attempt.
     """
     source, target = inside(ctx, path), inside(ctx, to)
     try:
@@ -64,14 +64,14 @@ def _moved(ctx: Context[None], source: Path, target: Path, names: tuple[str, str
             target.hardlink_to(source)
             source.unlink()
         else:
-            # An attempt that was interrupted had linked it.
+            # An interrupted attempt has linked it.
             source.unlink()
     except FileExistsError:
         raise _there(names[1]) from None
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP):
             raise
-        # On another disk, or one that has no links.
+        # On another disk, or on one without links.
         _copy(ctx, source, target, names, replace)
         source.unlink()
     for folder in {source.parent, target.parent}:
@@ -88,13 +88,13 @@ def _copied(ctx: Context[None], source: Path, target: Path, names: tuple[str, st
 
 
 def _ready(ctx: Context[Any], source: Path, target: Path, names: tuple[str, str]) -> int:
-    """The size of the source, once all is ready for it to come to the target."""
+    """Return the size of the source, after preparing the folder of the target."""
     if not _is_file(source):
         raise FileNotFoundError(2, "there is no such file")
     if target.is_dir() and not target.is_symlink():
         raise StepError(f"{names[1]!r} is a folder; name the file in it", code="file.path")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A folder that was made, or changed, meanwhile must not lead out either.
+    # A folder that was created or changed meanwhile must not lead out of it either.
     inside(ctx, names[1])
     return source.stat().st_size
 
@@ -120,7 +120,7 @@ def _copy(ctx: Context[Any], source: Path, target: Path, names: tuple[str, str],
 
 
 def _there(path: str) -> StepError:
-    return StepError(f"{path!r} is there already; `replace` says that it may go", code="file.exists")
+    return StepError(f"{path!r} exists already; set `replace` to replace it", code="file.exists")
 
 
 def _is_file(place: Path) -> bool:

@@ -13,7 +13,7 @@ from hookline_files.file_actions.folder import files_in, shown_time
 from hookline_files.file_actions.root import inside, rejected, root_of
 
 FILES: Final = 20_000
-"""Files that are kept track of: each is in the cursor."""
+"""The most files that are tracked: each is in the cursor."""
 
 
 @file_connector.poll(every="1m")
@@ -23,24 +23,28 @@ async def new(
     folder: Annotated[
         str,
         ResetsCursor(),
-        Field(description="Which folder, under the server's HOOKLINE_FILES; by default that itself."),
+        Field(description="The folder, under the server's HOOKLINE_FILES; by default HOOKLINE_FILES itself."),
     ] = "",
     pattern: Annotated[
-        str, ResetsCursor(), Field(min_length=1, description="The names that count, such as `*.csv`.")
+        str, ResetsCursor(), Field(min_length=1, description="The pattern of the names to watch, such as `*.csv`.")
     ] = "*",
-    recursive: Annotated[bool, ResetsCursor(), Field(description="Whether folders within it count, too.")] = False,
+    recursive: Annotated[bool, ResetsCursor(), Field(description="Also watch the files in subfolders.")] = False,
     settled: Annotated[
-        Duration, Field(description="How long a file has to be unchanged: what is still being written doesn't count.")
+        Duration,
+        Field(
+            description="The time for which a file has to be unchanged, so that files that are still being written "
+            "are not read."
+        ),
     ] = timedelta(seconds=5),
 ) -> PollResult:
     """Starts an execution for each new or changed file of a folder.
 
-    The message's body is `path` (as `file.read` takes it), `name`, `size` and `modified_at`. Links don't count, nor do
-    names that begin with a dot unless the pattern does, too. At most 20,000 files of a folder may match.
+    The message's body is `path` (for `file.read`), `name`, `size` and `modified_at`. Links are left out, and so are
+    names that begin with a dot, unless the pattern begins with one too. At most 20,000 files of a folder may match.
     """
     place = inside(ctx, folder) if folder else root_of(ctx)
     try:
-        # A file that is being written when the poll begins exists; it changes once more, and is new then.
+        # A file that is being written at the first poll counts as existing; when it changes again, it is new.
         until = None if ctx.baseline else ctx.now - settled
         found = await asyncio.to_thread(_listed, place, folder, pattern, recursive, until)
     except OSError as error:
@@ -49,13 +53,13 @@ async def new(
 
 
 def _listed(place: Path, folder: str, pattern: str, recursive: bool, until: datetime | None) -> list[PollItem]:
-    """The files that have not changed after a time, if one is given; those that changed longest ago first."""
+    """Return the files that have not changed after a time, if one is given; the oldest change first."""
     found: list[tuple[datetime, str, int]] = []
     for path, status in files_in(place, folder, pattern, recursive):
         if len(found) == FILES:
             raise StepError(
                 f"folder {folder or '.'!r} has more than {FILES} files that match {pattern!r}; "
-                "move away those that are done, or narrow the pattern",
+                "move processed files away, or use a narrower pattern",
                 code="file.too_many",
             )
         modified = datetime.fromtimestamp(status.st_mtime, UTC)

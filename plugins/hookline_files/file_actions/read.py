@@ -18,23 +18,28 @@ _CHUNK = 1024 * 1024
 @file_connector.action(idempotent=True)
 async def read(
     ctx: Context[None],
-    path: Annotated[str, Field(description="Which file, under the server's HOOKLINE_FILES.")],
+    path: Annotated[str, Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
     format: Annotated[
         Literal["attachment", "text", "json", "lines", "json_lines"],
         Field(
-            description="What it becomes: an attachment beside the message's own, a text, or a JSON value; as `lines` "
-            "and `json_lines`, a stream of texts or of JSON values, one for each line, which `foreach` goes through."
+            description="The form of the result: another attachment of the message, a text, or a JSON value; for "
+            "`lines` and `json_lines`, a stream of texts or of JSON values, one for each line, which "
+            "`foreach` reads."
         ),
     ] = "attachment",
-    encoding: Annotated[Encoding, Field(description="How a text is read.")] = "utf-8",
+    encoding: Annotated[Encoding, Field(description="The encoding of a text.")] = "utf-8",
     max_bytes: Annotated[
         int | None,
-        Field(gt=0, description="The largest file; by default 1 GB as an attachment or a stream, and 10 MB otherwise."),
+        Field(
+            gt=0,
+            description="The maximum size of the file in bytes; by default 1 GB for an attachment or a stream, and 10 "
+            "MB otherwise.",
+        ),
     ] = None,
 ) -> Reply:
     """Read a file.
 
-    `path` and `size` stand beside the result's body, which is null where the file becomes an attachment.
+    Besides the body, the result has `path` and `size`. The body is null if the file becomes an attachment.
     """
     place = inside(ctx, path)
     most = max_bytes or (10_000_000 if format in ("text", "json") else 1_000_000_000)
@@ -57,7 +62,7 @@ async def read(
 
 def _size(place: Path) -> int:
     if place.is_symlink() or not place.is_file():
-        # A link may lead anywhere; a device or a pipe may never end.
+        # A link may point anywhere; a device or a pipe may never end.
         raise FileNotFoundError(2, "there is no such file")
     return place.stat().st_size
 

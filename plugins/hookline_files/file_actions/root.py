@@ -1,4 +1,4 @@
-"""The folder that files stay in, whatever path a message brings along."""
+"""The folder for files, which no path in a message can leave."""
 
 import errno
 import os
@@ -8,32 +8,32 @@ from unicodedata import category
 
 from hookline.api import Context, PollContext, StepError
 
-#: What may be over when the step is tried again: a full disk, a volume that isn't mounted, too many open files.
+#: Errors that may be gone when the step is retried: a full disk, a volume that isn't mounted, too many open files.
 _PASSING: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT}
 )
 
 
 def inside(ctx: Context[Any] | PollContext[Any], path: str) -> Path:
-    """The place of a path under the folder for files, links resolved. Raises StepError where it isn't under it.
+    """Return the place of a path under the folder for files, with links resolved. Raises StepError if it is outside.
 
-    Somebody who can make links in that folder while a step runs is trusted: he has the files already.
+    A person who can create links in that folder while a step runs is trusted, because the files are accessible anyway.
     """
     if ctx.files_root is None:
         raise StepError(
-            "this server gives no folder for files; set HOOKLINE_FILES to the folder that file steps may use",
+            "this server has no folder for files; set HOOKLINE_FILES to a folder that file steps may use",
             code="file.no_root",
         )
     parts = path.split("/")
     if any(category(letter) in ("Cc", "Cs") for letter in path) or any(part in ("", ".", "..") for part in parts):
         raise StepError(
-            f"{path!r} is no path of a file under HOOKLINE_FILES: it is relative, "
-            "without control characters, empty parts, `.` and `..`",
+            f"{path!r} is not a path of a file under HOOKLINE_FILES: it must be relative, without control characters, "
+            "empty parts, `.` and `..`",
             code="file.path",
         )
     try:
         root = ctx.files_root.resolve(strict=True)
-        # The last part isn't followed: a file that takes a link's place leaves alone what the link names.
+        # A link in the last part isn't followed: a new file replaces the link, not its target.
         place = root.joinpath(*parts[:-1]).resolve() / parts[-1]
     except (OSError, RuntimeError) as error:
         raise StepError(
@@ -47,13 +47,13 @@ def inside(ctx: Context[Any] | PollContext[Any], path: str) -> Path:
 
 
 def root_of(ctx: Context[Any] | PollContext[Any]) -> Path:
-    """The folder for files itself. Raises StepError where there is none."""
-    # Any name stands under it.
+    """Return the folder for files. Raises StepError if there is none."""
+    # Any name is under it.
     return inside(ctx, "file").parent
 
 
 def sync_folder(folder: Path) -> None:
-    """Make durable which files a folder has."""
+    """Make the list of a folder's files durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

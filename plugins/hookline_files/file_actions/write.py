@@ -15,8 +15,10 @@ from hookline_files.file_actions.root import inside, rejected, sync_folder
 
 _CHUNK = 1024 * 1024
 
-#: Gives what stands for "not given", and is no default that a schema would have to show.
-_NOT_GIVEN: Any = Field(default_factory=lambda: ..., description="A text, or a JSON value, which is written as JSON.")
+#: Makes the mark for "not given"; as a factory, it isn't shown in the schema.
+_NOT_GIVEN: Any = Field(
+    default_factory=lambda: ..., description="The content: a text, or another JSON value, which is written as JSON."
+)
 
 
 def _idempotent(settings: Mapping[str, Any]) -> bool | None:
@@ -27,25 +29,25 @@ def _idempotent(settings: Mapping[str, Any]) -> bool | None:
 @file_connector.action(idempotent=_idempotent)
 async def write(
     ctx: Context[None],
-    path: Annotated[str, Field(description="Where to, under the server's HOOKLINE_FILES; folders are made.")],
+    path: Annotated[
+        str, Field(description="The path of the file, under the server's HOOKLINE_FILES; missing folders are created.")
+    ],
     content: Annotated[Any, Either("file")] = _NOT_GIVEN,
     file: Annotated[
         str | dict[str, JsonValue] | None,
-        Field(description="Instead of `content`: one of the message's attachments, or its name."),
+        Field(description="Instead of `content`: an attachment of the message, or its name."),
     ] = None,
     mode: Annotated[
         Literal["replace", "create", "append"],
-        Field(
-            description="What happens where there is a file: it is replaced, it stays and the step fails, or it grows."
-        ),
+        Field(description="If the file exists: replace it, fail and keep it, or append to it."),
     ] = "replace",
-    encoding: Annotated[Encoding, Field(description="How a text is written.")] = "utf-8",
+    encoding: Annotated[Encoding, Field(description="The encoding of a text.")] = "utf-8",
 ) -> dict[str, JsonValue]:
     """Write a file.
 
-    A file is there whole or not at all, and on the disk when the step has succeeded. Only `append` writes in place:
-    where the engine dies meanwhile, the content may be there twice. A file that `create` finds with the very content
-    is taken for its own, from an attempt that was interrupted.
+    The file appears only when it is complete, and is on the disk when the step has succeeded. Only `append` writes in
+    place: if the engine dies meanwhile, the content may be there twice. If `create` finds a file with the same content,
+    it counts as written by an interrupted attempt.
     """
     if (content is not ...) == (file is not None):
         raise StepError("give either `content` or `file`", code="file.content")
@@ -58,7 +60,7 @@ async def write(
         chunks = ctx.blobs.open(kept.id, _CHUNK)
     try:
         await asyncio.to_thread(place.parent.mkdir, parents=True, exist_ok=True)
-        # A folder that was made, or changed, meanwhile must not lead out either.
+        # A folder that was created or changed meanwhile must not lead out of it either.
         inside(ctx, path)
         if mode == "append":
             size, digest = await _append(place, chunks)
@@ -102,13 +104,13 @@ def _all(descriptor: int, chunk: bytes) -> None:
 
 
 async def _append(place: Path, chunks: AsyncIterator[bytes]) -> tuple[int, str]:
-    # A link is rejected, as what it names may be anywhere.
+    # A link is rejected, because it may point anywhere.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     return await _pour(os.open(place, flags, 0o666), chunks)
 
 
 async def _put(place: Path, chunks: AsyncIterator[bytes], key: str, *, replace: bool) -> tuple[int, str]:
-    # The step's own draft: what an interrupted attempt left is written over.
+    # The step's temporary file; one that an interrupted attempt left is overwritten.
     draft = place.with_name(f".hookline-{key}")
     draft.unlink(missing_ok=True)
     try:
@@ -121,9 +123,7 @@ async def _put(place: Path, chunks: AsyncIterator[bytes], key: str, *, replace: 
                 await asyncio.to_thread(place.hardlink_to, draft)
             except FileExistsError:
                 if await asyncio.to_thread(_digest, place) != digest:
-                    raise StepError(
-                        f"{place.name!r} is there already, with other content", code="file.exists"
-                    ) from None
+                    raise StepError(f"{place.name!r} exists already, with other content", code="file.exists") from None
     finally:
         draft.unlink(missing_ok=True)
     await asyncio.to_thread(sync_folder, place.parent)

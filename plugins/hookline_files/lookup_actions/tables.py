@@ -1,4 +1,4 @@
-"""Tables that `lookup` reads: of a file, kept in memory until it changes, or of a flow's own settings."""
+"""The tables of `lookup`: of files, kept in memory until a file changes, or in the settings of a step."""
 
 import asyncio
 import csv
@@ -17,21 +17,21 @@ from hookline.api import JsonValue, StepError, decode_json, encode_json
 from hookline_files.file_actions.root import rejected
 
 Index: TypeAlias = Mapping[str, Any]
-"""From each key of a table to what it has there: a row, or a value."""
+"""The row or the value for each key of a table."""
 
 LARGEST: Final = 20_000_000
-"""Bytes of a file."""
+"""The maximum size of a file in bytes."""
 _MOST_KEPT: Final = 100_000_000
-"""Bytes of the files whose tables are kept."""
+"""The maximum size in bytes of all files whose tables are kept."""
 _MOST_TABLES: Final = 500
 _SETTLED: Final = 2_000_000_000
-"""Nanoseconds. A file may change twice within what its time tells apart."""
+"""Nanoseconds. A file may change twice within the resolution of its time."""
 _TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a table is read."""
+    """The settings for reading a table."""
 
     format: Literal["csv", "json"]
     by: str | None
@@ -58,17 +58,17 @@ class _Kept:
 
 
 class Tables:
-    """Tables of files. One that has changed is read again when it is used the next time."""
+    """Tables of files. If a file has changed, its table is read again at the next use."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[Path, Reading], _Kept] = {}
-        # For as long as somebody has one: messages may name files without end.
+        # Only while somebody uses one, because messages may name any number of files.
         self._reading: WeakValueDictionary[tuple[Path, Reading], asyncio.Lock] = WeakValueDictionary()
 
     async def index(self, place: Path, shown: str, reading: Reading) -> Index:
-        """The table of a file; `shown` is its name in errors. Raises StepError (`lookup.…`, `file.system`)."""
+        """Return the table of a file; `shown` is its name in errors. Raises StepError (`lookup.…`, `file.system`)."""
         key = (place, reading)
-        # However many steps want it, it is read once.
+        # It is read once for any number of steps.
         lock = self._reading.setdefault(key, asyncio.Lock())
         async with lock:
             kept = self._kept.pop(key, None)
@@ -78,7 +78,7 @@ class Tables:
                     kept = await asyncio.to_thread(_read, place, shown, reading)
             except OSError as error:
                 raise rejected(shown, error) from error
-            # The last to be used comes last.
+            # The most recently used one comes last.
             self._kept[key] = kept
             self._forget()
             return kept.index
@@ -91,14 +91,14 @@ class Tables:
             size -= self._kept.pop(key).seen.size
 
     async def close(self) -> None:
-        """Let them go."""
+        """Forget all tables."""
         self._kept.clear()
 
 
 def _look(place: Path) -> _Seen:
     found = os.stat(place, follow_symlinks=False)  # noqa: PTH116 - Path.stat follows links on Python 3.11, or says less
     if not stat.S_ISREG(found.st_mode):
-        # A link may lead anywhere; a device or a pipe may never end.
+        # A link may point anywhere; a device or a pipe may never end.
         raise FileNotFoundError(2, "there is no such file")
     return _Seen(found.st_mtime_ns, found.st_size, found.st_ino)
 
@@ -108,7 +108,7 @@ def _read(place: Path, shown: str, reading: Reading) -> _Kept:
         seen = _look(place)
         if seen.size > LARGEST:
             raise StepError(
-                f"{shown!r} has {seen.size} bytes, and a table has {LARGEST} at most; use a database",
+                f"{shown!r} has {seen.size} bytes, but a table may have at most {LARGEST}; use a database",
                 code="lookup.size",
             )
         with place.open("rb") as file:
@@ -116,7 +116,7 @@ def _read(place: Path, shown: str, reading: Reading) -> _Kept:
         if _look(place) == seen and len(data) == seen.size:
             settled = time.time_ns() - seen.changed > _SETTLED
             return _Kept(_parsed(data, shown, reading), seen, settled)
-    raise StepError(f"{shown!r} changes while it is read", code="lookup.content", retryable=True)
+    raise StepError(f"{shown!r} was changed while it was read", code="lookup.content", retryable=True)
 
 
 def _parsed(data: bytes, shown: str, reading: Reading) -> Index:
@@ -144,11 +144,11 @@ def _rows(text: str, shown: str, delimiter: str) -> Iterator[dict[str, JsonValue
             if names is None:
                 names = [name.strip() for name in cells]
                 if len(set(names)) < len(names) or "" in names:
-                    raise _content(f"{shown!r}: each column has a name of its own; there are {', '.join(names)}")
+                    raise _content(f"{shown!r}: the columns need different names; they are {', '.join(names)}")
                 continue
             if len(cells) != len(names):
                 raise _content(
-                    f"{shown!r}: line {reader.line_num} has {len(cells)} values, and there are {len(names)} columns"
+                    f"{shown!r}: line {reader.line_num} has {len(cells)} values, but there are {len(names)} columns"
                 )
             yield dict(zip(names, cells, strict=True))
     except csv.Error as error:
@@ -156,18 +156,18 @@ def _rows(text: str, shown: str, delimiter: str) -> Iterator[dict[str, JsonValue
 
 
 def index_of(table: Any, by: str | None, shown: str, *, ignore_case: bool) -> Index:
-    """A table by its keys: an object has them, and of rows one column, by default the first. Raises StepError."""
+    """Return a table by key: the keys of an object, or a column of rows, by default the first. Raises StepError."""
     if isinstance(table, dict):
         if not ignore_case:
             return table
         return _unique(((key.casefold(), value, key) for key, value in table.items()), shown)
     if not isinstance(table, list) or not all(isinstance(row, dict) for row in table):
-        raise _content(f"{shown} is no table: it is an object from keys to values, or a list of objects")
+        raise _content(f"{shown} is not a table, which is an object with a value for each key, or a list of objects")
     return _index_of_rows(iter(table), by, shown, ignore_case=ignore_case)
 
 
 def _index_of_rows(rows: Iterator[dict[str, Any]], by: str | None, shown: str, *, ignore_case: bool) -> Index:
-    """Rows by the value of a column; they are made one by one, so that a key that is there twice ends it soon."""
+    """Return rows by the value of a column. They are made one by one, so a duplicate key ends it early."""
     first = next(rows, None)
     if first is None:
         return {}
@@ -180,7 +180,7 @@ def _keyed(
 ) -> Iterator[tuple[str, Any, str]]:
     for number, row in enumerate(rows, start=1):
         if column not in row:
-            raise _content(f"{shown}: row {number} has no {column!r}; it has {', '.join(list(row)[:5])}")
+            raise _content(f"{shown}: row {number} has no column {column!r}; it has {', '.join(list(row)[:5])}")
         text = key_text(row[column])
         if text is None:
             raise _content(f"{shown}: {column!r} of row {number} is neither a text nor a number")
@@ -191,13 +191,13 @@ def _unique(pairs: Iterable[tuple[str, Any, str]], shown: str) -> Index:
     made: dict[str, Any] = {}
     for key, value, text in pairs:
         if key in made:
-            raise _content(f"{shown} has {text!r} more than once, and it isn't known which of them counts")
+            raise _content(f"{shown} has {text!r} more than once, so the key is ambiguous")
         made[key] = value
     return made
 
 
 def key_text(value: Any) -> str | None:
-    """A key as text, since in files numbers are; None for what is no key."""
+    """Return a key as text, because numbers in files are texts; None if it can't be a key."""
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, bool | list | dict):
@@ -206,5 +206,5 @@ def key_text(value: Any) -> str | None:
 
 
 def _content(message: str) -> StepError:
-    # It may be half written.
+    # It may be partly written.
     return StepError(message, code="lookup.content", retryable=True)

@@ -30,24 +30,30 @@ async def parse(
         str | dict[str, JsonValue] | None,
         Either("text", required=False),
         Field(
-            description="One of the message's attachments, or its name; by default the only one, or where there is "
-            "none the message's body, if that is a text."
+            description="An attachment of the message, or its name; by default the only one, or if there is none, the "
+            "message's body, which must be a text."
         ),
     ] = None,
-    text: Annotated[str | None, Field(description="Instead of `file`: the XML itself.")] = None,
+    text: Annotated[str | None, Field(description="Instead of `file`: the XML as text.")] = None,
     force_list: Annotated[
-        list[str], Field(description="Elements that are lists even if there is only one of them.", max_length=1000)
+        list[str],
+        Field(
+            description="The names of elements that become lists even if there is only one of them.", max_length=1000
+        ),
     ] = [],  # noqa: B006 - it is read only
     encoding: Annotated[
-        Encoding | None, Field(description="How a file is read, in place of what its declaration says.")
+        Encoding | None, Field(description="The encoding of the file, instead of the one in its declaration.")
     ] = None,
-    max_bytes: Annotated[int, Field(gt=0, le=100_000_000, description="More bytes are an error.")] = _BYTES,
+    max_bytes: Annotated[
+        int, Field(gt=0, le=100_000_000, description="The maximum size in bytes; more are an error.")
+    ] = _BYTES,
 ) -> JsonValue:
     """Read XML.
 
-    The result is what a body of XML becomes: an object of the root element's name. Attributes are `@name`, a text
-    beside attributes or elements is `#text`, elements of one name are a list, and an empty element is null. Values are
-    texts. XML with a DOCTYPE is an error, and so are more than 500,000 elements and attributes, or 128 levels.
+    The result is the same as for an XML body: an object with the root element's name as its key. Attributes are
+    `@name`, a text beside attributes or elements is `#text`, several elements of one name are a list, and an empty
+    element is null. Values are texts. XML with a DOCTYPE is an error, and so are more than 500,000 elements and
+    attributes, or 128 levels.
     """
     if file is not None and text is not None:
         raise StepError("give either `file` or `text`", code="xml.input")
@@ -68,7 +74,7 @@ async def parse(
 
 
 async def _content(ctx: Context[None], file: str | dict[str, JsonValue] | None, most: int) -> bytes:
-    """The bytes of an attachment, with one more than allowed at the most."""
+    """Return the bytes of an attachment, at most one more than allowed."""
     attachment = message_attachment(ctx.message, file, setting="file", code="file.attachment")
     chunks, size = [], 0
     async for chunk in ctx.blobs.open(attachment.id):

@@ -16,7 +16,7 @@ from hookline_files.offload import offloaded
 MAX_VALUES: Final = 500_000
 """The most elements and attributes, as in XML that is read."""
 MAX_NAMES: Final = 50_000_000
-"""The most characters in all names: a list repeats its key for each of its elements."""
+"""The most characters in all names, because a list repeats its key for each of its elements."""
 _DEPTH: Final = 128
 _NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:.-]*")
 _NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -26,24 +26,26 @@ _IN_ATTRIBUTES: Final = {**_IN_TEXT, ord('"'): "&quot;", ord("\t"): "&#9;", ord(
 
 @xml_connector.action(pure=True)
 async def render(
-    value: Annotated[JsonValue, Field(description="What is written: an object whose only key names the root element.")],
+    value: Annotated[
+        JsonValue, Field(description="The value to write: an object whose only key is the name of the root element.")
+    ],
     root: Annotated[
-        str | None, Field(description="The name of the root element, if `value` is only its content.")
+        str | None, Field(description="The name of the root element, if `value` has only its content.")
     ] = None,
-    declaration: Annotated[bool, Field(description='It begins with `<?xml version="1.0" …?>`.')] = True,
+    declaration: Annotated[bool, Field(description='Also write the declaration `<?xml version="1.0" …?>`.')] = True,
     encoding: Annotated[
         Encoding,
         Field(
-            description="What the declaration names, for a file that is written so; letters that it hasn't become "
-            "references (`&#8364;`)."
+            description="The encoding in the declaration, for a file that is written with it; letters that it lacks "
+            "become references (`&#8364;`)."
         ),
     ] = "utf-8",
 ) -> str:
     """Write a value as XML: the inverse of `xml.parse`.
 
-    A key is an element, `@name` an attribute and `#text` the text beside them. A list is as many elements of its key's
-    name, and an empty one is none. Null is an empty element; true, false and numbers are written as in JSON. It has at
-    most 500,000 elements and attributes, 50,000,000 characters in their names, and 128 levels.
+    A key is an element, `@name` an attribute and `#text` the text beside them. A list becomes one element of its key's
+    name for each item, so an empty list becomes none. Null is an empty element; true, false and numbers are written as
+    in JSON. The XML has at most 500,000 elements and attributes, 50,000,000 characters in their names, and 128 levels.
     """
     write = partial(_Writer(encoding).document, value, root, declaration=declaration)
     return await offloaded(write, value)
@@ -64,11 +66,14 @@ class _Writer:
             value = {root: value}
         if not isinstance(value, dict) or len(value) != 1:
             raise StepError(
-                "XML has one root element: give an object with one key, or name the element as `root`", code="xml.root"
+                "XML has one root element: give an object with one key, or set the name of the element as `root`",
+                code="xml.root",
             )
         ((name, content),) = value.items()
         if isinstance(content, list) or name.startswith(("@", "#")):
-            raise StepError(f"the root {name[:100]!r} is one element, and no list, attribute or text", code="xml.root")
+            raise StepError(
+                f"the root {name[:100]!r} must be one element, not a list, an attribute or a text", code="xml.root"
+            )
         self._element(name, content, 1, name)
         encoding = self._encoding
         if declaration:
@@ -122,7 +127,8 @@ class _Writer:
             )
         if self._left < 0:
             raise StepError(
-                f"there are more than {MAX_VALUES:,} elements and attributes; write them in parts", code="xml.too_large"
+                f"there are more than {MAX_VALUES:,} elements and attributes; write several documents",
+                code="xml.too_large",
             )
 
     def _scalar(self, value: JsonValue, place: str) -> str | None:
@@ -132,14 +138,14 @@ class _Writer:
             case str():
                 if _NO_XML.search(value):
                     raise StepError(
-                        f"{place[-200:]} holds a character that XML can't carry; take it out", code="xml.value"
+                        f"{place[-200:]} contains a character that XML doesn't allow; remove it", code="xml.value"
                     )
                 return value
             case bool() | int() | float() | Decimal():
                 return encode_json(value).decode()
             case _:
                 what = "a list in a list" if isinstance(value, list) else "an object"
-                raise StepError(f"{place[-200:]} holds {what}, which has no form in XML", code="xml.value")
+                raise StepError(f"{place[-200:]} contains {what}, which has no form in XML", code="xml.value")
 
     def _check_name(self, name: str, place: str) -> None:
         if name in self._names:
@@ -149,21 +155,21 @@ class _Writer:
         try:
             name.encode(self._encoding)
         except UnicodeEncodeError:
-            # References stand for letters of texts alone.
+            # References are only possible in texts.
             raise StepError(
-                f"{place[-200:]!r}: {self._encoding} hasn't all letters of the name {name[:100]!r}; take utf-8",
+                f"{place[-200:]!r}: {self._encoding} lacks a letter of the name {name[:100]!r}; use utf-8",
                 code="xml.name",
             ) from None
         self._names.add(name)
 
 
 def _within(place: str, key: str) -> str:
-    """The place of a key, shortened where it is deep."""
+    """Return the place of a key, shortened if it is deep."""
     return f"{place[-100:]}.{key[:100]}"
 
 
 def _is_name(name: str) -> bool:
-    """Return True for a name in another script, as the parser knows them."""
+    """Return true for a name in another script, according to the parser."""
     if not name or _NO_XML.search(name) or not name.isprintable() or set(" <>&/='\"?!") & set(name):
         return False
     try:

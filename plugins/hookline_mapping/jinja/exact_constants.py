@@ -1,4 +1,4 @@
-"""Fractions that are constants of a template: they are read as Decimals, digit for digit."""
+"""Fractional constants in a template, which are read as Decimals with all digits."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -10,7 +10,7 @@ from hookline_mapping.decimals import read
 
 
 class Constant(Decimal):
-    """A constant in a template, whose code is written as text."""
+    """A constant in a template; its code is made as text."""
 
     __slots__ = ()
 
@@ -24,12 +24,12 @@ def constant(text: str) -> Decimal:
 
 
 class ExactLexer(Lexer):
-    """Reads templates in which fractions are Decimals, digit for digit."""
+    """Reads templates in which fractions are Decimals with all digits."""
 
     def wrap(
         self, stream: Iterable[tuple[int, str, str]], name: str | None = None, filename: str | None = None
     ) -> Iterator[Token]:
-        """The tokens, and the values of their texts."""
+        """Yield the tokens with their values."""
         written: list[str] = []
 
         def noted() -> Iterator[tuple[int, str, str]]:

@@ -1,4 +1,4 @@
-"""Printf-like and brace formats, without wide fields: a field's width must not make the text's length."""
+"""Printf-like and brace formats, without wide fields: a field's width must not determine the length of the text."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ _NUMBER = re.compile(r"\d+")
 
 
 def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mapping[str, Any]) -> str:
-    """`'%05.2f' | format(x)`. Raises ExpressionLimit for a wide field, ExpressionFailed for any other problem."""
+    """Format as in `'%05.2f' | format(x)`. Raises ExpressionLimit for a wide field, ExpressionFailed otherwise."""
     if len(values) == 1 and not isinstance(values, Mapping) and isinstance(values[0], Mapping):
         values = values[0]
     budget.spend_turns(pattern.count("%"))
     if "%" in _PERCENT.sub("", pattern):
-        raise ExpressionFailed(f"{pattern[:60]!r} isn't a format: a % in it begins no field that is known here")
+        raise ExpressionFailed(f"{pattern[:60]!r} isn't a format: a % in it doesn't begin a supported field")
     for field in _PERCENT.finditer(pattern):
         for size in (field["width"], field["places"]):
             if size == "*":
-                raise ExpressionLimit("a format's width can't be a value; write it as a number")
+                raise ExpressionLimit("the width in a format can't be a value; write it as a number")
             _check_width(size)
     pattern = _with_decimals(pattern, values)
     shown: Any
@@ -49,9 +49,9 @@ def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mappi
 
 
 def _with_decimals(pattern: str, values: tuple[Any, ...] | Mapping[str, Any]) -> str:
-    """The pattern with the Decimals of its fields filled in: Python's own would make binary fractions of them.
+    """Fill the Decimals into their fields, because Python's own formatting would convert them to binary fractions.
 
-    Their values stay where they are, and nothing is shown of them.
+    Their values stay in the list, but are not shown.
     """
     given = values.values() if isinstance(values, Mapping) else values
     if not any(isinstance(value, Decimal) for value in given):
@@ -75,21 +75,21 @@ def _with_decimals(pattern: str, values: tuple[Any, ...] | Mapping[str, Any]) ->
             value,
             f"{filling}{sign}{zeros}{width}.{field['places'] or (6 if field['places'] is None else 0)}{field['kind']}",
         )
-        # The value is taken, and makes no text.
+        # The value is consumed, and adds no text.
         return f"{number}%({field['key']}).0s" if field["key"] else f"{number}%.0s"
 
     return _PERCENT.sub(filled, pattern)
 
 
 class BraceFormat(Formatter):
-    """`'{:.2f}'.format(x)`, over JSON values: fields have keys, no attributes."""
+    """`'{:.2f}'.format(x)`, over JSON values: fields have keys, not attributes."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._length = 0
 
     def fill(self, pattern: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-        """The filled pattern. Raises ExpressionFailed and ExpressionLimit."""
+        """Fill the pattern. Raises ExpressionFailed and ExpressionLimit."""
         self._budget.spend_turns(2 * pattern.count("{"))
         try:
             made = self.vformat(pattern, args, kwargs)
@@ -98,14 +98,16 @@ class BraceFormat(Formatter):
         return _filled(pattern, made, self._budget)
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """A field of the arguments by its name; nothing inside it."""
+        """Return an argument by its name, without parts inside it."""
         if "." in field_name or "[" in field_name:
-            raise ExpressionFailed(f"the field {field_name!r} looks into a value; give the format the part itself")
+            raise ExpressionFailed(
+                f"the field {field_name!r} refers to a part of a value; pass the part itself to the format"
+            )
         key = int(field_name) if field_name.isdigit() else field_name
         return self.get_value(key, args, kwargs), field_name
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """One value, in a narrow field."""
+        """Format one value in a narrow field."""
         for size in _NUMBER.findall(format_spec):
             _check_width(size)
         made = format(_shown(value, self._budget), format_spec)
@@ -116,16 +118,16 @@ class BraceFormat(Formatter):
         return made
 
     def convert_field(self, value: Any, conversion: str | None) -> Any:
-        """Only `!s`: JSON values have no other form."""
+        """Convert for `!s`; JSON values have no other form."""
         if conversion in (None, "s"):
             return value if conversion is None else text(value, self._budget)
-        raise ExpressionFailed(f"!{conversion} isn't known here; leave it out")
+        raise ExpressionFailed(f"!{conversion} isn't supported; leave it out")
 
 
 def _filled(pattern: str, made: str, budget: Budget) -> str:
     # A message's number can be any character with %c.
     if not is_whole(made):
-        raise ExpressionFailed(f"the format {pattern[:60]!r} gave half of a surrogate pair, which JSON can't say")
+        raise ExpressionFailed(f"the format {pattern[:60]!r} gave half of a surrogate pair, which JSON can't represent")
     budget.spend_copy(len(made))
     return made
 
@@ -136,11 +138,11 @@ def _length(value: Any) -> int:
 
 def _check_width(size: str | None) -> None:
     if size and (len(size) > 3 or int(size) > _MAX_WIDTH):
-        raise ExpressionLimit(f"a format's field is at most {_MAX_WIDTH} wide")
+        raise ExpressionLimit(f"a field in a format may be at most {_MAX_WIDTH} wide")
 
 
 def _shown(value: Any, budget: Budget) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        # A Decimal is a number in a format; `%d` and `.2f` take it as it is.
+        # A Decimal is a number in a format, which `%d` and `.2f` accept.
         return value if hasattr(value, "quantize") else text(value, budget)
     return value

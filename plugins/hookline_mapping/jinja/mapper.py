@@ -1,4 +1,4 @@
-"""The mapper `jinja`: one lone `{{ … }}` gives a value, anything else text."""
+"""The mapper `jinja`: a single `{{ … }}` is a value, anything else is text."""
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -42,13 +42,13 @@ _GIVES: Final[dict[str, type]] = {
 
 
 class Jinja(Mapper):
-    """Jinja in a sandbox of its own: keys only, no clock, no randomness, every bound counted."""
+    """Jinja in a sandbox: only keys, no clock, no randomness, and counted work."""
 
     name = "jinja"
     title = "Jinja"
 
     def __init__(self, filters: Mapping[str, TemplateFilter] = MappingProxyType({})) -> None:
-        """`filters`: those of plugins."""
+        """`filters`: the filters of plugins."""
         self._filters = {name: given(name, function) for name, function in filters.items()}
 
     @cached_property
@@ -61,15 +61,15 @@ class Jinja(Mapper):
         return _sandbox(self._filters, exact=True)
 
     def with_filters(self, filters: Mapping[str, TemplateFilter]) -> Mapper:
-        """One that knows these filters. A name that it has already keeps its meaning."""
+        """Return a mapper with further filters. Existing names keep their meaning."""
         return Jinja(filters)
 
     def compile(self, source: str) -> Expression:
-        """Raises ExpressionSyntax, which says on which line where there are several."""
+        """Compile an expression. Raises ExpressionSyntax, which names the line if there are several."""
         return _compile(source, self._binary)
 
     def compile_exact(self, source: str) -> Expression:
-        """The same with exact constants, quotients and filters."""
+        """Compile an expression with exact constants, quotients and filters."""
         return _compile(source, self._exact)
 
 
@@ -95,7 +95,7 @@ def _compile(source: str, environment: Sandbox) -> Expression:
     except TemplateSyntaxError as error:
         line = f" on line {error.lineno}" if error.lineno > 1 else ""
         hint = syntax_hint(error.message or "", source)
-        raise ExpressionSyntax(f"this isn't Jinja{line}: {error.message}{hint}") from error
+        raise ExpressionSyntax(f"this isn't valid Jinja{line}: {error.message}{hint}") from error
     except RecursionError as error:
         raise ExpressionSyntax("it is nested too deeply") from error
 
@@ -111,7 +111,7 @@ def _render(source: str, parsed: nodes.Template, environment: Sandbox) -> "_Rend
 
 
 def _rewritten(parsed: nodes.Template, environment: Sandbox) -> nodes.Template:
-    """The template that runs. A lone expression is assigned to `_RESULT`."""
+    """Return the template that runs. A single expression is assigned to `_RESULT`."""
     lone = _lone(parsed)
     if lone is not None:
         parsed = nodes.Template([nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), lone, lineno=1)], lineno=1)
@@ -121,7 +121,7 @@ def _rewritten(parsed: nodes.Template, environment: Sandbox) -> nodes.Template:
 
 
 def _check_names(tree: nodes.Template, environment: Sandbox) -> None:
-    """Raise what making the function of a template without blocks could raise."""
+    """Raise the errors that making the function of a template without blocks could raise."""
     named: Iterator[nodes.Filter | nodes.Test | nodes.Call] = chain(
         tree.find_all(nodes.Filter), tree.find_all(nodes.Test), tree.find_all(nodes.Call)
     )
@@ -136,7 +136,7 @@ def _check_names(tree: nodes.Template, environment: Sandbox) -> None:
 
 
 class _Render:
-    """A template's function, made at its first call where it has no blocks.
+    """A template's function, made at its first call if it has no blocks.
 
     Making it takes longer than reading and checking the template, and most of the templates of a thousand flows
     aren't needed to start. Until then only the text is kept, because the tree takes ten times as much memory.
@@ -174,7 +174,7 @@ class _Compiled(Expression):
         self._render = render
 
     def evaluate(self, scope: Scope) -> Any:
-        """Raises MissingValue, which names the path, ExpressionFailed and ExpressionLimit."""
+        """Evaluate in a scope. Raises MissingValue, which names the path, ExpressionFailed and ExpressionLimit."""
         context = self._environment.context(scope)
         try:
             return self._result(context)
@@ -188,8 +188,8 @@ class _Compiled(Expression):
             said = self._operand(scope) or type_error_text(error)
             raise ExpressionFailed(f"{self.source}: {said}") from error
         except Exception as error:
-            # Whatever a value does to an operator or a filter is the expression's failure.
-            # What Python says may quote a value of any length.
+            # Each exception of an operator or a filter is a failure of the expression.
+            # Python's message may quote a value of any length.
             raise ExpressionFailed(f"{self.source}: {type(error).__name__}: {str(error)[:200]}") from error
 
     def _operand(self, scope: Scope) -> str | None:
@@ -200,7 +200,7 @@ class _Compiled(Expression):
 
 
 class Value(_Compiled):
-    """One lone `{{ … }}`: gives its value."""
+    """A single `{{ … }}`, whose value is the result."""
 
     __slots__ = ("gives",)
 

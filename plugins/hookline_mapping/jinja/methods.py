@@ -1,4 +1,4 @@
-"""The methods that expressions can call on JSON values: pure, and bounded by what is known before they run."""
+"""The methods that expressions can call on JSON values: pure, with costs that are known before they run."""
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -16,12 +16,12 @@ from hookline_mapping.json_values import text
 
 _LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _MAX_STRIPPED: Final = 100
-#: The largest product of the lengths of a text and of what is searched for from its end by Python's own search.
+#: The largest product of the lengths of a text and a part for which Python's own search from the end is used.
 _SHORT: Final = 1_000_000
 
 
 def replace(budget: Budget, value: str, old: str, new: str, count: int = -1) -> str:
-    """The text with `old` replaced, its length checked before it is made."""
+    """Return the text with `old` replaced; its length is checked before."""
     found = value.count(old)
     if count >= 0:
         found = min(found, count)
@@ -30,7 +30,7 @@ def replace(budget: Budget, value: str, old: str, new: str, count: int = -1) -> 
 
 
 def join(budget: Budget, separator: str, values: Any) -> str:
-    """The values as texts with the separator between them, its length checked before it is made."""
+    """Return the values as texts, joined by the separator; the length is checked before."""
     spend_size(budget, values)
     parts = [each if type(each) is str else text(each, budget) for each in values]
     budget.spend_copy(sum(map(len, parts)) + len(separator) * max(0, len(parts) - 1))
@@ -38,7 +38,7 @@ def join(budget: Budget, separator: str, values: Any) -> str:
 
 
 def _pure(name: str) -> Callable[..., Any]:
-    """A method of texts that goes through them once, and whose result is about as long."""
+    """Wrap a method that reads a text once, and whose result is about as long."""
 
     def run(budget: Budget, value: str, *args: Any) -> Any:
         budget.spend_text(len(value))
@@ -60,7 +60,7 @@ def _stripping(name: str) -> Callable[..., Any]:
 
 def _split(name: str) -> Callable[..., Any]:
     def run(budget: Budget, value: str, sep: str | None = None, maxsplit: int = -1) -> list[str]:
-        # One more piece than may be spent is enough to know.
+        # One more piece than allowed is enough.
         bound = budget.turns + 1 if maxsplit < 0 else min(maxsplit, budget.turns + 1)
         made: list[str] = getattr(value, name)(sep, bound)
         budget.spend_turns(len(made))
@@ -92,9 +92,10 @@ def _sized(name: str) -> Callable[..., Any]:
 
 
 def _last(value: str, part: str, start: Any = None, end: Any = None) -> int:
-    """The place at which a text has a part for the last time, or -1.
+    """Return the last position of a part in a text, or -1.
 
-    Python's own search from the right takes the product of both lengths; that from the left doesn't.
+    Python's own search from the right takes time in proportion to the product of both lengths; from the left it
+    doesn't.
     """
     if len(value) * len(part) <= _SHORT:
         return value.rfind(part, start, end)
@@ -190,7 +191,7 @@ def _called(run: Callable[..., Any], value: Any, budget: Budget, *args: Any, **k
 
 @pass_context
 def method(context: BudgetedContext, value: Any, name: str) -> Function:
-    """A method of a value, to be called. Of what is missing, one that gives the same missing value."""
+    """Return a method of a value. For a missing value, it is one that returns the same missing value."""
     if isinstance(value, Missing):
         return Function(name, lambda budget, *args, **kwargs: value, lenient=True)
     for kind, table, shown in _TABLES:

@@ -1,4 +1,4 @@
-"""Which paths of the scope a Jinja expression reads, as far as its text says."""
+"""The paths of the scope that a Jinja expression reads, as far as its text shows."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ _FUNCTIONS = frozenset({"range", "dict", "namespace", "loop"})
 
 
 def references(template: nodes.Template) -> tuple[Reference, ...]:
-    """The paths, each once. One for which a default or a test for being defined stands by may be missing."""
+    """Return the paths, each once. A path with a default, or with a test for being defined, may be missing."""
     bound = {name.name for name in template.find_all(nodes.Name) if name.ctx != "load"} | _FUNCTIONS
     paths: dict[tuple[str | int, ...], bool] = {}
     for path, optional in _paths(template, optional=False):
         if path[0] not in bound:
             paths[path] = paths.get(path, False) or optional
-    # Where `x.a` may be missing, so may what is read from it.
+    # If `x.a` may be missing, so may paths below it.
     may_miss = [path for path, optional in paths.items() if optional]
     return tuple(
         Reference(path, optional or any(path[: len(each)] == each for each in may_miss))
@@ -32,7 +32,7 @@ def _paths(node: nodes.Node, optional: bool) -> Iterator[tuple[tuple[str | int, 
         yield (name, *keys), optional
         return
     if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
-        # The callee's last name is a method, no key.
+        # The callee's last name is a method, not a key.
         yield from _paths(node.node.node, optional)
         for child in (*node.args, *node.kwargs):
             yield from _paths(child, optional=False)

@@ -1,7 +1,7 @@
-"""Rewrites Jinja's syntax tree, so that what the compiler makes of it is bounded and knows its paths.
+"""Rewrites Jinja's syntax tree, so that the compiled code is bounded and knows its paths.
 
-What isn't listed here is rejected. Paths become one look-up that can name them in full; methods are found only where
-they are called; loops, searches, comparisons and joins go through functions that count.
+Nodes that aren't listed here are rejected. A path becomes a single look-up, whose error can name it in full. Methods
+are found only when they are called. Loops, searches, comparisons and joins call functions that count.
 """
 
 from collections.abc import Collection
@@ -20,7 +20,7 @@ from hookline_mapping.json_values import is_whole
 PATH, METHOD, TURNS, SEARCHED, COMPARED, CONCAT, PART, OMITTED = (
     f"({name})" for name in ("path", "method", "turns", "searched", "compared", "concat", "part", "omitted")
 )
-#: No expression can say these names, since they aren't identifiers.
+#: No expression can use these names, because they aren't identifiers.
 INTERNAL: Final = {
     PATH: sandbox.follow,
     METHOD: methods.method,
@@ -53,7 +53,7 @@ _TEMPLATE_NAMES: Final = frozenset({"self", "super", "caller", "varargs", "kwarg
 
 
 def path_of(node: nodes.Node) -> tuple[str, tuple[str | int, ...]] | None:
-    """The name and the keys of `name.key[0]['key']`; None for anything else."""
+    """Return the name and the keys of `name.key[0]['key']`; None for anything else."""
     keys: list[str | int] = []
     while isinstance(node, nodes.Getattr | nodes.Getitem):
         if isinstance(node, nodes.Getattr):
@@ -79,39 +79,39 @@ def _constant_key(node: nodes.Node) -> str | int | None:
 
 
 class Rewrite(NodeTransformer):
-    """Raises ExpressionSyntax for what expressions can't have."""
+    """Rewrites a tree; raises ExpressionSyntax for nodes that expressions can't have."""
 
     def __init__(self, filters: Collection[str] = FILTERS) -> None:
-        """`filters`: the names of those that there are."""
+        """`filters`: the names of the filters."""
         self._filters = filters
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """The node in whose place it stands, or another."""
+        """Return the node, or its replacement."""
         if not isinstance(node, _ALLOWED):
             name = _NAMES.get(type(node), f"{type(node).__name__}")
             _reject(node, f"{name} isn't available in expressions")
         return super().visit(node, *args, **kwargs)
 
     def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - the visitor's own way of naming
-        """Names that only whole templates have are rejected."""
+        """Reject names that only whole templates have."""
         if node.name in _TEMPLATE_NAMES:
             _reject(node, f"{node.name!r} isn't available in expressions")
         return node
 
     def visit_Const(self, node: nodes.Const) -> nodes.Node:  # noqa: N802 - as above
-        """A text may write any character as an escape, except half of one; a number is finite."""
+        """Reject texts with half of a surrogate pair, and infinite numbers."""
         if isinstance(node.value, str) and not is_whole(node.value):
-            _reject(node, "half of a surrogate pair stands alone in a text")
+            _reject(node, "a text contains half of a surrogate pair")
         if isinstance(node.value, float) and not isfinite(node.value):
             _reject(node, "a number is too large")
         return node
 
     def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802 - as above
-        """A path is looked up at once; anything else step by step."""
+        """Look up a path as a whole, and anything else step by step."""
         return self._path(node)
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802 - as above
-        """A path, a slice, or an item whose key is computed."""
+        """Rewrite a path, a slice, or an item with a computed key."""
         if isinstance(node.arg, nodes.Slice):
             arg = node.arg
             bounds = [self._argument(each, node) for each in (arg.start, arg.stop, arg.step)]
@@ -131,14 +131,14 @@ class Rewrite(NodeTransformer):
         return _apply(PATH, root, [nodes.Const(name, lineno=node.lineno), nodes.Const(keys, lineno=node.lineno)], node)
 
     def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - as above
-        """A method, or a function by its name."""
+        """Rewrite the call of a method, or of a function by its name."""
         callee = node.node
         if isinstance(callee, nodes.Getattr):
             if callee.attr not in methods.NAMES:
                 near = get_close_matches(callee.attr, methods.NAMES, 1)
                 padding = callee.attr in ("center", "ljust", "rjust", "zfill", "expandtabs")
                 hint = f"; did you mean {near[0]}?" if near and not padding else ""
-                hint = "; padding isn't: write '%05d' | format(x)" if padding else hint
+                hint = "; padding isn't available: write '%05d' | format(x)" if padding else hint
                 _reject(node, f"the method {callee.attr!r} isn't available{hint}")
             name = nodes.Const(callee.attr, lineno=node.lineno)
             node.node = _apply(METHOD, self.visit(callee.node), [name], node)
@@ -152,7 +152,7 @@ class Rewrite(NodeTransformer):
         return node
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - as above
-        """The turns are counted. A loop that calls itself is rejected, since those can't be."""
+        """Count the turns. A loop that calls itself is rejected, because its turns can't be counted."""
         if node.recursive:
             _reject(node, "a recursive loop isn't available in expressions")
         self.generic_visit(node)
@@ -160,19 +160,19 @@ class Rewrite(NodeTransformer):
         return node
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802 - as above
-        """Without an `else`, a false condition gives what says so."""
+        """Add an `else` that explains a false condition, if there is none."""
         self.generic_visit(node)
         if node.expr2 is None:
             node.expr2 = _apply(OMITTED, nodes.Const(None, lineno=node.lineno), [], node)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - as above
-        """The length is counted."""
+        """Count the length."""
         self.generic_visit(node)
         return _apply(CONCAT, nodes.List(node.nodes, lineno=node.lineno), [], node)
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802 - as above
-        """Searching is counted, and so is comparing what no constant bounds."""
+        """Count searches, and comparisons that no constant bounds."""
         sides = [node.expr, *(op.expr for op in node.ops)]
         constant = len(sides) == 2 and any(isinstance(side, nodes.Const) for side in sides)
         self.generic_visit(node)
@@ -184,13 +184,13 @@ class Rewrite(NodeTransformer):
         return node
 
     def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802 - as above
-        """The name has to be known."""
+        """Check the name."""
         if node.name not in self._filters:
             _reject_name(node, "filter", node.name, self._filters, LEFT_OUT.get(node.name))
         return self.generic_visit(node)
 
     def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802 - as above
-        """The name has to be known."""
+        """Check the name."""
         if node.name not in TESTS:
             _reject_name(node, "test", node.name, TESTS, None)
         return self.generic_visit(node)

@@ -1,8 +1,8 @@
-"""The environment in which Jinja runs here: JSON values only, every bound counted, nothing reachable but keys.
+"""The environment in which Jinja runs here: only JSON values, counted work, and access to keys only.
 
-Jinja's own sandbox lets an expression reach attributes and keeps it from the dangerous ones. Here attributes don't
-exist: `body.items` is a key, whatever methods Python's objects have, and a method is found only where it is called, in
-a table of those that are pure and bounded.
+Jinja's own sandbox lets an expression access attributes, except for dangerous ones. Here attributes don't exist:
+`body.items` is a key, whatever methods Python's objects have. A method is found only when it is called, in a table of
+pure and bounded methods.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,7 +49,7 @@ class Missing(Undefined):
     def __init__(
         self, hint: str | None = None, obj: Any = missing, name: Any = None, exc: Any = None, *, root: str = ""
     ) -> None:
-        """`root` names the value of which `obj` is a part, `name` the key that it lacks."""
+        """`root` is the name of the value of which `obj` is a part, `name` the key that it lacks."""
         self._undefined_hint = hint
         self._undefined_obj = obj
         self._undefined_name = name
@@ -59,13 +59,13 @@ class Missing(Undefined):
 
     @classmethod
     def on_path(cls, root: str, keys: tuple[str | int, ...], at: int, value: Any) -> "Missing":
-        """The value at the first `at` of a path's keys lacks the next one."""
+        """Return a missing value: the value at the first `at` keys of a path lacks the next one."""
         made = cls(obj=value, name=keys[at], root=root)
         made._there, made._wanted = keys[:at], keys
         return made
 
     def error(self) -> MissingValue:
-        """The error that names it, and the nearest key that exists."""
+        """Return the error, which names it and the nearest existing key."""
         if self._undefined_hint:
             return MissingValue(self._undefined_hint)
         if self._undefined_obj is missing:
@@ -113,12 +113,12 @@ def reject_missing(values: Iterable[Any]) -> None:
 
 
 class Function:
-    """A function that expressions may call, with the budget as its first argument."""
+    """A function for expressions, with the budget as its first argument."""
 
     __slots__ = ("_run", "lenient", "name")
 
     def __init__(self, name: str, run: Callable[..., Any], *, lenient: bool = False) -> None:
-        """`lenient`: it may be given what is missing."""
+        """`lenient`: it accepts missing values."""
         self.name = name
         self._run = run
         self.lenient = lenient
@@ -131,20 +131,20 @@ class Function:
 
 
 class BudgetedContext(Context):
-    """The names of one evaluation, and what it may still spend."""
+    """The names of one evaluation, and its remaining budget."""
 
     budget: Budget
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Evaluates what `rewrite` has made of an expression."""
+    """Evaluates expressions that were rewritten by `rewrite`."""
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%"})
     intercepted_unops = frozenset({"+", "-"})
     context_class = BudgetedContext
 
     def __init__(self, *, exact: bool = False) -> None:
-        """`exact`: fractions are Decimals, those in the expressions and those that integers give too."""
+        """`exact`: fractions are Decimals, including constants and quotients of integers."""
         self.exact = exact
         self.constant = constant
         super().__init__(undefined=Missing, autoescape=False, keep_trailing_newline=True, finalize=_finalize)
@@ -156,21 +156,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     @property
     def lexer(self) -> Lexer:
-        """The lexer of expressions: Jinja's own, or one that reads fractions as Decimals."""
+        """Return the lexer: Jinja's own, or one that reads fractions as Decimals."""
         return ExactLexer(self) if self.exact else super().lexer
 
     def context(self, scope: Scope) -> BudgetedContext:
-        """A context for one evaluation."""
+        """Return a context for one evaluation."""
         context = BudgetedContext(self, {**self.globals, **scope}, None, {})
         context.budget = Budget()
         return context
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """A key of an object. Attributes don't exist."""
+        """Return a key of an object. Attributes don't exist."""
         return item(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """A key of an object, or an item of a list or text."""
+        """Return a key of an object, or an item of a list or text."""
         reject_missing((argument,))
         return item(obj, argument)
 
@@ -179,7 +179,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return isinstance(obj, Function)
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call a function of ours; nothing else can be called."""
+        """Call one of Hookline's functions; nothing else can be called."""
         # The compiler adds these inside loops, for functions that take a context.
         kwargs.pop("_loop_vars", None)
         kwargs.pop("_block_vars", None)
@@ -193,7 +193,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise ExpressionFailed(f"{obj.name}: {error}") from error
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Arithmetic, bounded."""
+        """Calculate within the limits."""
         reject_missing((left, right))
         budget = _budget(context)
         if operator == "%" and isinstance(left, str):
@@ -215,7 +215,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise ExpressionFailed(f"`{operator}`: {error}") from error
 
     def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
-        """A sign. Python's own would round a Decimal."""
+        """Apply a sign. Python's own operator would round a Decimal."""
         reject_missing((arg,))
         if isinstance(arg, Decimal):
             return arg.copy_negate() if operator == "-" else arg
@@ -245,7 +245,7 @@ _KINDS: Final[dict[type, str]] = {str: "text", list: "a list", dict: "an object"
 
 
 def item(value: Any, key: Any) -> Any:
-    """A part of a value, or a Missing that can say why not."""
+    """Return a part of a value, or a Missing that knows the reason."""
     if isinstance(value, Mapping):
         if isinstance(key, str) and key in value:
             return value[key]
@@ -254,7 +254,7 @@ def item(value: Any, key: Any) -> Any:
     elif isinstance(value, list | tuple | str | range):
         if isinstance(key, int) and not isinstance(key, bool) and -len(value) <= key < len(value):
             return value[key]
-        if isinstance(value, tuple) and key in ("grouper", "list"):  # what `groupby` gives
+        if isinstance(value, tuple) and key in ("grouper", "list"):  # a result of `groupby`
             return getattr(value, key, Missing(obj=value, name=key))
     elif isinstance(value, LoopContext):
         if key in _LOOP:
@@ -272,7 +272,7 @@ def _namespace_item(value: Namespace, key: str) -> Any:
 
 
 def follow(value: Any, root: str, keys: tuple[str | int, ...]) -> Any:
-    """The value at a path, or a Missing that names it."""
+    """Return the value at a path, or a Missing that names it."""
     for at, key in enumerate(keys):
         if type(value) is dict:
             try:
@@ -302,7 +302,7 @@ def _range(budget: Budget, *args: int) -> range:
 
 
 def _dict(budget: Budget, given: Any = (), **members: Any) -> dict[str, Any]:
-    """An object of pairs. Its keys are texts: numbers could be chosen so that finding one takes as long as all."""
+    """Make an object of pairs. Its keys must be texts, because numbers with equal hashes would make look-ups slow."""
     spend_size(budget, given)
     pairs = list(given.items() if isinstance(given, Mapping) else given)
     if any(isinstance(each, list | tuple) and len(each) == 2 and not isinstance(each[0], str) for each in pairs):
@@ -317,14 +317,14 @@ def _finalize(context: BudgetedContext, value: Any) -> str:
 
 @pass_context
 def turns(context: BudgetedContext, value: Any) -> Any:
-    """Return the iterable of a loop, and spend its turns beforehand if they can be counted."""
+    """Return the iterable of a loop, and count its turns beforehand if possible."""
     if isinstance(value, list | tuple | dict | str | range):
         context.budget.spend_turns(len(value))
         return value
     if isinstance(value, Missing):
         raise value.error()
     if not isinstance(value, Iterable):
-        raise ExpressionFailed(f"{_kind(value)} has no items to go through")
+        raise ExpressionFailed(f"{_kind(value)} has no items")
     return _counted(context.budget, value)
 
 
@@ -336,14 +336,14 @@ def _counted(budget: Budget, items: Iterable[Any]) -> Iterator[Any]:
 
 @pass_context
 def searched(context: BudgetedContext, value: Any) -> Any:
-    """The right side of `in`, the search through it spent."""
+    """Count the search through the right side of `in`, and return it."""
     if not isinstance(value, dict):
         spend_comparing(context.budget, value)
     return value
 
 
 def spend_size(budget: Budget, value: Any) -> None:
-    """Spend what a filter that goes through a value once costs: less than a loop, which runs what is inside it."""
+    """Count the cost of a filter that visits a value once: less than a loop, which runs its content."""
     if isinstance(value, str):
         budget.spend_turns(len(value) // 500 + 1)
     elif isinstance(value, list | tuple | range | Mapping):
@@ -352,13 +352,13 @@ def spend_size(budget: Budget, value: Any) -> None:
 
 @pass_context
 def compared(context: BudgetedContext, value: Any) -> Any:
-    """One side of a comparison, what comparing it costs spent."""
+    """Count the cost of comparing one side of a comparison, and return it."""
     spend_comparing(context.budget, value)
     return value
 
 
 def spend_comparing(budget: Budget, value: Any) -> None:
-    """Spend what comparing a value to another costs: all that is inside it."""
+    """Count the cost of comparing a value: everything inside it."""
     if not isinstance(value, list | tuple | dict):
         spend_size(budget, value)
         return
@@ -380,7 +380,7 @@ def concat(context: BudgetedContext, values: list[Any]) -> str:
 
 @pass_context
 def part(context: BudgetedContext, value: Any, start: Any, stop: Any, step: Any) -> Any:
-    """A slice."""
+    """Return a slice."""
     reject_missing((start, stop, step))
     if isinstance(value, Missing):
         return value

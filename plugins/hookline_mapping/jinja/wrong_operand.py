@@ -1,4 +1,4 @@
-"""The operand of the wrong type because of which an expression has failed, by its path, with what to write instead."""
+"""The operand of the wrong type that made an expression fail, with its path and a remedy."""
 
 import re
 from collections.abc import Iterator
@@ -88,13 +88,13 @@ def _remedy(
     name: str, value: Any, operator: str, beside: Any, left: nodes.Expr, right: nodes.Expr, node: nodes.Expr
 ) -> str:
     if value is None:
-        return f"write {name} | default(0, true) if null is to count as 0, or ask first: {name} is not none"
+        return f"write {name} | default(0, true) if null is to count as 0, or test it first: {name} is not none"
     if not isinstance(value, str):
-        return f"`{operator}` takes numbers; {name} | length counts what is in it"
+        return f"`{operator}` takes numbers; {name} | length is the number of its parts"
     if not _NUMBER.fullmatch(value) and _is_number(beside):
         return f"`{operator}` takes numbers here, and this text isn't one"
     if isinstance(beside, list | dict):
-        return f"it can't stand beside {_described(beside)}"
+        return f"it can't be combined with {_described(beside)}"
     sides = [f"{name} | float" if side is node else _shown(side) for side in (left, right)]
     join = f", or {_shown(left)} ~ {_shown(right)} to join texts" if operator == "+" else ""
     return f"write {sides[0]} {operator} {sides[1]}{join}"

@@ -1,4 +1,4 @@
-"""JMESPath's own interpreter, with what it does counted, and its functions for Decimals too."""
+"""JMESPath's own interpreter, with its work counted, and with functions for Decimals."""
 
 import math
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ _MAX_SOURCE: Final = 10_000
 
 
 def parse(source: str, *, exact: bool) -> Any:
-    """The tree of an expression. Raises ExpressionSyntax."""
+    """Parse an expression to its tree. Raises ExpressionSyntax."""
     if len(source) > _MAX_SOURCE:
         raise ExpressionSyntax(f"it has more than {_MAX_SOURCE:,} characters")
     try:
         tree = parser.Parser().parse(source).parsed
     except exceptions.JMESPathError as error:
-        raise ExpressionSyntax(f"this isn't JMESPath: {error}") from error
+        raise ExpressionSyntax(f"this isn't valid JMESPath: {error}") from error
     except RecursionError as error:
         raise ExpressionSyntax("it is nested too deeply") from error
     _check(tree, exact)
@@ -64,7 +64,7 @@ def _keys(node: dict[str, Any]) -> tuple[str | int, ...] | None:
 
 
 def paths(node: dict[str, Any]) -> Iterator[tuple[str | int, ...]]:
-    """The paths from the scope that it reads."""
+    """Return the paths of the scope that it reads."""
     keys = _keys(node)
     if keys is not None:
         if keys and isinstance(keys[0], str):
@@ -72,7 +72,7 @@ def paths(node: dict[str, Any]) -> Iterator[tuple[str | int, ...]]:
         return
     children = [child for child in node["children"] if isinstance(child, dict)]
     if node["type"] in ("subexpression", "index_expression", "pipe") or node["type"].endswith("projection"):
-        # What follows reads from what came before.
+        # The right side reads from the result of the left side.
         children = children[:1]
     elif node["type"] == "function_expression":
         children = [child for child in children if child["type"] != "expref"]
@@ -81,7 +81,7 @@ def paths(node: dict[str, Any]) -> Iterator[tuple[str | int, ...]]:
 
 
 def run(tree: dict[str, Any], scope: Scope, budget: Budget, *, exact: bool) -> Any:
-    """The value. Raises ExpressionLimit, and what the library raises."""
+    """Return the value. Raises ExpressionLimit and the library's exceptions."""
     return _Interpreter(budget, exact).visit(tree, scope if isinstance(scope, dict) else dict(scope))
 
 

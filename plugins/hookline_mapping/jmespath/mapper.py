@@ -1,4 +1,4 @@
-"""The mapper `jmespath`: JMESPath, its steps counted."""
+"""The mapper `jmespath`: JMESPath with its steps counted."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from hookline_mapping.missing import not_there
 
 
 class JmesPath(ExtraMapper):
-    """JMESPath. What gives null since a path isn't there is missing; null that is there is null."""
+    """JMESPath. A null because of a path that doesn't exist is a missing value; a null in the data is null."""
 
     name = "jmespath"
     title = "JMESPath"
     library = "jmespath"
 
     def compile(self, source: str) -> Expression:
-        """Raises ExpressionSyntax."""
+        """Compile an expression. Raises ExpressionSyntax."""
         return _compile(source, exact=False)
 
     def compile_exact(self, source: str) -> Expression:
-        """The same with exact constants, sums and means."""
+        """Compile an expression with exact constants, sums and means."""
         return _compile(source, exact=True)
 
 
@@ -50,7 +50,7 @@ class JmesPathExpression(Expression):
         self._exact = exact
 
     def evaluate(self, scope: Scope) -> Any:
-        """Raises MissingValue where it gives null and a path that it reads isn't there; ExpressionError."""
+        """Evaluate in a scope. Raises MissingValue if the result is null and a path doesn't exist; ExpressionError."""
         from hookline_mapping.jmespath import interpreter as jmespath_run
 
         budget = Budget()

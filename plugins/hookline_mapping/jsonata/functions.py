@@ -1,4 +1,4 @@
-"""JSONata's own functions and its patterns, with what they cost spent before they run."""
+"""JSONata's own functions and patterns, whose costs are counted before they run."""
 
 import re
 from collections.abc import Iterator
@@ -16,23 +16,23 @@ _MAX_PICTURE: Final = 100
 _MAX_TIME: Final = 60
 TURNS_OF_A_PICTURE: Final = 10
 _GOES_DEEP: Final = frozenset({"string", "distinct", "clone", "sort", "merge", "spread", "keys", "join"})
-"""Functions that go through all that is in their arguments."""
+"""Functions that visit everything in their arguments."""
 LOOKS_ONLY: Final = frozenset({"count", "exists", "type", "append"})
-"""Functions that take no longer for a long list, but that `append` copies it."""
+"""Functions whose time doesn't depend on the length of a list, except that `append` copies it."""
 _BY_CHARACTER: Final = frozenset(
     {"trim", "encodeUrl", "encodeUrlComponent", "decodeUrl", "decodeUrlComponent", "parseInteger"}
 )
-"""Functions that take Python's time for each character, not the processor's."""
+"""Functions that process each character in Python, not in compiled code."""
 _PICTURES: Final = frozenset({"formatNumber", "formatInteger", "parseInteger", "fromMillis", "toMillis"})
 _PART: Final = r"\[[A-Za-z][^\]\[wW]*\]"
 _READABLE: Final = re.compile(rf"(?:{_PART}|[^\[\]*+?^${{}}()|\\])*")
-"""Pictures that the library makes a bounded pattern of: it takes what stands between parts as a pattern's own signs."""
+"""Pictures of which the library makes a bounded pattern: it uses the text between parts as part of the pattern."""
 _NARROW: Final = re.compile(r"\[[YMDHhms][0-9,\-*]*\]")
 _CLOSE: Final = re.compile(rf"({_PART})(?=\w|\[)")
 
 
 class BoundedRegex:
-    """A pattern, whose cost is spent before it runs."""
+    """A pattern, whose cost is counted before it runs."""
 
     def __init__(self, source: str, flags: Any) -> None:
         inline = ("i" if flags.case_insensitive else "") + ("m" if flags.multiline else "")
@@ -43,17 +43,17 @@ class BoundedRegex:
         return self._pattern.compiled
 
     def search(self, text: str) -> Any:
-        """The first match."""
+        """Return the first match."""
         return self._ready(text).search(text)
 
     def finditer(self, text: str) -> Iterator[Any]:
-        """Each match."""
+        """Yield all matches."""
         for found in self._ready(text).finditer(text):
             _budget().spend_turns(2)
             yield found
 
     def sub(self, replacement: Any, text: str, count: int = 0) -> str:
-        """The text with the matches replaced: by a template of Python's, or by what a function makes of each."""
+        """Replace the matches by a template of Python, or by the results of a function."""
         budget = _budget()
         expands = isinstance(replacement, str) and "\\" in replacement
 
@@ -76,7 +76,7 @@ class BoundedRegex:
 
 
 class _Limited:
-    """A pattern that replaces no more than so many matches."""
+    """A pattern that replaces a limited number of matches."""
 
     def __init__(self, regex: BoundedRegex, limit: int) -> None:
         self.search, self.finditer, self.split = regex.search, regex.finditer, regex.split
@@ -88,7 +88,7 @@ class _Limited:
 
 
 class BoundedFunction(jsonata.Jsonata.JNativeFunction):  # type: ignore[misc]  # the library has no types
-    """One of the language's own functions, its arguments counted."""
+    """One of the language's own functions, whose arguments are counted."""
 
     def __init__(self, native: Any) -> None:
         self.__dict__.update(native.__dict__)
@@ -128,10 +128,10 @@ class BoundedFunction(jsonata.Jsonata.JNativeFunction):  # type: ignore[misc]  #
         if not isinstance(pattern, str):
             return super().call(input, [text, pattern if count < 0 else _Limited(pattern, count), replacement, None])
         if not isinstance(replacement, str):
-            raise ExpressionFailed("$replace takes a function beside a pattern alone, as in /a/")
+            raise ExpressionFailed("$replace takes a function only with a pattern, as in /a/")
         if pattern not in text:
             return text
-        # The library makes a pattern of it, and copies the rest of the text, at each place.
+        # At each place, the library makes a pattern of it, and copies the rest of the text.
         _budget().spend_nodes(replacement.count("$$"))
         made = "$".join(part.replace("$0", pattern) for part in replacement.split("$$"))
         return text.replace(pattern, made, count)
@@ -156,7 +156,7 @@ def _spend_argument(budget: Budget, name: str, value: Any) -> None:
 
 
 def checked_picture(name: str, picture: Any) -> Any:
-    """A picture that is short. Raises ExpressionLimit for another."""
+    """Return a picture if it is short. Raises ExpressionLimit otherwise."""
     if isinstance(picture, str) and len(picture) > _MAX_PICTURE:
         raise ExpressionLimit(f"${name} takes pictures of at most {_MAX_PICTURE} characters")
     return picture
@@ -181,11 +181,11 @@ def _check_picture(name: str, args: Any) -> None:
             "may have more than four digits, and none of *+?^${}()|\\ between parts, nor numbers in words"
         )
     if "Y" not in markers:
-        raise ExpressionFailed("$toMillis needs a picture with the year, [Y]: it would take today's otherwise")
+        raise ExpressionFailed("$toMillis needs a picture with the year, [Y]: otherwise it would use the current year")
 
 
 def walk(budget: Budget, value: Any) -> None:
-    """Spend what going through all of a value costs."""
+    """Count the cost of visiting a whole value."""
     waiting = [value]
     while waiting:
         each = waiting.pop()
@@ -197,7 +197,7 @@ def walk(budget: Budget, value: Any) -> None:
 
 
 def spend_lists(budget: Budget, value: Any) -> None:
-    """Spend what going through a list costs, and through the lists in it."""
+    """Count the cost of visiting a list, and the lists in it."""
     waiting = [value] if isinstance(value, list) else []
     while waiting:
         each = waiting.pop()
@@ -206,13 +206,13 @@ def spend_lists(budget: Budget, value: Any) -> None:
 
 
 def spend_square(budget: Budget, value: Any) -> None:
-    """Spend what copying a list at each of its items costs."""
+    """Count the cost of copying a list for each of its items."""
     if isinstance(value, list | dict):
         budget.spend_turns(len(value) ** 2 // 3_000)
 
 
 def _distinct(values: list[Any]) -> Any:
-    """Each value once: the library compares each with each, and takes true for 1."""
+    """Return each value once: the library would compare all with each other, and treat true as 1."""
     made = utils.Utils.create_sequence() if isinstance(values, utils.Utils.JList) else []
     seen: set[Any] = set()
     for value in values:
@@ -224,7 +224,7 @@ def _distinct(values: list[Any]) -> Any:
 
 
 def _spread(values: list[Any]) -> Any:
-    """An object for each key of each: the library copies what it has at each object."""
+    """Return an object for each key of each: the library would copy its result at each object."""
     made = utils.Utils.create_sequence()
     for value in values:
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""JSONata's interpreter with its work counted: its steps, and the lists and texts that they go through."""
+"""JSONata's interpreter with its work counted: its steps, and the lists and texts that they visit."""
 
 import copy
 import math
@@ -24,16 +24,16 @@ from hookline_mapping.jsonata.library_import import datetimeutils, jexception, j
 from hookline_mapping.jsonpath.comparison import is_number
 
 REJECTED: Final = {
-    "random": "expressions give the same value each time",
-    "shuffle": "expressions give the same value each time",
-    "eval": "it would run a text that may come from a message",
+    "random": "expressions must have the same value each time",
+    "shuffle": "expressions must have the same value each time",
+    "eval": "it would evaluate a text that may come from a message",
 }
 _MAX_SOURCE: Final = 20_000
 _MAX_DEPTH: Final = 120
-"""Steps inside steps. With more, Python's own bound would be met somewhere else each time."""
+"""The most steps inside steps. With more, Python's own limit would be reached at different places."""
 _MAX_BITS: Final = 14_000
 _TURNS_OF_A_STEP: Final = 2
-"""A step of this interpreter takes as long as two of Jinja's."""
+"""A step of this interpreter takes as long as two turns of Jinja."""
 _NULL: Final = utils.Utils.NULL_VALUE
 
 
@@ -44,7 +44,7 @@ class _Transformer(jsonata.Jsonata.Transformer):  # type: ignore[misc]  # the li
 
 
 class Compiled(jsonata.Jsonata):  # type: ignore[misc]  # the library has no types
-    """A compiled expression. Each run is on a copy."""
+    """A compiled expression. Each run uses a copy."""
 
     budget: Budget
 
@@ -68,7 +68,7 @@ class Compiled(jsonata.Jsonata):  # type: ignore[misc]  # the library has no typ
         self.lone = self.ast.type == "path" and all(step.type == "name" for step in steps)
 
     def run(self, scope: Scope, budget: Budget) -> tuple[bool, Any]:
-        """Return true with the result, or false without one. Raises ExpressionLimit and the library's own errors."""
+        """Return true and the result, or false without one. Raises ExpressionLimit and the library's errors."""
         started = copy.copy(self)
         started.budget = budget
         depth = 0
@@ -92,7 +92,7 @@ class Compiled(jsonata.Jsonata):  # type: ignore[misc]  # the library has no typ
                 elif id(expression) in self.joined:
                     budget.spend_turns(len(result))
 
-        # The library evaluates on the instance that its thread last used, whichever that was.
+        # The library evaluates on the instance that its thread has used last.
         jsonata.Jsonata.CURRENT.jsonata = started
         bindings = {"__evaluate_entry": entered, "__evaluate_exit": left, **_clock(scope, budget)}
         try:
@@ -187,7 +187,7 @@ class Compiled(jsonata.Jsonata):  # type: ignore[misc]  # the library has no typ
     def evaluate_group_expression(self, expr: Any, input: Any, environment: Any) -> Any:
         spend_square(self.budget, input)
         if getattr(input, "tuple_stream", False):
-            # What is bound beside each item is put together in the same way.
+            # The bindings of each item are combined in the same way.
             spend_square(self.budget, input)
         return super().evaluate_group_expression(expr, input, environment)
 
@@ -208,7 +208,7 @@ class Compiled(jsonata.Jsonata):  # type: ignore[misc]  # the library has no typ
 
 
 def compile_source(source: str, *, exact: bool) -> Compiled:
-    """Compile it. Raises ExpressionSyntax."""
+    """Compile an expression. Raises ExpressionSyntax."""
     if len(source) > _MAX_SOURCE:
         raise ExpressionSyntax(f"it has more than {_MAX_SOURCE:,} characters")
     try:
@@ -217,7 +217,7 @@ def compile_source(source: str, *, exact: bool) -> Compiled:
             if getattr(node, "type", None) == "variable":
                 _check_name(str(node.value))
     except jexception.JException as error:
-        raise ExpressionSyntax(f"this isn't JSONata: {error}") from error
+        raise ExpressionSyntax(f"this isn't valid JSONata: {error}") from error
     except RecursionError as error:
         raise ExpressionSyntax("it is nested too deeply") from error
     finally:
@@ -230,11 +230,11 @@ def _check_name(name: str) -> None:
     if name in REJECTED:
         raise ExpressionSyntax(f"${name} can't be used: {REJECTED[name]}")
     if name.startswith("__"):
-        raise ExpressionSyntax(f"${name}: names of variables don't begin with two underscores")
+        raise ExpressionSyntax(f"${name}: names of variables can't begin with two underscores")
 
 
 def _remainder(lhs: Any, rhs: Any) -> Any:
-    """It has the sign of the first, as JSONata's has."""
+    """Return the remainder with the sign of the first operand, as in JSONata."""
     if rhs == 0:
         raise ExpressionFailed("`%`: division by zero")
     if isinstance(lhs, float) or isinstance(rhs, float):
@@ -244,7 +244,7 @@ def _remainder(lhs: Any, rhs: Any) -> Any:
 
 
 def _clock(scope: Scope, budget: Budget) -> dict[str, Any]:
-    """`$now` and `$millis`, which know the time of the execution alone."""
+    """Return `$now` and `$millis`, which only use the time of the execution."""
 
     def time() -> str:
         now = scope.get("execution", {}).get("now")
@@ -265,7 +265,7 @@ def _clock(scope: Scope, budget: Budget) -> dict[str, Any]:
 
 
 def _plain(value: Any, budget: Budget) -> Any:
-    """A result without what the library marks its lists and nulls with. Raises ExpressionFailed for a function."""
+    """Return a result without the library's marks of lists and nulls. Raises ExpressionFailed for a function."""
     if value is _NULL:
         return None
     if isinstance(value, list):
@@ -276,11 +276,11 @@ def _plain(value: Any, budget: Budget) -> Any:
         return {key: _plain(each, budget) for key, each in value.items()}
     if isinstance(value, str | int | float | Decimal | None):
         return value
-    raise ExpressionFailed("it gave a function, which isn't a JSON value")
+    raise ExpressionFailed("the result is a function, which isn't a JSON value")
 
 
 def _nodes(node: Any) -> Iterator[Any]:
-    """Each part of a tree."""
+    """Yield each part of a tree."""
     seen: set[int] = set()
     waiting = [node]
     while waiting:
@@ -294,7 +294,7 @@ def _nodes(node: Any) -> Iterator[Any]:
 
 
 def _asked(ast: Any) -> Iterator[int]:
-    """The parts whose truth is asked: for that, the library goes through the lists that they give."""
+    """Yield the parts whose truth is tested: for this, the library visits the lists that result from them."""
     for node in _nodes(ast):
         kind = getattr(node, "type", None)
         if kind == "condition":
@@ -307,7 +307,7 @@ def _asked(ast: Any) -> Iterator[int]:
 
 
 def _paths(node: Any, *, rooted: bool) -> Iterator[tuple[str, ...]]:
-    """The paths from the scope that it reads; `rooted`: its context is the scope."""
+    """Yield the paths of the scope that it reads; `rooted`: its context is the scope."""
     if isinstance(node, list | tuple):
         for each in node:
             yield from _paths(each, rooted=rooted)

@@ -1,4 +1,4 @@
-"""The JSONata library, without what it changes for the whole process: it raises Python's recursion limit."""
+"""The JSONata library, without its change for the whole process: it raises Python's recursion limit."""
 
 import sys
 

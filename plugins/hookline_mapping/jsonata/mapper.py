@@ -1,4 +1,4 @@
-"""The mapper `jsonata`: JSONata, its work counted, its patterns bounded, and no clock but the scope's."""
+"""The mapper `jsonata`: JSONata with counted work, bounded patterns, and the time of the scope as its only clock."""
 
 from types import ModuleType
 from typing import Any
@@ -12,9 +12,9 @@ from hookline_mapping.missing import not_there
 
 
 class Jsonata(ExtraMapper):
-    """JSONata. An expression that gives nothing is missing; inside one, what is missing is left out.
+    """JSONata. An expression without a result is a missing value; inside an expression, missing values are left out.
 
-    `$now()` and `$millis()` give `execution.now`; `$random`, `$shuffle` and `$eval` are rejected.
+    `$now()` and `$millis()` return `execution.now`; `$random`, `$shuffle` and `$eval` are rejected.
     """
 
     name = "jsonata"
@@ -22,11 +22,11 @@ class Jsonata(ExtraMapper):
     library = "jsonata"
 
     def compile(self, source: str) -> Expression:
-        """Raises ExpressionSyntax."""
+        """Compile an expression. Raises ExpressionSyntax."""
         return JsonataExpression(source, _interpreter().compile_source(source, exact=False), exact=False)
 
     def compile_exact(self, source: str) -> Expression:
-        """The same with exact constants and arithmetic; functions that calculate say that they take no Decimals."""
+        """Compile an expression with exact constants and arithmetic; functions that calculate reject Decimals."""
         return JsonataExpression(source, _interpreter().compile_source(source, exact=True), exact=True)
 
 
@@ -48,7 +48,7 @@ class JsonataExpression(Expression):
         self._exact = exact
 
     def evaluate(self, scope: Scope) -> Any:
-        """Raises MissingValue where it gives nothing; ExpressionFailed and ExpressionLimit."""
+        """Evaluate in a scope. Raises MissingValue if there is no result; ExpressionFailed and ExpressionLimit."""
         budget = Budget()
         try:
             there, made = self._compiled.run(scope, budget)
@@ -57,10 +57,10 @@ class JsonataExpression(Expression):
         except RecursionError:
             raise ExpressionLimit(f"{self.source}: it calls itself too deeply") from None
         except Exception as error:
-            hint = "; JSONata's functions take no exact fractions" if self._exact else ""
+            hint = "; JSONata's functions don't support exact fractions" if self._exact else ""
             raise ExpressionFailed(f"{self.source}: {str(error)[:200]}{hint}") from error
         if not there:
             missing = not_there(self._compiled.paths, scope)
-            raise missing or MissingValue(f"{self.source}: it gives nothing")
+            raise missing or MissingValue(f"{self.source}: it has no result")
         made = to_json(made, budget)
         return exact_value(made) if self._exact else made

@@ -20,7 +20,7 @@ _MAX_BITS: Final = 14_000
 
 
 def calculate(symbol: str, left: Any, right: Any, budget: Budget, *, exact: bool) -> Any:
-    """The result. Raises ExpressionFailed for what can't be calculated, and ExpressionLimit.
+    """Return the result. Raises ExpressionFailed for operands that can't be calculated, and ExpressionLimit.
 
     `exact`: the quotient of two integers is a Decimal.
     """

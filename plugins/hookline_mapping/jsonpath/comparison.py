@@ -1,4 +1,4 @@
-"""How JSON values compare in queries: as RFC 9535 says, numbers with numbers, texts with texts."""
+"""The comparison of JSON values in queries: as in RFC 9535, numbers with numbers, and texts with texts."""
 
 import operator
 from collections.abc import Callable
@@ -15,7 +15,7 @@ BY_ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
     ">=": operator.ge,
     ">": operator.gt,
 }
-#: What has no order is only equal or not.
+#: Values without an order are only equal or not.
 BY_EQUALITY: Final[dict[str, Callable[[bool], bool]]] = {
     "!=": operator.not_,
     "==": bool,

@@ -20,22 +20,22 @@ from hookline_mapping.missing import first_missing, missing_value, path_text
 
 
 class JsonPath(Mapper):
-    """JSONPath. What can match at most once gives the value, anything else a list."""
+    """JSONPath. A query that can match at most once returns the value, any other a list."""
 
     name = "jsonpath"
     title = "JSONPath"
 
     def compile(self, source: str) -> Expression:
-        """Raises ExpressionSyntax, which says where."""
+        """Compile a query. Raises ExpressionSyntax, which names the place."""
         return _compile(source, ExtendedJsonPathLexer, exact=False)
 
     def compile_exact(self, source: str) -> Expression:
-        """The same with exact constants."""
+        """Compile a query with exact constants."""
         return _compile(source, _ExactLexer, exact=True)
 
 
 class _ExactLexer(ExtendedJsonPathLexer):
-    """Fractions in a query are Decimals."""
+    """A lexer that reads fractions in a query as Decimals."""
 
     def t_FLOAT(self, t: Any) -> Any:  # noqa: N802 - the library's own way of naming
         r"-?\d+\.\d+"
@@ -54,7 +54,7 @@ def _compile(source: str, lexer: type[ExtendedJsonPathLexer], *, exact: bool) ->
 
 
 class QueryExpression(Expression):
-    """A JSONPath with more in it than keys and indexes."""
+    """A JSONPath with other parts than keys and indexes."""
 
     def __init__(self, source: str, query: Query, references: tuple[Reference, ...], *, exact: bool) -> None:
         self.source = source
@@ -64,11 +64,11 @@ class QueryExpression(Expression):
         self._exact = exact
 
     def evaluate(self, scope: Scope) -> Any:
-        """The value, or the list of all matches. Raises MissingValue where a single match isn't there."""
+        """Return the value, or the list of all matches. Raises MissingValue if a single match doesn't exist."""
         run = Run(scope if isinstance(scope, dict) else dict(scope), self._exact)
         found = self._query.find(run.root, run)
         if not self._query.single:
-            # A wildcard gives the scope's own list: nobody changes either.
+            # A wildcard returns the scope's own list, since nobody changes either.
             return found
         if found:
             return found[0]
@@ -86,14 +86,14 @@ def _parse(source: str, lexer: type[ExtendedJsonPathLexer]) -> Any:
             warnings.simplefilter("ignore", DeprecationWarning)
             return ExtendedJsonPathParser(lexer_class=lexer).parse(source)
     except (JSONPathError, DefintionInvalid, re.error) as error:
-        raise ExpressionSyntax(f"this isn't JSONPath: {error}") from error
+        raise ExpressionSyntax(f"this isn't valid JSONPath: {error}") from error
     except Exception as error:
         # The library's grammar actions fail in their own ways on some malformed paths.
-        raise ExpressionSyntax(f"this isn't JSONPath: {error!r}") from error
+        raise ExpressionSyntax(f"this isn't valid JSONPath: {error!r}") from error
 
 
 def _plain(node: Any) -> tuple[str | int, ...] | None:
-    """The keys of a parsed path that has nothing but single keys and indexes (spaces don't count)."""
+    """Return the keys of a parsed path that only has single keys and indexes (apart from spaces)."""
     if isinstance(node, tree.Root):
         return ()
     if isinstance(node, tree.Child):
@@ -127,11 +127,11 @@ def _collect(node: Any, paths: list[tuple[str | int, ...]], *, from_scope: bool)
 
 class _Beginning(NamedTuple):
     keys: tuple[str | int, ...] | None
-    """The keys with which a path begins; None where it begins elsewhere than at the scope."""
+    """The keys with which a path begins; None if it doesn't begin at the scope."""
     inner: list[Any]
     """Nodes in which other paths may begin."""
     open: bool = False
-    """A key that follows goes on from `keys`."""
+    """A key that follows continues `keys`."""
 
 
 def _beginning(node: Any, from_scope: bool) -> _Beginning:

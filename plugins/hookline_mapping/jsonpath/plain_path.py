@@ -1,7 +1,8 @@
 """Paths of plain keys and indexes: read by a lexer of their own, and followed without any interpreter.
 
-Most expressions in flows are such paths. JSONPath's general dialect knows only ASCII letters in bare keys; these may
-hold whatever isn't punctuation of the dialect: letters and signs of any script, digits, `_`, `@`, `#`, `:` and `-`.
+Most expressions in flows are such paths. JSONPath's general dialect knows only ASCII letters in bare keys; here these
+may contain everything that isn't punctuation of the dialect: letters and signs of any script, digits, `_`, `@`, `#`,
+`:` and `-`.
 """
 
 import re
@@ -26,12 +27,12 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 @lru_cache(maxsize=4096)
 def plain_path(source: str, keys: tuple[str | int, ...], root: str = "$") -> "PlainPath":
-    """The expression of a path. Many flows read the same paths, and share it."""
+    """Return the expression of a path. Many flows read the same paths, and share it."""
     return PlainPath(source, keys, root)
 
 
 def plain_keys(source: str) -> tuple[str | int, ...] | None:
-    """The keys and indexes of a JSONPath that has nothing else; None where it has."""
+    """Return the keys and indexes of a JSONPath; None if it has other parts."""
     if not source.startswith("$"):
         return None
     keys: list[str | int] = []
@@ -55,7 +56,7 @@ def plain_keys(source: str) -> tuple[str | int, ...] | None:
 
 
 class PlainPath(Expression):
-    """Follows keys and indexes into the scope. Under a microsecond for each step."""
+    """Follows keys and indexes into the scope, in less than a microsecond for each step."""
 
     __slots__ = ("_by_name", "_root", "path", "references", "source")
 
@@ -70,14 +71,14 @@ class PlainPath(Expression):
         self._by_name = all(isinstance(key, str) for key in keys)
 
     def evaluate(self, scope: Scope) -> Any:
-        """The value there. Raises MissingValue."""
+        """Return the value at the path. Raises MissingValue."""
         try:
             if self._by_name:
-                # What isn't an object has no text for a key: each wrong turn raises.
+                # Only an object has texts as keys, so each wrong step raises.
                 return reduce(getitem, self.path, scope)  # type: ignore[arg-type]  # its stub knows sequences only
             value: Any = scope
             for key in self.path:
-                # A text can be indexed in Python; in JSON it has no items.
+                # Python can index a text, but in JSON it has no items.
                 if type(value) is str:
                     raise self._missing(scope)
                 value = value[key]

@@ -9,23 +9,24 @@ from hookline.api import StoreError
 from hookline.api_storage import Blobs, Clock
 
 _SETTINGS: Final = ("endpoint", "region")
-_FORM: Final = "write s3://bucket/prefix?region=eu-central-1, and &endpoint=https://… where it isn't Amazon's"
+_FORM: Final = "write s3://bucket/prefix?region=eu-central-1, and &endpoint=https://… if it isn't Amazon's"
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 _REGION: Final = re.compile(r"[A-Za-z0-9-]+")
 _SILENCE: Final = timedelta(seconds=60)
-"""How long the server may send nothing. A part of an upload has to be sent within it, and a download as a whole has
-none: it takes as long as its reader."""
+"""The longest time without data from the server. A part of an upload must be sent within it; a whole download has no
+limit, because it takes as long as its reader.
+"""
 _LONGEST: Final = timedelta(days=1)
 
-#: A sender waits meanwhile, and tries again where it gets a 503.
+#: A sender waits meanwhile, and retries after a 503.
 _RETRIES: Final[Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
 
 def s3_blobs(url: str, *, clock: Clock) -> Blobs:
-    """A bucket; who may use it is read from the environment, as Amazon's own tools do, and never from the URL.
+    """Make the store in a bucket. The access key is read from the environment, never from the URL.
 
-    Raises StoreError for a URL that can't be read, and where the library isn't installed.
+    Raises StoreError if the URL is invalid, or if the library isn't installed.
     """
     parts = urlsplit(url)
     if "@" in parts.netloc:
@@ -37,16 +38,16 @@ def s3_blobs(url: str, *, clock: Clock) -> Blobs:
     if _BUCKET.fullmatch(parts.netloc) is None or parts.fragment:
         raise StoreError(f"the URL of the blob store names no bucket: {_FORM}")
     if len(settings) < len(given) or not settings.keys() <= set(_SETTINGS) or "" in settings.values():
-        # Only names are shown: a value may be a secret that somebody has put there.
-        raise StoreError(f"of settings in a blob store's URL there are {', '.join(_SETTINGS)}, each once: {_FORM}")
+        # Only names are shown, because a value may be a secret.
+        raise StoreError(f"the settings in a blob store's URL are {', '.join(_SETTINGS)}, each once: {_FORM}")
     endpoint = settings.get("endpoint", "")
     if endpoint and urlsplit(endpoint).scheme not in ("http", "https"):
-        raise StoreError(f"the endpoint of a blob store is an http:// or https:// URL: {_FORM}")
+        raise StoreError(f"the endpoint of a blob store must be an http:// or https:// URL: {_FORM}")
     prefix = unquote(parts.path).strip("/")
     if prefix and any(part in ("", ".", "..") or not part.isprintable() for part in prefix.split("/")):
-        raise StoreError(f"the prefix in a blob store's URL is names, with one slash between: {_FORM}")
+        raise StoreError(f"the prefix in a blob store's URL must be names separated by single slashes: {_FORM}")
     if _REGION.fullmatch(settings.get("region", "-")) is None:
-        raise StoreError(f"the region of a blob store is letters, digits and dashes: {_FORM}")
+        raise StoreError(f"the region of a blob store may only have letters, digits and dashes: {_FORM}")
     try:
         from obstore.store import S3Store
 

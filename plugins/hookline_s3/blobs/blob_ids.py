@@ -1,8 +1,8 @@
-"""Ids of blobs in a bucket: they begin with a time, so that what is old is listed first.
+"""Ids of blobs in a bucket: they begin with a time, so that old blobs are listed first.
 
-A bucket keeps no time that could be set, and for an upload in parts even Amazon's own is that of its beginning. So an
-id says in which way its blob was written: at once, and then its time is that of the commit; or in parts, and then it
-is that of the beginning, and the commit came within `LONGEST`.
+A bucket has no time that can be set, and for an upload in parts, even Amazon's own time is that of its beginning. So an
+id says how its blob was written. If it was written at once, the time is that of the commit. If it was written in parts,
+the time is that of the beginning, and the commit came within `LONGEST`.
 """
 
 import re

@@ -16,7 +16,7 @@ from hookline_s3.blobs.upload import Upload
 from hookline_s3.download import pieces
 
 READ: Final = 1024 * 1024
-"""Bytes that are read in one go at least."""
+"""The least number of bytes that are read at once."""
 _PAGE: Final = 1000
 
 
@@ -29,7 +29,7 @@ class BucketBlobs:
 
     async def ping(self) -> None:
         with failing("the bucket can't be used"):
-            # No id of ours comes after this, so that the answer is short.
+            # No id of a blob comes after this, so the response is short.
             await obstore.list(self._bucket, offset="g", chunk_size=1).collect_async()
 
     async def create(self) -> Upload:
@@ -70,14 +70,14 @@ class BucketBlobs:
                 for found in page:
                     blob_id = found["path"]
                     if not is_id(blob_id):
-                        continue  # somebody else's
+                        continue  # not a blob of Hookline
                     if not began_before(blob_id, at):
                         return
                     if committed_before(blob_id, at):
                         yield blob_id
 
     async def disk_usage(self) -> int:
-        """A bucket is never full."""
+        """Return 0: a bucket is never full."""
         return 0
 
     async def sizes(self, blob_ids: Collection[str]) -> Mapping[str, int]:
@@ -85,12 +85,12 @@ class BucketBlobs:
         return {}
 
     async def close(self) -> None:
-        """The library closes its connections itself."""
+        """Do nothing: the library closes its connections itself."""
 
 
 @contextmanager
 def failing(what: str) -> Iterator[None]:
-    """Give the library's errors as StoreError."""
+    """Raise the library's errors as StoreError."""
     try:
         yield
     except (BaseError, OSError) as error:
@@ -98,5 +98,5 @@ def failing(what: str) -> Iterator[None]:
 
 
 def _failed(what: str, error: Exception) -> StoreError:
-    # After its first line come what was sent and received, at length.
+    # After its first line, it has the whole request and response.
     return StoreError(f"{what}: {str(error).partition(chr(10))[0][:300]}")

@@ -1,4 +1,4 @@
-"""One blob on its way into a bucket: a small one in one request, a large one in parts while it comes."""
+"""The upload of a blob: a small one in one request, a large one in parts as it arrives."""
 
 import asyncio
 import hashlib
@@ -15,17 +15,17 @@ from hookline.api_storage import Blob, Clock, fault
 from hookline_s3.blobs.blob_ids import LONGEST, new_id
 
 PART: Final = 8 * 1024 * 1024
-"""Bytes of a part; Amazon takes 10,000 of at least 5 MB."""
+"""The size of a part in bytes; Amazon accepts 10,000 parts of at least 5 MB."""
 _AT_ONCE: Final = 2
-"""Parts that are sent side by side, and held in memory meanwhile."""
+"""The number of parts that are sent concurrently, and are in memory meanwhile."""
 
 
 class _Aborted(Exception):
-    """The upload was given up."""
+    """The upload was aborted."""
 
 
 class Upload:
-    """Gathers a part, then sends in parts."""
+    """Collects data, and sends it in parts if it is more than one."""
 
     def __init__(self, bucket: S3Store, clock: Clock) -> None:
         self.size = 0
@@ -80,13 +80,13 @@ class Upload:
             while not self._parts.empty():
                 self._parts.get_nowait()
             self._parts.put_nowait(None)
-            # The library tells the bucket to forget the parts, and then raises what has stopped it.
+            # The library makes the bucket delete the parts, and then raises the exception that has stopped it.
             await asyncio.wait((sending,))
         if sending is not None and not sending.cancelled():
             sending.exception()
 
     async def _send(self, part: bytes | None) -> None:
-        """Hand a part over; waits where those before it aren't sent yet."""
+        """Hand over a part; wait while earlier ones aren't sent yet."""
         if self._sending is None:
             self._began = self._clock.now()
             self._id = new_id(self._began, in_parts=True)
@@ -112,7 +112,7 @@ class Upload:
             raise _Aborted
 
     async def _failing(self, work: Awaitable[object]) -> None:
-        """Await what the library does, and give its errors as StoreError."""
+        """Await the library's work, and raise its errors as StoreError."""
         try:
             await work
         except (BaseError, OSError) as error:

@@ -9,8 +9,10 @@ from pydantic import Field
 from hookline.api import Attachment, Context, Duration, Either, Encoding, JsonValue, Reply, StepError
 from hookline_s3.connector import Bucket, Key, Replace, S3Credential, connector
 
-#: Gives what stands for "not given", and is no default that a schema would have to show.
-_NOT_GIVEN: Any = Field(default_factory=lambda: ..., description="A text, or a JSON value, which is written as JSON.")
+#: Makes the mark for "not given"; as a factory, it isn't shown in the schema.
+_NOT_GIVEN: Any = Field(
+    default_factory=lambda: ..., description="The content: a text, or another JSON value, which is written as JSON."
+)
 _LONGEST_LINK = timedelta(days=7)
 
 
@@ -21,22 +23,25 @@ async def read(
     format: Annotated[
         Literal["attachment", "text", "json", "lines", "json_lines"],
         Field(
-            description="What it becomes: an attachment beside the message's own, a text, or a JSON value; as `lines` "
-            "and `json_lines`, a stream of texts or of JSON values, one for each line, which `foreach` goes through."
+            description="The form of the result: another attachment of the message, a text, or a JSON value; for "
+            "`lines` and `json_lines`, a stream of texts or of JSON values, one for each line, which "
+            "`foreach` reads."
         ),
     ] = "attachment",
-    encoding: Annotated[Encoding, Field(description="How a text is read.")] = "utf-8",
+    encoding: Annotated[Encoding, Field(description="The encoding of a text.")] = "utf-8",
     max_bytes: Annotated[
         int | None,
         Field(
-            gt=0, description="The largest object; by default 1 GB as an attachment or a stream, and 10 MB otherwise."
+            gt=0,
+            description="The maximum size of the object in bytes; by default 1 GB for an attachment or a stream, and "
+            "10 MB otherwise.",
         ),
     ] = None,
     bucket: Bucket = None,
 ) -> Reply:
     """Read an object.
 
-    `key`, `size` and `etag` stand beside the result's body, which is null where the object becomes an attachment.
+    Besides the body, the result has `key`, `size` and `etag`. The body is null if the object becomes an attachment.
     """
     from hookline_s3.steps import object_reader, open_buckets
 
@@ -50,27 +55,28 @@ async def write(
     content: Annotated[Any, Either("file")] = _NOT_GIVEN,
     file: Annotated[
         str | dict[str, JsonValue] | None,
-        Field(description="Instead of `content`: one of the message's attachments, or its name."),
+        Field(description="Instead of `content`: an attachment of the message, or its name."),
     ] = None,
     mode: Annotated[
         Literal["replace", "create"],
-        Field(description="What happens where there is an object: it is replaced, or it stays and the step fails."),
+        Field(description="If the object exists: replace it, or fail and keep it."),
     ] = "replace",
     content_type: Annotated[
         str | None,
         Field(
             pattern=r"^[\x21-\x7e]+/[\x20-\x7e]+$",
-            description="The media type that the object has; by default the file's, or what the key's ending says.",
+            description="The media type of the object; by default that of the file, or according to the key's "
+            "extension.",
         ),
     ] = None,
-    encoding: Annotated[Encoding, Field(description="How a text is written.")] = "utf-8",
+    encoding: Annotated[Encoding, Field(description="The encoding of a text.")] = "utf-8",
     bucket: Bucket = None,
 ) -> dict[str, JsonValue]:
     """Write an object.
 
-    The result is `key`, `size`, `sha256` and `etag`. An object is there whole or not at all. Above 8 MB it goes up in
-    parts; of two that `create` one of such a size at one time, the last stays. An object that `create` finds with the
-    very content is taken for its own, from an attempt that was interrupted.
+    The result is `key`, `size`, `sha256` and `etag`. The object appears only when it is complete. Above 8 MB, it is
+    uploaded in parts; if two steps `create` an object of such a size at the same time, the last one stays. If `create`
+    finds an object with the same content, it counts as written by an interrupted attempt.
     """
     if (content is not ...) == (file is not None):
         raise StepError("give either `content` or `file`", code="s3.content")
@@ -82,36 +88,39 @@ async def write(
 
 
 def _attached(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachment:
-    # Looked up among the message's own: an id that a message brings along opens no other execution's file.
+    # Only the message's own attachments: an id in a message must not open a file of another execution.
     found = ctx.message.attachments_like(wanted)
     if len(found) == 1:
         return found[0]
     named = ", ".join(repr(one.name) for one in ctx.message.attachments) or "none"
-    what = f"`file` names {wanted!r}" if isinstance(wanted, str) else "`file` gives what isn't there"
-    raise StepError(f"{what}: the message has {named}; choose as `$.attachments[0]` does", code="s3.attachment")
+    what = f"`file` gives {wanted!r}" if isinstance(wanted, str) else "`file` doesn't match an attachment"
+    raise StepError(f"{what}: the message has {named}; choose one, such as `$.attachments[0]`", code="s3.attachment")
 
 
 @connector.action(name="list", idempotent=True)
 async def list_objects(
     ctx: Context[S3Credential],
-    prefix: Annotated[
-        str, Field(description="What the keys begin with, up to a slash; by default all keys count.")
-    ] = "",
+    prefix: Annotated[str, Field(description="The prefix of the keys, up to a slash; by default all keys.")] = "",
     pattern: Annotated[
         str,
         Field(
-            min_length=1, description="The names that count, such as `*.csv`; a name is what follows the last slash."
+            min_length=1,
+            description="The pattern of the names to list, such as `*.csv`; a name is the part after the last slash.",
         ),
     ] = "*",
-    max_objects: Annotated[int, Field(ge=1, le=100_000, description="More are an error, but for a stream.")] = 10_000,
+    max_objects: Annotated[
+        int,
+        Field(ge=1, le=100_000, description="The maximum number of objects; more are an error, except for a stream."),
+    ] = 10_000,
     stream: Annotated[
-        bool, Field(description="The result is a stream, which `foreach` goes through however many there are.")
+        bool,
+        Field(description="True if the result is a stream, which `foreach` reads, however many objects there are."),
     ] = False,
     bucket: Bucket = None,
 ) -> list[dict[str, JsonValue]] | AsyncIterator[dict[str, JsonValue]]:
     """List objects.
 
-    The result is a list, by key, of `key`, `name`, `size`, `modified_at` and `etag`.
+    The result is a list, ordered by key, of `key`, `name`, `size`, `modified_at` and `etag`.
     """
     from hookline_s3.steps import listing, open_buckets
 
@@ -123,9 +132,9 @@ async def list_objects(
 
 @connector.action(idempotent=True)
 async def exists(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) -> dict[str, JsonValue]:
-    """Say whether there is an object.
+    """Check if an object exists.
 
-    The result is `{"exists": …}`, and for one that is there its `size`, `modified_at` and `etag`.
+    The result is `{"exists": …}`, and for an object that exists, its `size`, `modified_at` and `etag`.
     """
     from hookline_s3.steps import listing, open_buckets
 
@@ -139,7 +148,7 @@ async def exists(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) ->
 async def delete(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) -> dict[str, JsonValue]:
     """Delete an object.
 
-    The result is `key`, and `deleted`: false where there was none.
+    The result is `key` and `deleted`, which is false if there was no object.
     """
     from hookline_s3.steps import object_changes, open_buckets
 
@@ -156,8 +165,8 @@ async def copy(
 ) -> dict[str, JsonValue]:
     """Copy an object, of at most 5 GB.
 
-    The result is `key`, that of the copy, and `size`. An equal object that is there is taken for the copy, from an
-    attempt that was interrupted.
+    The result is `key`, that of the copy, and `size`. If `to` has an equal object, it counts as the copy, made by an
+    interrupted attempt.
     """
     from hookline_s3.steps import object_changes, open_buckets
 
@@ -174,8 +183,8 @@ async def move(
 ) -> dict[str, JsonValue]:
     """Move or rename an object, of at most 5 GB.
 
-    The result is `key`, the new one, and `size`. It is copied and then deleted. Where none is at `key` and one is at
-    `to`, an attempt that was interrupted has moved it.
+    The result is `key`, the new one, and `size`. The object is copied and then deleted. If there is no object at `key`,
+    and one at `to`, an interrupted attempt has moved it.
     """
     from hookline_s3.steps import object_changes, open_buckets
 
@@ -187,17 +196,18 @@ async def link(
     ctx: Context[S3Credential],
     key: Key,
     expires: Annotated[
-        Duration, Field(gt=timedelta(0), le=_LONGEST_LINK, description="For how long it works, at most a week.")
+        Duration,
+        Field(gt=timedelta(0), le=_LONGEST_LINK, description="The time for which the URL works, at most a week."),
     ] = timedelta(hours=1),
     method: Annotated[
-        Literal["GET", "PUT"], Field(description="What it allows: to read the object, or to write it.")
+        Literal["GET", "PUT"], Field(description="The operation that the URL allows: reading or writing the object.")
     ] = "GET",
     bucket: Bucket = None,
 ) -> dict[str, JsonValue]:
-    """Make a URL with which anybody can read or write an object for some time.
+    """Make a URL by which anybody can read or write an object for some time.
 
-    The result is `{"url": …}`. It isn't looked whether the object is there. Who has the URL needs nothing else, so that
-    it is as secret as what it gives.
+    The result is `{"url": …}`. It isn't checked if the object exists. The URL alone is enough to use the object, so
+    keep it as secret as the object.
     """
     from hookline_s3.steps import listing, open_buckets
 

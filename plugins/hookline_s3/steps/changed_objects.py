@@ -1,4 +1,4 @@
-"""The objects of a bucket that are new or changed since the last look."""
+"""The objects of a bucket that are new or changed since the last poll."""
 
 from typing import Any, Final
 
@@ -8,18 +8,18 @@ from hookline.api import PollItem, PollResult, StepError, changed_items
 from hookline_s3.steps.listing import objects
 
 TRACKED: Final = 20_000
-"""Objects that are kept track of: each is in the cursor."""
+"""The most objects that are tracked: each is in the cursor."""
 _MOST_ITEMS: Final = 1000
 
 
 async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, baseline: bool) -> PollResult:
-    """Objects that are new, or other ones than at the last look. Raises StepError (`s3.too_many`)."""
+    """Return the objects that are new or changed since the last poll. Raises StepError (`s3.too_many`)."""
     found: list[PollItem] = []
     async for one in objects(bucket, prefix, pattern):
         if len(found) == TRACKED:
             raise StepError(
-                f"more than {TRACKED} objects under {prefix!r} match {pattern!r}; move away those that are done, "
-                'narrow the prefix or the pattern, or say "ordered": true where keys grow',
+                f"more than {TRACKED} objects under {prefix!r} match {pattern!r}; move processed objects away, "
+                'narrow the prefix or the pattern, or set "ordered": true if new keys always come last',
                 code="s3.too_many",
             )
         found.append(PollItem(str(one["key"]), one))
@@ -28,7 +28,7 @@ async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *
 
 
 async def later_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, baseline: bool) -> PollResult:
-    """Objects whose keys come after all those before. Raises StepError."""
+    """Return the objects whose keys come after all earlier ones. Raises StepError."""
     if cursor is None and baseline:
         last: str | None = None
         async for one in objects(bucket, prefix, pattern):

@@ -1,4 +1,4 @@
-"""Asking a bucket whether it takes a credential."""
+"""The check of a credential by listing its bucket."""
 
 from hookline.api import VerifyContext
 from hookline_s3.connector import S3Credential, connector
@@ -6,7 +6,7 @@ from hookline_s3.connector import S3Credential, connector
 
 @connector.verify
 async def verify(ctx: VerifyContext[S3Credential]) -> str | None:
-    """List the credential's bucket; gives the key's id."""
+    """List the credential's bucket; return the key's id."""
     from hookline_s3.steps import listing, open_buckets
 
     await listing.answers(open_buckets.bucket_of(ctx, None))

@@ -6,7 +6,7 @@ from hookline.api import StepError
 
 
 def checked(key: str) -> str:
-    """A key that is one. Raises StepError (`s3.key`)."""
+    """Return a key if it is valid. Raises StepError (`s3.key`)."""
     parts = key.split("/")
     if (
         len(key.encode(errors="replace")) > 1024
@@ -14,8 +14,8 @@ def checked(key: str) -> str:
         or any(part in ("", ".", "..") for part in parts)
     ):
         raise StepError(
-            f"{key[:200]!r} is no key of an object: a key is one or more names with one slash between them, none "
-            "of them `.` or `..`, without control characters, and of at most 1024 bytes",
+            f"{key[:200]!r} is not a valid key of an object: a key consists of names separated by single slashes, "
+            "none of them `.` or `..`, without control characters, and has at most 1024 bytes",
             code="s3.key",
         )
     return key

@@ -16,7 +16,7 @@ from hookline_s3.steps.keys import checked
 async def objects(
     bucket: S3Store, prefix: str, pattern: str, *, after: str | None = None
 ) -> AsyncIterator[dict[str, JsonValue]]:
-    """Those under a prefix whose names match. Raises StepError.
+    """Yield the objects under a prefix whose names match. Raises StepError.
 
     `after`: only objects whose keys come after this one.
     """
@@ -31,13 +31,13 @@ async def objects(
 
 
 async def some_objects(bucket: S3Store, prefix: str, pattern: str, most: int) -> list[dict[str, JsonValue]]:
-    """The same, as a list. Raises StepError (`s3.too_many`)."""
+    """Return the objects under a prefix as a list. Raises StepError (`s3.too_many`)."""
     found: list[dict[str, JsonValue]] = []
     async for one in objects(bucket, prefix, pattern):
         if len(found) == most:
             raise StepError(
-                f"more than {most} objects under {prefix!r} match {pattern!r}; narrow the prefix or the pattern, move "
-                "away those that are done, or let them be a stream",
+                f"more than {most} objects under {prefix!r} match {pattern!r}; use a narrower prefix or pattern, move "
+                "processed objects away, or list them as a stream",
                 code="s3.too_many",
             )
         found.append(one)
@@ -54,20 +54,20 @@ async def head(bucket: S3Store, key: str) -> dict[str, JsonValue] | None:
 
 
 async def link(bucket: S3Store, key: str, method: Literal["GET", "PUT"], expires: timedelta) -> str:
-    """A URL with which anybody may read or write an object for some time. Raises StepError."""
+    """Return a URL by which anybody may read or write an object for some time. Raises StepError."""
     with translated(repr(key)):
         return await obstore.sign_async(bucket, method, checked(key), expires)
 
 
 async def answers(bucket: S3Store) -> None:
-    """Ask the bucket for something small. Raises StepError."""
+    """Make a small request to the bucket. Raises StepError."""
     with translated("the bucket"):
         async for _ in obstore.list(bucket, chunk_size=1):
             return
 
 
 def _described(found: Any) -> dict[str, JsonValue]:
-    """An object as it is listed: `key, name, size, modified_at, etag`."""
+    """Return an object as it is listed: `key, name, size, modified_at, etag`."""
     key: str = found["path"]
     return {
         "key": key,

@@ -13,30 +13,32 @@ async def new(
     ctx: PollContext[S3Credential],
     cursor: Any,
     prefix: Annotated[
-        str, ResetsCursor(), Field(description="What the keys begin with, up to a slash; by default all keys count.")
+        str, ResetsCursor(), Field(description="The prefix of the keys, up to a slash; by default all keys.")
     ] = "",
     pattern: Annotated[
         str,
         ResetsCursor(),
         Field(
-            min_length=1, description="The names that count, such as `*.csv`; a name is what follows the last slash."
+            min_length=1,
+            description="The pattern of the names to watch, such as `*.csv`; a name is the part after the last slash.",
         ),
     ] = "*",
-    bucket: Annotated[str | None, ResetsCursor(), Field(description="The bucket; or the credential's.")] = None,
+    bucket: Annotated[str | None, ResetsCursor(), Field(description="The bucket; by default the credential's.")] = None,
     ordered: Annotated[
         bool,
         ResetsCursor(),
         Field(
-            description="Whether keys grow, as those do that begin with a date: then only those behind the last are "
-            "looked at, and there may be any number. An object that changes, or comes with a smaller key, isn't seen."
+            description="True if new keys always come last, such as those that begin with a date: then only keys "
+            "after the last one are listed, and there may be any number. Changed objects, and new ones "
+            "with smaller keys, are missed."
         ),
     ] = False,
 ) -> PollResult:
     """Starts an execution for each new or changed object of a bucket.
 
-    The message's body is `key` (as `s3.read` takes it), `name`, `size`, `modified_at` and `etag`. A bucket shows no
-    object before it is whole. Each look lists all keys under the prefix, a request for each 1,000; at most 20,000 may
-    match, unless they are `ordered`.
+    The message's body is `key` (for `s3.read`), `name`, `size`, `modified_at` and `etag`. An object appears in a bucket
+    only when it is complete. Each poll lists all keys under the prefix, with a request for each 1,000; at most 20,000
+    may match, unless they are `ordered`.
     """
     from hookline_s3.steps import changed_objects, open_buckets
 

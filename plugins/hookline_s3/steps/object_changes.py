@@ -1,4 +1,4 @@
-"""Changes of objects: they are written, copied, moved and deleted."""
+"""Writing, copying, moving and deleting objects."""
 
 import hashlib
 import mimetypes
@@ -15,13 +15,13 @@ from hookline_s3.failures import translated
 from hookline_s3.steps.keys import checked
 
 PART: Final = 8 * 1024 * 1024
-"""Bytes of a part of a large object; what is no larger goes up in one request."""
+"""The size of a part in bytes; an object that is no larger is uploaded in one request."""
 _AT_ONCE: Final = 2
-"""Parts that are sent side by side, and held in memory meanwhile."""
+"""The number of parts that are sent concurrently, and are in memory meanwhile."""
 
 
 def encoded(content: Any, encoding: str) -> bytes:
-    """A text in an encoding, or JSON. Raises StepError (`s3.encoding`)."""
+    """Encode a text, or another value as JSON. Raises StepError (`s3.encoding`)."""
     if not isinstance(content, str):
         return encode_json(content)
     try:
@@ -41,7 +41,7 @@ async def write_object(
     *,
     replace: bool,
 ) -> dict[str, JsonValue]:
-    """Put bytes or a file there. Raises StepError."""
+    """Write bytes or a file to an object. Raises StepError."""
     checked(key)
     if content_type is None:
         of_file = data.type if isinstance(data, Attachment) else None
@@ -53,7 +53,7 @@ async def write_object(
         if isinstance(data, bytes):
             digest, size = hashlib.sha256(data).hexdigest(), len(data)
             try:
-                # Whether it is there is the bucket's to say, in the same request.
+                # The bucket checks in the same request if the object exists.
                 mode: Any = "overwrite" if replace else "create"
                 made = await obstore.put_async(bucket, key, data, use_multipart=False, mode=mode, attributes=attributes)
             except AlreadyExistsError:
@@ -76,7 +76,7 @@ async def write_object(
 
 
 class _Hashing:
-    """A file's bytes on their way, of which the digest is made."""
+    """Passes on a file's bytes, and computes their digest."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
@@ -91,7 +91,7 @@ class _Hashing:
 
 
 async def _same(bucket: S3Store, key: str, size: int, digest: str) -> dict[str, JsonValue]:
-    """The object that is there, where it is the one that was to be written: by an attempt that was interrupted."""
+    """Return the existing object if it has the same content, written by an interrupted attempt."""
     found = await _head(bucket, key)
     if found is not None and found["size"] == size:
         there = hashlib.sha256()
@@ -99,7 +99,7 @@ async def _same(bucket: S3Store, key: str, size: int, digest: str) -> dict[str, 
             there.update(piece)
         if there.hexdigest() == digest:
             return _written(key, size, digest, found["e_tag"])
-    raise StepError(f"{key!r} is there already, with other content", code="s3.exists")
+    raise StepError(f"{key!r} exists already, with other content", code="s3.exists")
 
 
 def _written(key: str, size: int, digest: str, etag: str | None) -> dict[str, JsonValue]:
@@ -107,7 +107,7 @@ def _written(key: str, size: int, digest: str, etag: str | None) -> dict[str, Js
 
 
 async def copy_object(bucket: S3Store, key: str, to: str, *, replace: bool, move: bool) -> dict[str, JsonValue]:
-    """Copy an object, and delete it where it is moved. Raises StepError."""
+    """Copy an object, and delete the original if it is moved. Raises StepError."""
     checked(key)
     checked(to)
     with translated(repr(key)):
@@ -121,14 +121,14 @@ async def copy_object(bucket: S3Store, key: str, to: str, *, replace: bool, move
         if there is None or replace:
             await obstore.copy_async(bucket, key, to)
         elif (there["size"], there["e_tag"]) != (found["size"], found["e_tag"]):
-            raise StepError(f"{to!r} is there already; `replace` says that it may go", code="s3.exists")
+            raise StepError(f"{to!r} exists already; set `replace` to replace it", code="s3.exists")
         if move:
             await obstore.delete_async(bucket, key)
     return {"key": to, "size": found["size"]}
 
 
 async def delete_object(bucket: S3Store, key: str) -> bool:
-    """Delete an object; gives whether there was one. Raises StepError."""
+    """Delete an object; return true if there was one. Raises StepError."""
     with translated(repr(key)):
         if await _head(bucket, checked(key)) is None:
             return False

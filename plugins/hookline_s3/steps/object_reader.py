@@ -15,7 +15,7 @@ from hookline_s3.steps.keys import checked
 
 _PIECE: Final = 1024 * 1024
 LONGEST: Final = 10_000_000
-"""Characters of a line; what is longer is no file of lines."""
+"""The most characters of a line; an object with longer ones is not a file of lines."""
 
 
 async def read_object(
@@ -77,7 +77,7 @@ def _value(data: bytes, where: str, *, exact: bool) -> Any:
 async def _lines(
     chunks: AsyncIterator[bytes], key: str, encoding: str, *, as_json: bool, exact: bool
 ) -> AsyncIterator[JsonValue]:
-    """Its lines as texts, without what ends them, or as JSON values; then lines of nothing but spaces are left out."""
+    """Yield the lines of an object as texts, without their ends, or as JSON values, without blank lines."""
     number = 0
     async for line in _texts(chunks, key, encoding):
         number += 1

@@ -11,14 +11,14 @@ from hookline.api import Context, PollContext, StepError, VerifyContext
 from hookline_s3.connector import S3Credential
 
 OPEN: Final = 64
-"""Buckets that stay open; the one that was used longest ago makes way."""
+"""The most buckets that stay open; the least recently used one is dropped."""
 _TIMEOUTS: Final[Any] = {
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=60),
-    # A download as a whole takes as long as its reader.
+    # A whole download takes as long as its reader.
     "timeout": timedelta(days=1),
 }
-#: The step's own retries are the flow's to say.
+#: The flow defines the retries of a step.
 _RETRIES: Final[Any] = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 
 
@@ -29,7 +29,7 @@ class Buckets:
         self._open: OrderedDict[tuple[S3Credential, str], S3Store] = OrderedDict()
 
     def get(self, credential: S3Credential, bucket: str) -> S3Store:
-        """A bucket as a credential sees it."""
+        """Return a bucket, opened with a credential."""
         found = self._open.get((credential, bucket))
         if found is None:
             found = self._open[credential, bucket] = _store(credential, bucket)
@@ -39,20 +39,20 @@ class Buckets:
         return found
 
     async def close(self) -> None:
-        """The library closes its connections itself."""
+        """Forget the buckets; the library closes its connections itself."""
         self._open.clear()
 
 
 def bucket_of(
     ctx: Context[S3Credential] | PollContext[S3Credential] | VerifyContext[S3Credential], named: str | None
 ) -> S3Store:
-    """The bucket that a step means. Raises StepError (`s3.bucket`)."""
+    """Return the bucket of a step. Raises StepError (`s3.bucket`)."""
     own = ctx.credential.bucket
     if own is not None and named is not None and named != own:
-        raise StepError("the credential is of another bucket; leave `bucket` out", code="s3.bucket")
+        raise StepError("the credential is for another bucket; leave `bucket` out", code="s3.bucket")
     bucket = own or named
     if bucket is None:
-        raise StepError("there is no bucket; give `bucket`, or a credential that has one", code="s3.bucket")
+        raise StepError("there is no bucket; give `bucket`, or a credential with a bucket", code="s3.bucket")
     return ctx.resources.get(Buckets).get(ctx.credential, bucket)
 
 

@@ -1,4 +1,4 @@
-"""Which database a step means: its URL, with the credential worked in."""
+"""The URL of a step's database, combined with its credential."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy.exc import ArgumentError
 from hookline.api import Context, PollContext, StepError, VerifyContext
 from hookline_sql.connector import SqlCredential
 
-#: The driver that is meant where a URL names none.
+#: The driver for a URL that names none.
 _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
@@ -19,11 +19,11 @@ _DRIVERS = {
 
 
 def address(ctx: Context[Any] | PollContext[Any] | VerifyContext[Any], text: str | None) -> URL:
-    """The URL of a step's database. Raises StepError (`sql.url`) where it can't or mustn't be used."""
+    """Return the URL of a step's database. Raises StepError (`sql.url`) if it can't or mustn't be used."""
     credential: SqlCredential | None = ctx.credential
     if credential is not None and credential.url is not None:
         if text is not None:
-            raise _wrong("both the step and its credential give a URL; leave one of them out")
+            raise _wrong("both the step and its credential give a URL; remove one of them")
         url = _read(credential.url.get_secret_value())
     elif text is None:
         raise _wrong("there is no URL; give `url`, or a credential of type `sql` that has one")
@@ -31,8 +31,8 @@ def address(ctx: Context[Any] | PollContext[Any] | VerifyContext[Any], text: str
         url = _read(text)
         if url.password is not None:
             raise _wrong(
-                "the URL holds a password, which anyone who reads the flow could read; "
-                "put it in a credential: hookline credentials set NAME --type sql password=-"
+                "the URL contains a password, which every reader of the flow would see; put it into a credential: "
+                "hookline credentials set NAME --type sql password=-"
             )
     if credential is not None:
         if credential.username is not None:
@@ -44,12 +44,12 @@ def address(ctx: Context[Any] | PollContext[Any] | VerifyContext[Any], text: str
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise _wrong("a database in memory keeps nothing; name a file, as in sqlite:///accounting.db")
     if ctx.resources.owns_database(url.render_as_string(hide_password=False)):
-        raise _wrong("this is the engine's own database, which steps leave alone; use one of your own")
+        raise _wrong("this is the engine's own database, which steps can't use; use another one")
     return url
 
 
 def shown(url: URL) -> str:
-    """The URL as messages show it: no password, and no options, which may hold one too."""
+    """Return the URL for messages: without its password, and without options, which may contain one too."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
@@ -58,7 +58,7 @@ def _read(text: str) -> URL:
         return make_url(text)
     except (ArgumentError, ValueError):
         raise _wrong(
-            "the URL can't be read; right are sqlite:///file.db, postgresql://user@host/database and "
+            "the URL is invalid; write it as sqlite:///file.db, postgresql://user@host/database or "
             "mysql://user@host/database"
         ) from None
 

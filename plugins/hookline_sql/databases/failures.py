@@ -1,6 +1,6 @@
-"""Converting a database's errors to errors of steps: the cause is the data, the moment or the statement.
+"""Converting a database's errors to errors of steps: caused by the data, a temporary state or the statement.
 
-`sql.integrity` (a constraint doesn't hold), `sql.unavailable` (locked, full, gone: can be retried), `sql.error`.
+`sql.integrity` (a constraint is violated), `sql.unavailable` (locked, full, gone: can be retried), `sql.error`.
 """
 
 import re
@@ -16,8 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from hookline.api import StepError
 from hookline_sql.databases.address import shown
 
-#: SQLSTATE classes, and single states, after which trying again can help: connection, rollback for a conflict,
-#: resources, operator intervention, a lock that couldn't be had.
+#: SQLSTATE classes, and single states, after which a retry can help: connection, rollback after a conflict, resources,
+#: operator intervention, a lock that was not available.
 _PASSING: Final = ("08", "40", "53", "57P", "55P03")
 _PASSING_SQLITE: Final = frozenset(
     {
@@ -30,22 +30,22 @@ _PASSING_SQLITE: Final = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-#: MySQL and MariaDB: a row that was changed meanwhile, too many connections, a disk that is full, a server that stops,
-#: lock wait, deadlock, a user's limit, a connection that was killed, a server that is gone or not there.
+#: MySQL and MariaDB: a row that was changed meanwhile, too many connections, a full disk, a server that is stopping,
+#: lock wait, deadlock, a user's limit, a killed connection, a server that is gone or can't be reached.
 _PASSING_MYSQL: Final = frozenset(
     {1020, 1021, 1040, 1053, 1114, 1203, 1205, 1213, 1226, 1927, 2002, 2003, 2006, 2013, 4031}
 )
-#: The same: null, a duplicate, no default, a foreign key, a check; drivers class some otherwise.
+#: MySQL and MariaDB: null, a duplicate, no default, a foreign key, a check; drivers classify some differently.
 _INTEGRITY_MYSQL: Final = frozenset({1048, 1062, 1364, 1451, 1452, 1557, 1761, 3819, 4025})
 DUPLICATE: Final = 1062
-"""MySQL's and MariaDB's number for a key that is there already."""
+"""MySQL's and MariaDB's number for a duplicate key."""
 _CLASS_PREFIX = re.compile(r"^<class '[^']*'>: ")
 _LONGEST: Final = 500
 
 
 @contextmanager
 def translated(url: URL) -> Iterator[None]:
-    """Raise StepError for what goes wrong with a database; nothing of the statement's values is in its message."""
+    """Raise a database's errors as StepError, without the statement's values in the message."""
     try:
         yield
     except PoolTimeout as error:
@@ -57,7 +57,7 @@ def translated(url: URL) -> Iterator[None]:
     except OverflowError as error:
         raise StepError(f"a number is too large for {shown(url)}: {error}", code="sql.error") from error
     except OSError as error:
-        # Drivers that connect by themselves let the system's errors through.
+        # Drivers that connect by themselves pass on the system's errors.
         raise StepError(
             f"can't reach {shown(url)}: {error.strerror or type(error).__name__}",
             code="sql.unavailable",
@@ -66,17 +66,17 @@ def translated(url: URL) -> Iterator[None]:
 
 
 def failure(error: SQLAlchemyError, url: URL) -> StepError:
-    """The step's error for one of SQLAlchemy's."""
+    """Return the step's error for an error of SQLAlchemy."""
     code = kind(error)
     return StepError(f"{shown(url)}: {said(error, url)}", code=f"sql.{code}", retryable=code == "unavailable")
 
 
 def kind(error: SQLAlchemyError) -> str:
-    """`integrity`, `unavailable` or `error`."""
+    """Return the kind of an error: `integrity`, `unavailable` or `error`."""
     if not isinstance(error, DBAPIError):
         return "error"
     cause = error.orig
-    # MySQL's numbers say more than its states, of which most are the general one.
+    # MySQL's numbers say more than its states, most of which are the general one.
     of_mysql = mysql_number(error)
     state = getattr(cause, "sqlstate", None) if of_mysql is None else None
     if isinstance(state, str):
@@ -96,7 +96,7 @@ def kind(error: SQLAlchemyError) -> str:
 
 
 def mysql_number(error: SQLAlchemyError) -> int | None:
-    """The number that MySQL, or MariaDB, gives its errors."""
+    """Return the number that MySQL or MariaDB gives an error."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     first = cause.args[0] if cause is not None and cause.args else None
     return first if isinstance(first, int) else None

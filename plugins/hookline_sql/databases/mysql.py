@@ -12,20 +12,20 @@ from hookline.api import JsonValue, decode_json
 from hookline_sql.databases.failures import mysql_number
 from hookline_sql.values import to_json
 
-#: Times that a session makes and reads are in UTC; what doesn't fit its column is an error, and not cut.
+#: Times in a session are in UTC; a value that doesn't fit its column is an error, and isn't cut off.
 _SESSION: Final = (
     "SET SESSION time_zone = '+00:00', "
     "SESSION sql_mode = TRIM(BOTH ',' FROM CONCAT_WS(',', @@SESSION.sql_mode, 'STRICT_TRANS_TABLES'))"
 )
 _SAVEPOINT: Final = "hookline_step"
 _NO_SAVEPOINT: Final = 1305
-#: Statements before and after which MySQL commits.
+#: Statements that make MySQL commit before and after them.
 _COMMITTING: Final = re.compile(
     r"\s*+(?:/\*.*?\*/\s*+)*+(?:create(?!\s+temporary)|alter|drop(?!\s+temporary)|rename|truncate|grant|revoke|"
     r"analyze|optimize|repair|lock|unlock|begin|start|commit|set\s+autocommit|load\s+index|cache|flush|reset|install)\b",
     re.IGNORECASE | re.DOTALL,
 )
-#: A time with its offset, as JSON has times.
+#: A time with its offset, as in JSON.
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)")
 
 #: The wire protocol's types of columns.
@@ -40,20 +40,20 @@ def is_mysql(dialect: Dialect) -> bool:
 
 
 async def one_at_a_time(**settings: Any) -> Any:
-    """A connection of asyncmy's that takes one statement in a text: the others would run unseen."""
-    # An extra, installed where there is a connection.
+    """Make a connection of asyncmy that takes one statement in a text, because further ones would run unnoticed."""
+    # From an extra, which is installed if there is a connection.
     import asyncmy
     from asyncmy.constants.CLIENT import MULTI_STATEMENTS
 
     connection: Any = asyncmy.Connection(**settings)  # type: ignore[no-untyped-call]  # its hints say nothing of it
-    # The driver asks for it in any case.
+    # The driver always requests it.
     connection._client_flag &= ~MULTI_STATEMENTS
     await connection.connect()
     return connection
 
 
 def at_connect(connection: Any, _record: object) -> None:
-    """Make a new connection one of ours."""
+    """Prepare a new connection."""
     cursor = connection.cursor()
     try:
         cursor.execute(_SESSION)
@@ -62,7 +62,7 @@ def at_connect(connection: Any, _record: object) -> None:
 
 
 def engine_without_transactions(table: Table) -> str | None:
-    """The storage engine that a table is kept by, where what it does can't be undone."""
+    """Return a table's storage engine if it has no transactions; otherwise None."""
     for name in ("mysql_engine", "mariadb_engine"):
         engine = table.kwargs.get(name)
         if isinstance(engine, str) and engine.lower() in ("myisam", "aria", "memory", "csv", "archive", "merge"):
@@ -76,7 +76,7 @@ def commits_by_itself(sql: str) -> bool:
 
 
 class Watch:
-    """Sees whether a statement of an author's ended the transaction that it stood in, as DDL does."""
+    """Notices if a flow's statement ended the transaction around it, as DDL does."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -94,7 +94,7 @@ class Watch:
 
 
 def parameter(value: Any) -> Any:
-    """A text that is a time with an offset, as MySQL reads it: in UTC; it would leave the offset out, or reject it."""
+    """Convert a text that is a time with an offset to UTC: MySQL would ignore the offset, or reject it."""
     if isinstance(value, str) and _MOMENT.fullmatch(value):
         try:
             return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
@@ -104,19 +104,19 @@ def parameter(value: Any) -> Any:
 
 
 def readers(result: CursorResult[Any]) -> list[Callable[[Any], Any]]:
-    """For each column of a result what makes a JSON value of its values."""
+    """Return, for each column of a result, the function that converts its values to JSON."""
     described: Sequence[Any] = result.cursor.description if result.cursor is not None else ()
     return [_READERS.get(column[1], to_json) for column in described or ()]
 
 
 def timestamp(value: Any) -> JsonValue:
-    """The sessions are in UTC, and so are their timestamps."""
+    """Convert a timestamp, which is in UTC, as the session is."""
     made: JsonValue = to_json(value.replace(tzinfo=UTC) if isinstance(value, datetime) else value)
     return made
 
 
 def time_of_day(value: Any) -> JsonValue:
-    """MySQL's times are between -838 and 838 hours, so that drivers give them as differences."""
+    """Convert a time: MySQL's are between -838 and 838 hours, so drivers return them as differences."""
     if not isinstance(value, timedelta):
         made: JsonValue = to_json(value)
         return made

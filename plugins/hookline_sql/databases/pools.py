@@ -1,4 +1,4 @@
-"""The databases that an engine's steps have open: a pool for each, and not too many at once."""
+"""The open databases of an engine's steps: a pool for each, and a limited number at a time."""
 
 import asyncio
 import sqlite3
@@ -24,18 +24,18 @@ from hookline_sql.values import to_json_text
 R = TypeVar("R")
 
 OPEN: Final = 32
-"""Databases that stay open; the one that was used longest ago is closed for another."""
+"""The most databases that stay open; the least recently used one is closed for another."""
 CONNECTIONS: Final = 8
-"""To one database."""
+"""The most connections to one database."""
 _THREADS: Final = 16
 _GOODBYE: Final = 1.0
-"""Seconds in which a server may answer that a connection is closed, and in which work in threads may end."""
+"""Seconds to wait for a server to close a connection, and for work in threads to end."""
 _LOOKS_EVERY: Final = 100_000
-"""Instructions of SQLite, about a millisecond, after which it asks if a statement is to end."""
+"""The number of SQLite instructions, about a millisecond, after which it checks for an interruption."""
 _LOCK_WAIT: Final = 10.0
-"""Seconds that SQLite waits for another writer."""
+"""Seconds for which SQLite waits for another writer."""
 
-#: Where a driver's import and its distribution have different names, or it comes with an extra of ours.
+#: The packages of drivers whose import has another name, or which come with an extra of Hookline.
 _DISTRIBUTIONS: Final = {
     "asyncpg": "hookline[postgres]",
     "asyncmy": "hookline[mysql]",
@@ -53,9 +53,9 @@ class Databases:
         self._in_threads: set[Future[Any]] = set()
 
     async def run(self, url: URL, work: "Callable[[Database, Connection], R]") -> R:
-        """Do some work with a connection to a database; it begins and ends its own transactions.
+        """Do work with a connection to a database; the work begins and ends its own transactions.
 
-        Raises StepError for whatever goes wrong with the database (see `failures`).
+        Raises StepError for each error of the database (see `failures`).
         """
         database = self._open.get(url)
         if database is None:
@@ -83,7 +83,7 @@ class Databases:
         return future
 
     async def close(self) -> None:
-        """Wait a moment for what is under way in threads, then close every database."""
+        """Wait a moment for work in threads, then close all databases."""
         self._threads.shutdown(cancel_futures=True)
         await asyncio.to_thread(wait, tuple(self._in_threads), timeout=_GOODBYE)
         while self._open:
@@ -99,11 +99,11 @@ class Database:
         self.url = url
         self.users = 0
         self.tables: dict[str, Table] = {}
-        """Reflected tables, by the name that steps give."""
+        """Reflected tables, by their names in steps."""
         self.types: dict[str, dict[str, str]] = {}
-        """For a statement, the types that the server takes its parameters for."""
+        """The types that the server infers for the parameters of a statement."""
         self.has_effects = False
-        # SQLite's writers wait for each other by polling, and unfairly: ours take turns before they get there.
+        # SQLite's writers wait for each other by polling, and unfairly, so ours take turns before that.
         self.writing: AbstractContextManager[object] = Lock() if url.get_backend_name() == "sqlite" else nullcontext()
         self._submit = submit
         self._engine = _engine(url)
@@ -116,7 +116,7 @@ class Database:
         if isinstance(engine, AsyncEngine):
             async with engine.connect() as connection:
                 return await connection.run_sync(lambda connection: work(self, connection))
-        # Counted until the thread is done, which a step that is cancelled doesn't wait for.
+        # Counted until the thread is done; a cancelled step doesn't wait for it.
         self.users += 1
         loop = asyncio.get_running_loop()
         job = _Job(engine, lambda connection: work(self, connection))
@@ -129,12 +129,12 @@ class Database:
             raise
 
     def _connected(self, connection: Any, _record: object) -> None:
-        # Only drivers that wait for a last answer of the server have this.
+        # Only drivers that wait for a last response of the server have this.
         if hasattr(connection.driver_connection, "terminate"):
             self._sessions.add(connection.driver_connection)
 
     def _done_in(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Work that has hung may outlive the loop, in which nobody counts then.
+        # Work that hangs may outlive the loop; then nothing is counted.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(self._done)
 
@@ -176,7 +176,7 @@ class _Job(Generic[R]):
                     driver.set_progress_handler(None, 0)
 
     def interrupt(self) -> None:
-        """End the statements in SQLite; nobody waits for them any more. Other drivers can't be interrupted."""
+        """Interrupt the statements in SQLite, for which nobody waits any more. Other drivers can't be interrupted."""
         self._interrupted = True
 
 
@@ -185,10 +185,10 @@ def _engine(url: URL) -> Engine | AsyncEngine:
         "pool_size": CONNECTIONS,
         "max_overflow": 0,
         "pool_timeout": 30,
-        # A database that was restarted must not fail the first step that comes along.
+        # After a restart of the database, the first step must not fail.
         "pool_pre_ping": True,
         "pool_recycle": 1800,
-        # Python's own knows no Decimals.
+        # Python's own encoder doesn't support Decimals.
         "json_serializer": to_json_text,
     }
     try:
@@ -203,7 +203,7 @@ def _engine(url: URL) -> Engine | AsyncEngine:
         engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT}, **{**options, "pool_pre_ping": False})
     except NoSuchModuleError:
         raise StepError(
-            f"SQLAlchemy knows no database {url.drivername!r}; install the package that brings its dialect",
+            f"SQLAlchemy doesn't support the database {url.drivername!r}; install the package with its dialect",
             code="sql.driver",
         ) from None
     except ImportError as error:
@@ -222,7 +222,7 @@ def _prepare(engine: Engine) -> Engine:
 
 
 def _guard(connection: sqlite3.Connection, _record: object) -> None:
-    """Let no statement open another file, which might be the engine's own database."""
+    """Let no statement open another file, because it might be the engine's own database."""
     connection.set_authorizer(
         lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
     )

@@ -1,4 +1,4 @@
-"""A transaction that can change nothing."""
+"""A read-only transaction."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ _READ_ONLY_MYSQL: Final = 1792
 
 @contextmanager
 def read_only(connection: Connection) -> Iterator[None]:
-    """Read, in a transaction that is rolled back; where the database can, it rejects to write in between.
+    """Read in a transaction that is rolled back; if the database can, it rejects writes meanwhile.
 
-    Raises StepError (`sql.read_only`) for a statement that tries.
+    Raises StepError (`sql.read_only`) for a statement that tries to write.
     """
     sqlite = connection.dialect.name == "sqlite"
     options = {"postgresql_readonly": True} if connection.dialect.name == "postgresql" else {}
@@ -33,7 +33,7 @@ def read_only(connection: Connection) -> Iterator[None]:
             yield
         except DBAPIError as error:
             if _rejected_to_write(error):
-                raise StepError("sql.query only reads; sql.execute changes things", code="sql.read_only") from error
+                raise StepError("sql.query only reads; use sql.execute to change data", code="sql.read_only") from error
             raise
         finally:
             if sqlite and not connection.invalidated:
@@ -43,11 +43,11 @@ def read_only(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def fetching(connection: Connection) -> Iterator[None]:
-    """Give the errors of asyncpg's cursors, which SQLAlchemy lets through, as its own."""
+    """Raise the errors of asyncpg's cursors, which SQLAlchemy passes on, as errors of SQLAlchemy."""
     if connection.dialect.driver != "asyncpg":
         yield
         return
-    # An extra, installed where there is a connection; it has no type hints.
+    # From an extra, which is installed if there is a connection; it has no type hints.
     import asyncpg  # type: ignore[import-untyped]
 
     try:

@@ -1,4 +1,4 @@
-"""Rows some at a time, between the loop and where a connection is used: a thread, or a greenlet of the loop's own."""
+"""Rows in pages, between the event loop and the user of a connection: a thread, or a greenlet of the loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
@@ -15,12 +15,12 @@ from hookline_sql.databases.pools import Database, Databases
 
 Row: TypeAlias = dict[str, JsonValue]
 
-#: Items of a step that are taken at once.
+#: The number of a step's items that are taken at once.
 _TAKEN: Final = 500
-#: Pages that may be read ahead.
+#: The number of pages that may be read ahead.
 _AHEAD: Final = 2
 _HEARS: Final = 0.5
-"""Seconds in which who reads hears that nobody takes rows any more, unless it waits for the server."""
+"""Seconds in which a reader learns that nobody takes rows any more, unless it waits for the server."""
 
 
 class _Over(Exception):
@@ -28,7 +28,7 @@ class _Over(Exception):
 
 
 class _Pages:
-    """Pages on their way from a connection to the loop."""
+    """Pages on the way from a connection to the loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -36,7 +36,7 @@ class _Pages:
         self._over = False
 
     def give(self, connection: Connection, page: list[Row]) -> None:
-        """Called where the connection is used: in a thread, or in a greenlet of the loop's own."""
+        """Hand over a page. Called by the user of the connection: in a thread, or in a greenlet of the loop."""
         if connection.dialect.is_async:
             await_only(self.put(page))
         else:
@@ -48,7 +48,7 @@ class _Pages:
         await self._queue.put(page)
 
     async def close(self) -> None:
-        """There are no more pages."""
+        """Say that there are no more pages."""
         if not self._over:
             await self._queue.put(None)
 
@@ -56,7 +56,7 @@ class _Pages:
         return await self._queue.get()
 
     def end(self) -> None:
-        """Take no more pages. A producer that waits may still hand in its page, and is then told."""
+        """Take no more pages. A waiting producer may still hand over its page, and is told after that."""
         self._over = True
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -65,7 +65,7 @@ class _Pages:
 async def streamed(
     databases: Databases, url: URL, read: Callable[[Database, Connection], Generator[list[Row], None, None]]
 ) -> AsyncIterator[Row]:
-    """The rows of the pages that `read` gives, which has the connection until it is at its end. Raises StepError."""
+    """Yield the rows of the pages that `read` yields, which has the connection until it ends. Raises StepError."""
     pages = _Pages()
 
     def work(database: Database, connection: Connection) -> None:
@@ -75,7 +75,7 @@ async def streamed(
                 pages.give(connection, page)
         except _Over:
             if is_mysql(connection.dialect):
-                # It would send all rows that are left before it heard of anything else.
+                # It would send all remaining rows before it noticed anything else.
                 connection.invalidate()
             raise
         finally:
@@ -98,16 +98,16 @@ async def streamed(
     finally:
         pages.end()
         if not (await asyncio.wait((reading,), timeout=_HEARS))[0]:
-            # A statement may take hours before it gives anything, and a step's time is over now.
+            # A statement may take hours before it yields anything, and the step's time is over now.
             reading.cancel()
             await asyncio.wait((reading,))
         if not reading.cancelled():
-            # What it raised is nobody's any more.
+            # Nobody needs its exception any more.
             reading.exception()
 
 
 class Incoming:
-    """The items of a step, on their way to a connection."""
+    """The items of a step on the way to a connection."""
 
     def __init__(self, items: AsyncIterator[Any]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -122,7 +122,7 @@ class Incoming:
         return bool(self._first)
 
     def page(self, connection: Connection) -> list[Any]:
-        """The next of them, none where there are no more. Called where the connection is used."""
+        """Return the next items, or none at the end. Called by the user of the connection."""
         if self._first is not None:
             page, self._first = self._first, None
             return page
@@ -142,7 +142,7 @@ class Incoming:
         return page
 
     async def _take_in_thread(self) -> list[Any]:
-        """Take a page for a thread, which isn't cancelled together with its step."""
+        """Take a page for a thread, which isn't cancelled with its step."""
         if self._over:
             raise _Over
         self._taking = asyncio.current_task()
@@ -152,7 +152,7 @@ class Incoming:
             self._taking = None
 
     async def end(self) -> None:
-        """End the work with the items. The next request for items fails, so that the work is rolled back."""
+        """End the work with the items: the next request for items fails, so the work is rolled back."""
         self._over = True
         if self._taking is not None:
             self._taking.cancel()

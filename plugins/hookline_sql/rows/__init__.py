@@ -1,1 +1,1 @@
-"""The actions of a table's rows, and the trigger `sql.rows`."""
+"""The actions on the rows of a table, and the trigger `sql.rows`."""

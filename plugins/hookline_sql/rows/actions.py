@@ -1,4 +1,4 @@
-"""The actions of a table's rows: `sql.insert`, `sql.upsert`, `sql.update`, `sql.delete`."""
+"""The actions on the rows of a table: `sql.insert`, `sql.upsert`, `sql.update`, `sql.delete`."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any, Literal, cast
@@ -19,20 +19,21 @@ from hookline_sql.tables import converted, table_for
 
 Given = dict[str, JsonValue]
 TableName = Annotated[str, FromVars(), Field(min_length=1, description="The table, or `schema.table`.")]
-OneRow = Annotated[Given | None, Either("rows"), Field(description="One row, by column.")]
+OneRow = Annotated[Given | None, Either("rows"), Field(description="One row: its values by column.")]
 ManyRows = Annotated[
     AsyncIterator[Given] | None,
-    Field(description="Several rows, as a list or a stream of any length; all of them are put there, or none."),
+    Field(description="Several rows, as a list or a stream of any length; all of them are inserted, or none."),
 ]
 Where = Annotated[
     Given,
     Field(
         min_length=1,
-        description="Which rows: those whose columns have these values, of a list one of them. It can't be empty.",
+        description="The rows to select: those whose columns have these values; a list matches each of its values. It "
+        "can't be empty.",
     ),
 ]
 
-#: Puts some rows into a table, given the place of the first of them; None where there is one row.
+#: Puts rows into a table, given the number of the first one; None if there is only one row.
 Put = Callable[[Connection, Table, Sequence[dict[str, Any]], int | None], Given]
 
 
@@ -47,9 +48,9 @@ async def insert(
 ) -> dict[str, JsonValue]:
     """Insert a row, or several.
 
-    The result is `{"rowcount": …}`; for one row in a table with a primary key, `key` has its columns. Values are
-    converted to the columns' types: times from RFC 3339, decimals exactly from text, bytes from base64. Of a stream
-    500 rows at a time are in memory, in one transaction.
+    The result is `{"rowcount": …}`; for one row in a table with a primary key, `key` has the columns of the key. Values
+    are converted to the columns' types: times from RFC 3339, decimals exactly from text, bytes from base64. Of a
+    stream, 500 rows at a time are in memory; all are in one transaction.
     """
 
     def begin(connection: Connection, target: Table) -> Put:
@@ -74,25 +75,25 @@ async def upsert(
         FromVars(),
         Field(
             min_length=1,
-            description="The columns by which a row is the same as one that is there: a primary key or something else "
-            "that is unique. By default the primary key.",
+            description="The columns that identify a row: a primary key, or other columns that are unique. By default "
+            "the primary key.",
         ),
     ] = None,
     existing: Annotated[
-        Literal["update", "keep"], Field(description="What becomes of a row that is there: it is updated, or kept.")
+        Literal["update", "keep"], Field(description="Update a row that exists, or keep it as it is.")
     ] = "update",
     update: Annotated[
         list[str] | None,
         FromVars(),
-        Field(description="The columns that are updated; by default all that are given besides the key."),
+        Field(description="The columns that are updated; by default all given ones except the key."),
     ] = None,
     url: Url = None,
     once: Once = True,
 ) -> dict[str, JsonValue]:
-    """Insert a row, or several; those that are there already are updated, or kept as they are.
+    """Insert a row, or several; rows that exist are updated, or kept as they are.
 
-    The result is `{"rowcount": …}`: how many were inserted or updated. So of one row that is kept it is 0 where the row
-    was there, and 1 where it is new. For one row in a table with a primary key, `key` has its columns.
+    The result is `{"rowcount": …}`: the number of inserted and updated rows. So for one row with `keep` it is 0 if the
+    row existed, and 1 if it is new. For one row in a table with a primary key, `key` has the columns of the key.
     """
 
     def begin(connection: Connection, target: Table) -> Put:
@@ -112,14 +113,14 @@ async def upsert(
 async def update(
     ctx: Context[SqlCredential | None],
     table: TableName,
-    values: Annotated[Given, Field(min_length=1, description="What is set, by column.")],
+    values: Annotated[Given, Field(min_length=1, description="The new values, by column.")],
     where: Where,
     url: Url = None,
     once: Once = True,
 ) -> dict[str, JsonValue]:
-    """Update the rows of a table that have some values, such as a key.
+    """Update the rows of a table that have given values, such as a key.
 
-    The result is `{"rowcount": …}`: how many such rows there are.
+    The result is `{"rowcount": …}`: the number of these rows.
     """
 
     def change(connection: Connection, target: Table) -> int:
@@ -132,9 +133,9 @@ async def update(
 async def delete(
     ctx: Context[SqlCredential | None], table: TableName, where: Where, url: Url = None, once: Once = True
 ) -> dict[str, JsonValue]:
-    """Delete the rows of a table that have some values, such as a key.
+    """Delete the rows of a table that have given values, such as a key.
 
-    The result is `{"rowcount": …}`: how many there were.
+    The result is `{"rowcount": …}`: the number of these rows.
     """
 
     def change(connection: Connection, target: Table) -> int:
@@ -171,7 +172,7 @@ async def _put_all(
     once: bool,
     begin: Callable[[Connection, Table], Put],
 ) -> Given:
-    """Put a row, or all rows, into a table in one transaction. `begin` says how, before that begins."""
+    """Put one row, or all rows, into a table in one transaction. `begin` returns how, before it begins."""
     if (row is None) == (rows is None):
         raise StepError("give either `row` or `rows`", code="sql.rows")
     where, databases = address(ctx, url), ctx.resources.get(Databases)

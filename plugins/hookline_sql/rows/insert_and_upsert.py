@@ -1,4 +1,4 @@
-"""Rows are put into a table: inserted, or, if they are there already, updated or kept."""
+"""Putting rows into a table: rows that exist are an error, updated or kept."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from hookline_sql.tables import column_of
 from hookline_sql.values import to_json
 
 Row = dict[str, Any]
-"""By column, its values as the table takes them."""
+"""The values of a row by column, converted for the table."""
 
 _ON_CONFLICT: Final = ("postgresql", "sqlite")
-"""Dialects whose INSERT says by ON CONFLICT what becomes of a row that is there."""
+"""Dialects whose INSERT has ON CONFLICT."""
 
 
 def _statement(connection: Connection, target: Table) -> Any:
-    """The INSERT of the connection's own dialect, which is imported where there is a connection."""
+    """Return an INSERT of the connection's dialect, which is imported late."""
     own = import_module(f"sqlalchemy.dialects.{'mysql' if is_mysql(connection.dialect) else connection.dialect.name}")
     return own.insert(target)
 
@@ -31,13 +31,13 @@ def _statement(connection: Connection, target: Table) -> Any:
 def insert(connection: Connection, target: Table, rows: Sequence[Row]) -> int:
     """Insert rows."""
     for _, alike in groupby(rows, key=list):
-        # Rows that leave different columns to their defaults can't share a statement.
+        # Rows that use the defaults of different columns can't share a statement.
         connection.execute(target.insert().inline(), list(alike))
     return len(rows)
 
 
 def insert_one(connection: Connection, target: Table, row: Row) -> dict[str, JsonValue]:
-    """Insert a row; gives `rowcount`, and `key` where the table has a primary key."""
+    """Insert a row; return `rowcount`, and `key` if the table has a primary key."""
     inserted = connection.execute(target.insert(), row).inserted_primary_key
     if inserted is None or not len(inserted):
         return {"rowcount": 1}
@@ -46,7 +46,7 @@ def insert_one(connection: Connection, target: Table, row: Row) -> dict[str, Jso
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """How rows are put where some of them may be there."""
+    """The way in which rows are inserted or updated."""
 
     target: Table
     key: tuple[str, ...]
@@ -54,14 +54,14 @@ class Upsert:
     columns: tuple[str, ...] | None
     """The columns to update in a row that exists; None for all given ones besides the key."""
     keep: bool
-    """A row that is there stays as it is."""
+    """A row that exists stays as it is."""
     others: tuple[frozenset[str], ...]
     """The other unique constraints."""
 
     def put(self, connection: Connection, rows: Sequence[Row], *, first: int | None = None) -> int:
-        """Put the rows there; gives how many were inserted or updated. Raises StepError (`sql.key`).
+        """Insert or update the rows; return their number. Raises StepError (`sql.key`).
 
-        `first`: the place of the first of them; None where there is one.
+        `first`: the number of the first row; None if there is only one.
         """
         count = 0
         for index, row in enumerate(rows):
@@ -81,7 +81,7 @@ class Upsert:
             else:
                 statement = _statement(connection, self.target)
                 statement = statement.on_conflict_do_nothing(index_elements=list(self.key))
-                # What is returned are those that weren't there.
+                # The returned rows are the new ones.
                 there = connection.execute(statement.returning(self.target.c[self.key[0]]), some)
                 count += len(there.all())
         return count
@@ -89,10 +89,10 @@ class Upsert:
     def _check(self, row: Row, which: str) -> None:
         for name in self.key:
             if name not in row:
-                raise StepError(f"{which} has no {name!r}, which is of the key", code="sql.key")
+                raise StepError(f"{which} has no {name!r}, which is part of the key", code="sql.key")
             if row[name] is None:
                 raise StepError(
-                    f"{which}: {name!r} is null, by which no row is like another: it would be inserted each time",
+                    f"{which}: {name!r} is null, and null never equals null: the row would be inserted each time",
                     code="sql.key",
                 )
 
@@ -105,7 +105,7 @@ class Upsert:
     def _put_mysql(
         self, connection: Connection, rows: Sequence[Row], names: Sequence[str], changed: Sequence[str]
     ) -> int:
-        # It knows no key by which a row is there, and would take another row's for it.
+        # It doesn't say by which key a row exists, and would update another row.
         if changed and not any(self._may_be_hit(other, names) for other in self.others):
             statement = _statement(connection, self.target)
             statement = statement.on_duplicate_key_update({name: statement.inserted[name] for name in changed})
@@ -130,19 +130,19 @@ class Upsert:
                     return 1
             elif connection.execute(self._there(row)).first() is not None:
                 return 0
-            # It is another row that has something of this one.
+            # Another row has a unique value of this one.
             raise
         return 1
 
     def _there(self, row: Row) -> Any:
-        # As it is now, and not as it was when the transaction began.
+        # In its present state, not in that of the beginning of the transaction.
         return select(self.target.c[self.key[0]]).where(*self._same(row)).with_for_update(read=True)
 
     def _same(self, row: Row) -> Iterator[Any]:
         return (self.target.c[name] == row[name] for name in self.key)
 
     def key_of(self, connection: Connection, row: Row) -> dict[str, JsonValue]:
-        """The primary key of a row that is there; empty where the table has none."""
+        """Return the primary key of a row that exists; empty if the table has none."""
         columns = list(self.target.primary_key.columns)
         if not columns:
             return {}
@@ -156,11 +156,11 @@ class Upsert:
 def upsert(
     connection: Connection, target: Table, key: Sequence[str] | None, update: Sequence[str] | None, *, keep: bool
 ) -> Upsert:
-    """How rows are put into a table, by the primary key or another that is unique. Raises StepError (`sql.key`)."""
+    """Return the upsert for a table, by the primary key or another unique one. Raises StepError (`sql.key`)."""
     if not is_mysql(connection.dialect) and connection.dialect.name not in _ON_CONFLICT:
         raise StepError(
-            f"sql.upsert knows PostgreSQL, MySQL, MariaDB and SQLite, and not {connection.dialect.name}; "
-            "sql.execute runs its own MERGE",
+            f"sql.upsert supports PostgreSQL, MySQL, MariaDB and SQLite, not {connection.dialect.name}; use its MERGE "
+            "in sql.execute",
             code="sql.upsert",
         )
     for name in (*(key or ()), *(update or ())):
@@ -169,13 +169,13 @@ def upsert(
         unique = list(_unique(connection, target))
     wanted = tuple(key) if key else tuple(column.name for column in target.primary_key.columns)
     if not wanted:
-        message = f"table {target.fullname!r} has no primary key; say by which `key` rows are the same"
+        message = f"table {target.fullname!r} has no primary key; give the columns that identify a row as `key`"
         raise StepError(message, code="sql.key")
     if frozenset(wanted) not in unique:
         there = "; ".join(", ".join(sorted(one)) for one in unique) or "nothing"
         raise StepError(
-            f"nothing keeps {', '.join(wanted)} of table {target.fullname!r} unique, so that it can't tell whether a "
-            f"row is there; unique are: {there}",
+            f"the columns {', '.join(wanted)} of table {target.fullname!r} aren't unique, so they can't identify a "
+            f"row; unique are: {there}",
             code="sql.key",
         )
     others = tuple(one for one in unique if one != frozenset(wanted))
@@ -183,14 +183,14 @@ def upsert(
 
 
 def _unique(connection: Connection, target: Table) -> Iterator[frozenset[str]]:
-    """The sets of columns that are unique in all of the table."""
+    """Return the sets of columns that are unique in the whole table."""
     columns: Sequence[Column[Any]] = list(target.primary_key.columns)
     if columns:
         yield frozenset(column.name for column in columns)
     look = inspect(connection)
     for constraint in look.get_unique_constraints(target.name, target.schema):
         yield frozenset(constraint["column_names"])
-    # SQLite's constraints are read from their words, and not all of them are; each has an index.
+    # SQLite's constraints are parsed from SQL, and not all of them are found; but each has an index.
     options: dict[str, Any] = {"include_auto_indexes": True} if connection.dialect.name == "sqlite" else {}
     for index in look.get_indexes(target.name, target.schema, **options):
         names = [name for name in index["column_names"] if name is not None]

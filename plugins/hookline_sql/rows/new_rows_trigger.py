@@ -24,35 +24,35 @@ async def new_rows(
     column: Annotated[
         str,
         ResetsCursor(),
-        Field(min_length=1, description="The column that grows: an id that counts up, or the time of a row's change."),
+        Field(min_length=1, description="The column that grows: an increasing id, or the time of a row's last change."),
     ],
     url: Annotated[
         str | None,
         ResetsCursor(),
         Field(
-            description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; or "
-            "the credential's."
+            description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; "
+            "by default the credential's."
         ),
     ] = None,
     overlap: Annotated[
         Annotated[int, Field(ge=0)] | Duration | None,
         Field(
-            description="How far behind the greatest value rows may still come, as those do whose transaction takes "
-            "longer than others that began later: a number such as 1000 for ids, a duration such as 5m for times. By "
-            "default 1000 and 5m."
+            description="The distance behind the greatest value in which new rows are still found: a transaction that "
+            "takes long commits its rows after later ones. A number such as 1000 for ids, a duration such "
+            "as 5m for times. By default 1000 and 5m."
         ),
     ] = None,
     max_rows: Annotated[
-        int, Field(ge=1, le=1000, description="How many rows are read at once; the rest follows.")
+        int, Field(ge=1, le=1000, description="The number of rows that are read at once; the others follow.")
     ] = 500,
 ) -> PollResult:
     """Starts an execution for each new row of a table.
 
-    The message's body is the row, by column, as `sql.query` gives it. Rows are told apart by the primary key and the
-    value of `column`, and by the whole row where there is no primary key. Databases give ids and times to transactions
-    before they commit: a row that comes with a value that is smaller than the greatest, and by no more than `overlap`,
-    is found all the same. What comes further behind is not seen. Of the rows in between the last 20,000 are known;
-    where there are more, the overlap is as much shorter.
+    The message's body is the row, by column, as `sql.query` gives it. A row is identified by the primary key and the
+    value of `column`, or by all its values if there is no primary key. Databases assign ids and times before a
+    transaction commits, so a row can appear behind the greatest value: it is found if it is behind by at most
+    `overlap`, and missed otherwise. The trigger remembers the last 20,000 rows within the overlap; if there are more,
+    the overlap is shorter.
     """
     where = address(ctx, url)
 
@@ -71,14 +71,14 @@ async def new_rows(
 def _target(database: Database, connection: Connection, name: str, column: str) -> tuple[Table, Column[Any]]:
     target = table(database, connection, name)
     if column not in target.c:
-        # It may have been altered since it was looked up.
+        # The table may have been altered since it was looked up.
         del database.tables[name]
         target = table(database, connection, name)
     return target, column_of(target, column)
 
 
 def _know(connection: Connection, target: Table, grows: Column[Any], seen: Seen) -> None:
-    """Take the rows that are there for known."""
+    """Note the existing rows as known."""
     greatest = connection.scalar(select(func.max(grows)))
     if greatest is None:
         return
@@ -96,7 +96,7 @@ def _new(connection: Connection, target: Table, grows: Column[Any], seen: Seen, 
         query = query.where(grows >= lowest)
     items: list[PollItem] = []
     more = False
-    # So many are read that there are new ones among them, if there are any.
+    # The limit is such that new rows are among those that are read, if there are any.
     for row in connection.execute(query.limit(limit + len(seen) + 1)).mappings():
         body = _row(target, row)
         made = PollItem(_id(target, grows, body), body)
@@ -128,7 +128,7 @@ def _keys(target: Table, grows: Column[Any]) -> list[Column[Any]]:
 
 
 def _id(target: Table, grows: Column[Any], row: dict[str, JsonValue]) -> str:
-    """Return an id of the row in its present state."""
+    """Return an id of the row in its current state."""
     if not target.primary_key.columns:
         return encode_json(row).decode()
     return encode_json([row[grows.name], *(row[key.name] for key in _keys(target, grows))]).decode()

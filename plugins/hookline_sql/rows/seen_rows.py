@@ -1,7 +1,7 @@
-"""Which of a table's newest rows are known: the cursor of `sql.rows`.
+"""The newest rows of a table that are known already: the cursor of `sql.rows`.
 
-The cursor is `{"mark": the greatest value, "from": the smallest from which on all rows that were there are known,
-"seen": [[value, id], …]}`: the rows from there on, which are no further behind the mark than the overlap.
+The cursor is `{"mark": the greatest value, "from": the smallest value from which all rows are known, "seen": [[value,
+id], …]}`. The rows in `seen` are those from `from` on, which are behind the mark by at most the overlap.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from hookline.api import JsonValue, StepError
 from hookline_sql.values import Digits, Unfit, for_column, to_json
 
 KNOWN: Final = 20_000
-"""Rows that are known at most: each is in the cursor."""
+"""The most rows that are known: each is in the cursor."""
 _NUMBERS: Final = 1000
 _TIME: Final = timedelta(minutes=5)
 
 
 class Seen:
-    """The greatest value so far, and the rows that are known behind it."""
+    """The greatest value so far, and the known rows behind it."""
 
     def __init__(self, overlap: int | timedelta, mark: Any, start: Any, rows: Sequence[tuple[Any, str]]) -> None:
         self._overlap = overlap
@@ -32,12 +32,12 @@ class Seen:
 
     @classmethod
     def read(cls, cursor: Any, column: Column[Any], overlap: int | timedelta | None) -> "Seen":
-        """Those of a cursor. Raises StepError where the column's type isn't what it was, or the overlap not of it."""
+        """Read a cursor. Raises StepError if the column's type has changed, or if the overlap doesn't match it."""
         given = _overlap(column, overlap)
         if cursor is None:
             return cls(given, None, None, ())
         if "ids" in cursor:
-            # One of those that knew the rows with the greatest value, and no others.
+            # A cursor of an earlier release, which has only the rows with the greatest value.
             mark = cursor["mark"]
             cursor = {"mark": mark, "from": mark, "seen": [[mark, id_] for id_ in cursor["ids"]]}
         try:
@@ -56,40 +56,40 @@ class Seen:
         return len(self._ids)
 
     def add(self, value: Any, row_id: str) -> None:
-        """A row is known."""
+        """Note a row as known."""
         self._rows.append((value, row_id))
         self._ids.add(row_id)
         if self._mark is None or value > self._mark:
             self._mark = value
 
     def below(self, value: Any) -> Any:
-        """The value from which on rows count that are no further behind this one than the overlap."""
+        """Return the smallest value that is behind this one by at most the overlap."""
         if isinstance(self._overlap, int):
             return value - self._overlap if self._overlap else value
         try:
             if isinstance(value, datetime):
                 return value - self._overlap
-            # Of a day the time isn't known.
+            # A date has no time of day.
             return value - self._overlap - timedelta(days=1) if self._overlap else value
         except OverflowError:
             return value
 
     def lowest(self) -> Any:
-        """The value from which on rows are looked at; None where there is none."""
+        """Return the value from which rows are read; None to read all."""
         if self._mark is None:
             return None
         lowest = self.below(self._mark)
-        # What was further behind may have been known, and isn't any more.
+        # Rows further behind may have been known, and aren't any more.
         return lowest if self._start is None else max(lowest, self._start)
 
     def cursor(self) -> dict[str, JsonValue]:
-        """The cursor, as `read` reads it."""
+        """Return the cursor for `read`."""
         if self._mark is None:
             return {"mark": None, "from": None, "seen": []}
         lowest = self.lowest()
         rows = sorted((row for row in self._rows if row[0] >= lowest), key=lambda row: row[0])
         if len(rows) > KNOWN:
-            # Of those with one value all are known, or none.
+            # Either all rows with a value are known, or none of them.
             last = rows[-KNOWN - 1][0]
             above = [row for row in rows if row[0] > last]
             rows = above or [row for row in rows if row[0] == self._mark]
@@ -106,12 +106,12 @@ def _overlap(column: Column[Any], given: int | timedelta | None) -> int | timede
     if issubclass(kind, date):
         if isinstance(given, int) and given:
             raise StepError(
-                f"column {column.name!r} has times: `overlap` is a duration, such as 5m", code="sql.overlap"
+                f"column {column.name!r} has times, so `overlap` must be a duration, such as 5m", code="sql.overlap"
             )
         return _TIME if given is None else given or timedelta(0)
     if isinstance(column.type, Digits) or issubclass(kind, int | float | Decimal):
         if isinstance(given, timedelta) and given:
-            raise StepError(f"column {column.name!r} has numbers: `overlap` is one, too", code="sql.overlap")
+            raise StepError(f"column {column.name!r} has numbers, so `overlap` must be a number", code="sql.overlap")
         return _NUMBERS if given is None or isinstance(given, timedelta) else given
     if given:
         raise StepError(

@@ -119,7 +119,9 @@ class Operation(NamedTuple):
 
     statement: Statement
     key: str
-    """The thing that it is about: operations with the same key keep their order. Empty: it is about everything."""
+    """The id of its subject: operations with the same key keep their order. If it is empty, the operation is about
+    everything.
+    """
     row: Any
     """Values of a row, or the argument of a procedure."""
     change: int

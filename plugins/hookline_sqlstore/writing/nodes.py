@@ -1,4 +1,4 @@
-"""Agreements of the nodes of a database: who owns which executions and duties, their keys and token, and problems."""
+"""Agreements of the nodes of a database: the owners of executions and duties, their keys and token, and problems."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime

@@ -126,15 +126,15 @@ async def test_an_answer_is_the_result_and_a_failure_an_error(room: Room) -> Non
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"source": "a b"}, "source is no URI reference"),
+        ({"source": "a b"}, "source is not a URI reference"),
         ({"time": "today"}, "RFC 3339"),
         ({"extensions": {"MyExt": "a"}}, "'MyExt'"),
-        ({"extensions": {"id": "a"}}, "'id' is no extension"),
+        ({"extensions": {"id": "a"}}, "'id' is not an extension"),
         ({"extensions": {"count": 2**40}}, "32 bits"),
         ({"subject": "a\nb"}, "control character"),
         ({"data": {}, "file": "a"}, "no"),
-        ({"data": {}, "datacontenttype": "text/plain"}, "is a text"),
-        ({"datacontenttype": "json"}, "no media type"),
+        ({"data": {}, "datacontenttype": "text/plain"}, "must be a text"),
+        ({"datacontenttype": "json"}, "not a media type"),
     ],
 )
 async def test_what_is_no_event_is_not_sent(room: Room, settings: dict[str, Any], says: str) -> None:

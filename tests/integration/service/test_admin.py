@@ -394,14 +394,14 @@ async def test_it_isnt_ready_while_no_files_can_be_kept_and_says_why_to_operator
     response = await client.get("/readyz")
     assert (response.status_code, await response.get_json()) == (503, {"status": "files can't be kept"})
     said = await (await client.get("/readyz", headers=AUTH)).get_json()
-    assert said["reason"].startswith(f"no file can be kept in {tmp_path}/blobs: ")
+    assert said["reason"].startswith(f"no files can be stored in {tmp_path}/blobs: ")
 
 
 async def test_an_engine_whose_files_cant_be_kept_does_not_start(engine: Engine, tmp_path: Path) -> None:
     options = dataclasses.replace(
         engine.options, db=f"sqlite:///{tmp_path}/other.db", blobs=f"file://{tmp_path}/hookline.db"
     )
-    with pytest.raises(StoreError, match="no file can be kept"):
+    with pytest.raises(StoreError, match="no files can be stored"):
         await Engine(load_plugins(), options).start()
 
 

@@ -134,7 +134,7 @@ def test_exact_numbers_compare_and_are_shown_by_their_value(source: str, expecte
         ("{{ 1 / 0 }}", "division by zero"),
         ("{{ 0.0 / 0 }}", "can't be calculated"),
         ("{{ body.amount + 'x' }}", "takes numbers, not text"),
-        ("{{ body.amount | round(1, 'up') }}", "knows the methods"),
+        ("{{ body.amount | round(1, 'up') }}", "has the methods"),
         ("$.body.amount + 'x'", "takes numbers"),
     ],
 )

@@ -182,7 +182,7 @@ def test_a_mail_of_too_many_parts_comes_as_it_is_with_its_headers() -> None:
     head = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
     read = read_mail(head + b"--b\r\n\r\n" * 6000)
     assert (read.body["subject"], [part.type for part in read.files]) == ("x", ["multipart/mixed"])
-    assert read.problems == ["the mail can't be taken apart (MessageError)"]
+    assert read.problems == ["the mail can't be parsed (MessageError)"]
 
 
 def test_of_a_mail_of_too_many_lines_the_beginning_is_read() -> None:

@@ -1,4 +1,4 @@
-"""Filters for times, which are texts of RFC 3339, or seconds since 1970. None of them knows what time it is now."""
+"""Filters for times, which are texts of RFC 3339, or seconds since 1970. None of them uses the current time."""
 
 import calendar
 import re
@@ -12,7 +12,7 @@ from hookline.api import ExpressionFailed
 
 _CODES: Final = re.compile(r"%(.|$)", re.DOTALL)
 _KNOWN: Final = frozenset("aAbBdfGHIjmMpSuVyYzZ%")
-"""Those that mean the same everywhere, whatever the machine's language."""
+"""Directives with the same meaning everywhere, whatever the machine's language is."""
 _MAX_FORMAT: Final = 100
 _UNITS: Final = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+\-]*(/[A-Za-z0-9_+\-]+)*\Z")
@@ -26,11 +26,11 @@ def _zone(name: Any) -> tzinfo:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, OSError, ValueError):
             pass
-    raise ExpressionFailed(f"{str(name)[:60]!r} is no time zone; write its name, such as 'Europe/Rome'")
+    raise ExpressionFailed(f"{str(name)[:60]!r} is not a time zone; write its name, such as 'Europe/Rome'")
 
 
 def _time(value: Any, zone: Any = "UTC") -> datetime:
-    """The time; `zone` is that of a text which names none."""
+    """Return the time; `zone` is for a text without a zone."""
     try:
         if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(value * 1_000_000))
@@ -39,7 +39,7 @@ def _time(value: Any, zone: Any = "UTC") -> datetime:
             return made if made.tzinfo else made.replace(tzinfo=_zone(zone))
     except (ValueError, OverflowError):
         pass
-    raise ExpressionFailed(f"{str(value)[:60]!r} is no time; `date_parse` reads other ways of writing one")
+    raise ExpressionFailed(f"{str(value)[:60]!r} is not a time; `date_parse` reads other formats")
 
 
 def _text(value: datetime) -> str:
@@ -48,7 +48,7 @@ def _text(value: datetime) -> str:
 
 def _checked(format: Any) -> str:
     if not isinstance(format, str) or len(format) > _MAX_FORMAT:
-        raise ExpressionFailed(f"a format is a text of at most {_MAX_FORMAT} characters")
+        raise ExpressionFailed(f"a format must be a text of at most {_MAX_FORMAT} characters")
     unknown = [code for code in _CODES.findall(format) if code not in _KNOWN]
     if unknown:
         raise ExpressionFailed(f"a format can't have %{unknown[0]}")
@@ -56,9 +56,9 @@ def _checked(format: Any) -> str:
 
 
 def date_parse(value: Any, format: str, zone: str = "UTC") -> str:
-    """The time that a text says in a format such as `'%d/%m/%Y'`; it needs the year. `zone`: where it names none."""
+    """Parse a time in a format such as `'%d/%m/%Y'`, which needs the year. `zone` is for a text without a zone."""
     if not isinstance(value, str) or len(value) > _MAX_FORMAT:
-        raise ExpressionFailed("`date_parse` reads a short text")
+        raise ExpressionFailed("`date_parse` takes a short text")
     if not any(year in _checked(format) for year in ("%Y", "%y", "%G")):
         raise ExpressionFailed("a format to read needs the year, %Y")
     try:
@@ -69,13 +69,13 @@ def date_parse(value: Any, format: str, zone: str = "UTC") -> str:
 
 
 def date_format(value: Any, format: str, zone: str | None = None) -> str:
-    """The time as text, in a zone where one is named; names of days and months are English."""
+    """Return the time as text, perhaps in another zone; names of days and months are English."""
     time = _time(value)
     return (time if zone is None else time.astimezone(_zone(zone))).strftime(_checked(format))
 
 
 def date_zone(value: Any, zone: str) -> str:
-    """The same time in a zone; a text that names none is of UTC."""
+    """Return the same time in a zone; a text without a zone is in UTC."""
     return _text(_time(value).astimezone(_zone(zone)))
 
 
@@ -90,7 +90,7 @@ def date_shift(
     seconds: int = 0,
     zone: str | None = None,
 ) -> str:
-    """The time so much later. Days and longer go by the zone's calendar; of a 31st is made a last day."""
+    """Return a later time. Days and longer units follow the zone's calendar; a missing 31st becomes the last day."""
     parts = (years, months, weeks, days, hours, minutes, seconds)
     if any(isinstance(part, bool) or not isinstance(part, int) for part in parts):
         raise ExpressionFailed("`date_shift` takes whole numbers")
@@ -105,13 +105,13 @@ def date_shift(
         later = time.astimezone(UTC) + timedelta(hours=hours, minutes=minutes, seconds=seconds)
         return _text(later.astimezone(time.tzinfo))
     except (OverflowError, ValueError):
-        raise ExpressionFailed("`date_shift` leads out of the years 1 to 9999") from None
+        raise ExpressionFailed("the result of `date_shift` is outside the years 1 to 9999") from None
 
 
 def date_diff(value: Any, other: Any, unit: str = "days") -> int | float:
-    """How much later the time is than another, in seconds, minutes, hours, days or weeks; whole where it is."""
+    """Return the time minus another, in seconds, minutes, hours, days or weeks; an integer if it is whole."""
     if unit not in _UNITS:
-        raise ExpressionFailed(f"a unit is one of {', '.join(_UNITS)}")
+        raise ExpressionFailed(f"a unit must be one of {', '.join(_UNITS)}")
     passed = (_time(value) - _time(other)) / timedelta(seconds=_UNITS[unit])
     return int(passed) if passed.is_integer() else passed
 

@@ -1,4 +1,4 @@
-"""Filters with regular expressions, of those patterns alone whose time is bounded."""
+"""Filters with regular expressions, only for patterns whose time is bounded."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -19,11 +19,11 @@ def _compiled(pattern: str) -> Pattern:
 
 
 def _ready(context: BudgetedContext, value: Any, pattern: str, ignore_case: bool) -> tuple[Any, str, Budget]:
-    """The pattern, its cost spent, and the text."""
+    """Return the pattern, whose cost is counted, and the text."""
     if not isinstance(pattern, str):
-        raise ExpressionFailed("a pattern is a text")
+        raise ExpressionFailed("a pattern must be a text")
     if len(pattern) > _MAX_PATTERN:
-        raise ExpressionLimit(f"a pattern has at most {_MAX_PATTERN:,} characters")
+        raise ExpressionLimit(f"a pattern may have at most {_MAX_PATTERN:,} characters")
     shown = value if isinstance(value, str) else text(value, context.budget)
     made = _compiled(f"(?i){pattern}" if ignore_case else pattern)
     made.spend(shown, context.budget)
@@ -39,7 +39,7 @@ def _match(context: BudgetedContext, value: Any, pattern: str, ignore_case: bool
 def _search(
     context: BudgetedContext, value: Any, pattern: str, group: int | str = 0, ignore_case: bool = False
 ) -> str | None:
-    """The first part of the text that is of the pattern, or a group of it; null where none is."""
+    """Return the first part of the text that matches the pattern, or a group of it; null if none matches."""
     compiled, shown, _ = _ready(context, value, pattern, ignore_case)
     found = compiled.search(shown)
     return None if found is None else _group(found, group)
@@ -48,7 +48,7 @@ def _search(
 def _find_all(
     context: BudgetedContext, value: Any, pattern: str, group: int | str = 0, ignore_case: bool = False
 ) -> list[str | None]:
-    """Each part of the text that is of the pattern, or a group of each."""
+    """Return all parts of the text that match the pattern, or a group of each."""
     compiled, shown, budget = _ready(context, value, pattern, ignore_case)
     made = []
     for found in compiled.finditer(shown):
@@ -60,11 +60,11 @@ def _find_all(
 def _replace(
     context: BudgetedContext, value: Any, pattern: str, replacement: str, count: int = 0, ignore_case: bool = False
 ) -> str:
-    """The text with each part of the pattern, or the first `count`, replaced; `\\1` is the first group."""
+    """Replace all matches of the pattern, or the first `count`; `\\1` is the first group."""
     compiled, shown, budget = _ready(context, value, pattern, ignore_case)
 
     if not isinstance(replacement, str) or len(replacement) > _MAX_PATTERN:
-        raise ExpressionLimit(f"a replacement is a text of at most {_MAX_PATTERN:,} characters")
+        raise ExpressionLimit(f"a replacement must be a text of at most {_MAX_PATTERN:,} characters")
 
     def replaced(found: Any) -> str:
         made: str = found.expand(replacement)

@@ -1,6 +1,6 @@
-"""The filters and tests that expressions can use: pure, strict about what is missing, and bounded.
+"""The filters and tests for expressions: pure, strict about missing values, and bounded.
 
-Jinja's own filters are used if they are all of that; those that yield items give a list here.
+Jinja's own filters are used if they fulfil this; those that yield items return a list here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ from hookline_mapping.json_values import json_text, key_of, text, to_json
 
 _MAX_DIGITS: Final = 30
 _TURNS_OF_A_PLUGINS: Final = 3
-"""Reading a time, or rounding an amount, takes as long as some turns of a loop."""
+"""The number of loop turns that take as long as reading a time or rounding an amount."""
 _MAX_PIECES: Final = 10_000
 _MAX_INDENTED: Final = 100_000
 
@@ -48,7 +48,7 @@ def _text(context: BudgetedContext, value: Any) -> str:
 
 
 def _on_text(name: str, growth: int = 1) -> Callable[..., Any]:
-    """One of Jinja's filters for texts, whose result is at most `growth` times as long."""
+    """Wrap a filter of Jinja for texts, whose result is at most `growth` times as long."""
     function = JINJA_FILTERS[name]
 
     def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -60,7 +60,7 @@ def _on_text(name: str, growth: int = 1) -> Callable[..., Any]:
 
 
 def _eager(name: str, passed: str) -> Callable[..., Any]:
-    """One of Jinja's filters for items, its result a list."""
+    """Wrap a filter of Jinja for items; the result is a list."""
     function = JINJA_FILTERS[name]
 
     def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
@@ -71,13 +71,13 @@ def _eager(name: str, passed: str) -> Callable[..., Any]:
 
 
 def _direct(name: str) -> Callable[..., Any]:
-    """One of Jinja's filters that is given the environment, as it is."""
+    """Wrap a filter of Jinja that takes the environment, without changes."""
     function = JINJA_FILTERS[name]
     return lambda context, value, *args, **kwargs: function(context.environment, value, *args, **kwargs)
 
 
 def _extreme(name: str) -> Callable[..., Any]:
-    """Jinja's `min` and `max`, the comparisons spent."""
+    """Wrap Jinja's `min` or `max`, and count the comparisons."""
     function = JINJA_FILTERS[name]
 
     def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -89,14 +89,14 @@ def _extreme(name: str) -> Callable[..., Any]:
 
 
 def _plain(name: str) -> Callable[..., Any]:
-    """One of Jinja's filters that is given nothing, as it is."""
+    """Wrap a filter of Jinja that takes neither environment nor context, without changes."""
     function = JINJA_FILTERS[name]
     return lambda context, value, *args, **kwargs: function(value, *args, **kwargs)
 
 
 def _title(context: BudgetedContext, value: Any) -> str:
     value = _text(context, value)
-    # Jinja goes through it word by word.
+    # Jinja processes it word by word.
     context.budget.spend_turns(len(value) // 2)
     made: str = JINJA_FILTERS["title"](value)
     return made
@@ -175,20 +175,20 @@ def _unique(
 
 def _groupby(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
     listed = _without_missing(value)
-    # It sorts first, and makes a group for as many as there are items.
+    # It sorts first, and there can be as many groups as items.
     context.budget.spend_turns(len(listed))
     return list(JINJA_FILTERS["groupby"](context.environment, listed, *args, **kwargs))
 
 
 def _in_pieces(name: str) -> Callable[..., Any]:
-    """Jinja's `batch` and `slice`, with a bounded number of pieces, and of items that fill the last one."""
+    """Wrap Jinja's `batch` or `slice`, and limit the number of pieces, and of items that fill the last one."""
     function = JINJA_FILTERS[name]
 
     def apply(context: BudgetedContext, value: Any, pieces: int, fill_with: Any = None) -> list[Any]:
         if not 0 < pieces <= _MAX_PIECES:
             raise ExpressionLimit(f"`{name}` takes a number from 1 to {_MAX_PIECES:,}")
         context.budget.spend_turns(pieces)
-        # The one that Jinja has in an asynchronous form too is given where it runs.
+        # Jinja's `slice` takes a context, because it also has an asynchronous form.
         first = (context.eval_ctx,) if name == "slice" else ()
         return list(function(*first, value, pieces, fill_with))
 
@@ -214,7 +214,7 @@ def _float(context: BudgetedContext, value: Any, default: Any = 0.0) -> Any:
 
 
 def _abs(context: BudgetedContext, value: Any) -> Any:
-    # Python's own would round.
+    # Python's own function would round.
     return value.copy_abs() if isinstance(value, Decimal) else JINJA_FILTERS["abs"](value)
 
 
@@ -227,8 +227,8 @@ def _round(context: BudgetedContext, value: Any, precision: int = 0, method: str
     if not -_MAX_DIGITS <= precision <= _MAX_DIGITS:
         raise ExpressionLimit(f"`round` takes at most {_MAX_DIGITS} digits")
     if not isinstance(value, int | float | Decimal):
-        # Times a power of ten, a text or a list takes more memory than there is.
-        raise ExpressionFailed("`round` takes a number; to read one from text, write `float` before it")
+        # A text or a list, multiplied by a power of ten, would take all memory.
+        raise ExpressionFailed("`round` takes a number; use `float` before it to read one from text")
     if isinstance(value, Decimal) or (method != "common" and isinstance(value, int) and _is_exact(context)):
         return rounded(decimal_of(value), precision, method)
     return JINJA_FILTERS["round"](value, precision, method)
@@ -256,7 +256,7 @@ def _urlencode(context: BudgetedContext, value: Any) -> str:
 
 
 def _strict(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
-    """A filter that rejects what is missing, and spends what going through its value costs."""
+    """Wrap a filter so that it rejects missing values, and counts the cost of visiting its value."""
     place = _ATTRIBUTE_AT.get(name)
 
     @pass_context
@@ -276,13 +276,13 @@ def _strict(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
 
 
 def _spend_items(budget: Budget, value: Any, path: Any) -> None:
-    """Spend what going through the items of a value costs, and through a path in each.
+    """Count the cost of visiting the items of a value, and a path in each.
 
-    A text's items are its letters. Each counts twice, since hardly anybody means to go through them.
+    A text's items are its letters. Each counts twice, because visiting them is rarely intended.
     """
     parts = path.count(".") + path.count(",") if isinstance(path, str) else 0
     if parts >= _MAX_PARTS:
-        raise ExpressionLimit(f"an attribute is a path of at most {_MAX_PARTS} keys")
+        raise ExpressionLimit(f"an attribute must be a path of at most {_MAX_PARTS} keys")
     if isinstance(value, str):
         budget.spend_turns(2 * len(value))
     else:
@@ -291,7 +291,7 @@ def _spend_items(budget: Budget, value: Any, path: Any) -> None:
 
 
 _NEVER: Final = 9
-#: The filters that go through items, and the place of the argument that is a path in each.
+#: The filters that visit items, and the position of the argument that is a path in each.
 _ATTRIBUTE_AT: Final[Mapping[str, int]] = {
     **dict.fromkeys(("map", "select", "reject", "batch", "slice", "dictsort", "list"), _NEVER),
     **dict.fromkeys(("sum", "groupby", "selectattr", "rejectattr"), 0),
@@ -344,7 +344,7 @@ _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
 
 
 def given(name: str, function: TemplateFilter) -> Callable[..., Any]:
-    """A plugin's filter, its texts counted, and what it gives made JSON."""
+    """Wrap a plugin's filter: count its texts, and convert its result to JSON."""
 
     def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
         context.budget.spend_turns(_TURNS_OF_A_PLUGINS)
@@ -371,24 +371,24 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
 }
 
 LEFT_OUT: Final[Mapping[str, str]] = {
-    "random": "expressions give the same value each time",
+    "random": "expressions must have the same value each time",
     "center": "padding isn't available; write '%20s' | format(x)",
     "indent": "padding isn't available",
-    "wordwrap": "it isn't bounded; wrap where the text is read",
-    "attr": "values have keys, no attributes; write x[key]",
-    "safe": "texts aren't marked as HTML here; nothing is escaped by itself",
+    "wordwrap": "it isn't bounded; wrap the text where it is shown",
+    "attr": "values have keys, not attributes; write x[key]",
+    "safe": "texts aren't marked as HTML here; nothing is escaped automatically",
     "forceescape": "write escape",
     "striptags": "it isn't bounded",
     "urlize": "it isn't bounded",
-    "xmlattr": "write the attributes with escape",
+    "xmlattr": "write the attributes, with `escape`",
     "pprint": "write tojson",
     "wordcount": "write x.split() | length",
 }
-"""Filters of Jinja's that aren't here, and why or what instead."""
+"""Filters of Jinja that aren't available, with the reason or the replacement."""
 
 
 def _test(function: Any) -> Callable[..., Any]:
-    """A test that rejects what is missing: `x is none` says nothing about what isn't there."""
+    """Wrap a test so that it rejects missing values: `x is none` can't be answered for these."""
 
     @pass_context
     def apply(context: BudgetedContext, value: Any, *args: Any) -> bool:

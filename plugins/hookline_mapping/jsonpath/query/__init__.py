@@ -1,14 +1,14 @@
 """JSONPath queries: what `jsonpath_ng.ext` has parsed, compiled to functions that count what they visit.
 
 The library's own evaluation has no bounds: `$..a..b`, or a filter inside a filter, takes time that grows with the
-square of a message's size or worse. Here each visited value is spent from a budget. What matches is the same, except
+square of a message's size or worse. Here each visited value is spent from a budget. The matches are the same, except
 that
 
 - arithmetic takes numbers (`+` joins texts, or lists): anything else is an error, where the library gives no match or,
   for a text times a number, a text of any length;
 - `` `str()` `` writes true, false, null, lists and objects as JSON;
 - `` `parent` `` and `` `path` `` follow a step that selects children, and nothing else;
-- sorting leaves what is no list alone, and sorts an object without criteria to its keys.
+- sorting changes only lists, and turns an object, without criteria, into its sorted keys.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from hookline_mapping.jsonpath.query.selecting import descendants, fields, index
 
 
 def compile_query(node: Any) -> Query:
-    """Compile a tree of the library's. Raises ExpressionSyntax for what isn't supported."""
+    """Compile a tree of the library. Raises ExpressionSyntax for parts that aren't supported."""
     kind = type(node)
     if kind in _LEAVES:
         return _LEAVES[kind](node)
@@ -52,7 +52,7 @@ _LEAVES: Final[dict[type, Callable[[Any], Query]]] = {
     string.Sub: substituted,
 }
 
-#: Those that have queries within.
+#: The nodes that contain queries.
 _NESTING: Final[dict[type, Callable[[Any, CompileQuery], Query]]] = {
     tree.Child: child,
     tree.Descendants: descendants,

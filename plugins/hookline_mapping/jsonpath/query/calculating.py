@@ -17,7 +17,7 @@ def operation(node: arithmetic.Operation, compile_query: CompileQuery) -> Query:
         one, two = left.find(at, run), right.find(at, run)
         if left.single and right.single:
             return [calculate(symbol, one[0], two[0], run.budget, exact=run.exact)] if one and two else []
-        # A constant goes with each match of the other side; two lists of matches go side by side.
+        # A constant is combined with each match of the other side; two lists of matches are combined item by item.
         if not isinstance(node.left, tree.JSONPath):
             one = one * len(two)
         elif not isinstance(node.right, tree.JSONPath):

@@ -1,4 +1,4 @@
-"""Filters, and what they compare."""
+"""Filters and their comparisons."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -78,14 +78,14 @@ def _matching(target: Find, source: str) -> Holds:
 def _comparing(target: Find, op: str, value: Any) -> Holds:
     def holds(at: Any, run: Run) -> bool:
         found = target(at, run)
-        # What is missing equals nothing, null included.
+        # A missing value equals nothing, not even null.
         return any(compare(op, each, value, run.budget) for each in found) if found else op == "!="
 
     return holds
 
 
 def _comparing_one(follow: Callable[[Any], Any], op: str, value: Any) -> Holds:
-    """The commonest filter, a key and a constant, without lists between. The child it tests is spent already."""
+    """Compile the commonest filter, a key and a constant, without intermediate lists. The child was counted before."""
     ordered, by_equality, missing = BY_ORDER[op], BY_EQUALITY[op], op == "!="
     kind = str if isinstance(value, str) else (int, float, Decimal)
     if value is None or isinstance(value, bool):

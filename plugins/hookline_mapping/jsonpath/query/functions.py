@@ -27,7 +27,7 @@ def keys(node: iterable.Keys) -> Query:
 
 
 _NODES_PER_ORDER: Final = 4
-"""Calling back to order two values takes as long as visiting some."""
+"""The number of visits that take as long as a callback that orders two values."""
 
 
 def in_order(node: iterable.SortedThis, compile_query: CompileQuery) -> Query:
@@ -49,7 +49,7 @@ def in_order(node: iterable.SortedThis, compile_query: CompileQuery) -> Query:
         try:
             return [sorted(at, key=cmp_to_key(order)) if criteria else sorted(at)]
         except TypeError as error:
-            raise ExpressionFailed(f"what is to be sorted has values of several types: {error}") from error
+            raise ExpressionFailed(f"the values to sort have several types: {error}") from error
 
     return Query(find, True)
 

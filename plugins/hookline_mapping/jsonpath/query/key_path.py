@@ -1,4 +1,4 @@
-"""Paths of nothing but keys, such as `@.a[0].b`: the commonest of all, followed without lists between."""
+"""Paths that only have keys, such as `@.a[0].b`: the commonest of all, followed without intermediate lists."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,7 +11,7 @@ NOTHING: Final = object()
 
 
 def plain_keys(node: Any) -> tuple[str | int, ...] | None:
-    """The keys of `@.a[0]['b']`; None for anything else."""
+    """Return the keys of `@.a[0]['b']`; None for anything else."""
     if isinstance(node, tree.Fields) and len(node.fields) == 1:
         return (str(node.fields[0]),)
     if isinstance(node, tree.Index) and len(node.indices) == 1:
@@ -26,7 +26,7 @@ def plain_keys(node: Any) -> tuple[str | int, ...] | None:
 def follow_keys(keys: tuple[str | int, ...]) -> Callable[[Any], Any]:
     def follow(value: Any) -> Any:
         for key in keys:
-            # A text can be indexed in Python; in JSON it has no items.
+            # Python can index a text, but in JSON it has no items.
             if type(value) is str:
                 return NOTHING
             try:

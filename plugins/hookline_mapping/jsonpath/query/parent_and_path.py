@@ -15,7 +15,7 @@ from hookline_mapping.jsonpath.query.selecting import children
 def _selected(
     node: Any, operator_name: str, compile_query: CompileQuery
 ) -> tuple[Query, Callable[[Any, Run], list[str | int]], bool]:
-    """Of a path whose last step selects children: what comes before that step, and the keys that it selects."""
+    """Split a path whose last step selects children: the query before that step, and the keys that it selects."""
     before, step = (node.left, node.right) if isinstance(node, tree.Child) else (tree.This(), node)
     if not isinstance(step, tree.Fields | tree.Index | tree.Slice | tree.Wildcard | filters.Filter):
         raise ExpressionSyntax(f"`{operator_name}` follows a key, an index, a slice, a wildcard or a filter")

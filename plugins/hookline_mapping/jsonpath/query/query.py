@@ -9,7 +9,7 @@ from hookline_mapping.budget import Budget
 
 
 class Run:
-    """One evaluation: its root, what it may still visit, and whether its flow's numbers are exact."""
+    """One evaluation: its root, its remaining budget, and the exactness of its flow's numbers."""
 
     __slots__ = ("budget", "exact", "root")
 
@@ -20,7 +20,7 @@ class Run:
 
 
 Find: TypeAlias = Callable[[Any, Run], list[Any]]
-"""From a value to the values that match, in order."""
+"""A function from a value to the matching values, in order."""
 Holds: TypeAlias = Callable[[Any, Run], bool]
 """A condition on a value."""
 
@@ -35,4 +35,4 @@ class Query:
 
 
 CompileQuery: TypeAlias = Callable[[Any], Query]
-"""Compiles a tree of the library's: what has others inside is given it, and compiles them by it."""
+"""The function that compiles a tree of the library; nodes that contain others use it to compile them."""

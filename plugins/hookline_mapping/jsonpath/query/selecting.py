@@ -1,4 +1,4 @@
-"""Steps that select: from a value to itself, the root, or what is inside it."""
+"""Steps that select: from a value to itself, the root, or its parts."""
 
 from typing import Any
 

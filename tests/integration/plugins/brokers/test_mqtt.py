@@ -194,7 +194,7 @@ async def test_a_topic_that_a_flow_names_no_more_starts_nothing(harness: Harness
     await broker.publish("a", json=1)
     await broker.publish("b", json=2)
     assert [came.body for came in await broker.take(1, "b")] == [2]
-    assert "doesn't name any more" in repr(harness.log.lines)
+    assert "doesn't subscribe to its topic any more" in repr(harness.log.lines)
 
 
 async def test_each_message_comes_to_one_of_a_group(broker: Broker) -> None:
@@ -384,7 +384,7 @@ async def test_what_is_no_topic_is_rejected(harness: Harness, topic: str, why: s
         ("a/#/b", "is the last one"),
         ("a#", "is the last one"),
         ("a/b+", "a whole level"),
-        ("$share/g/a", "by `group`"),
+        ("$share/g/a", "use `group`"),
         ("", "empty"),
         ("a/+/b", None),
         ("+", None),

@@ -229,7 +229,7 @@ async def test_new_ids_of_a_folder_give_no_mail_twice_and_lose_none(box: Box) ->
     box.add("late", at=at + timedelta(minutes=1))
     box.server.give_new_ids(box.folder)
     assert sorted(await box.subjects()) == ["late", "same second"]
-    assert [line[1] for line in box.actions.log.lines] == ["a mailbox has new ids; mails are told by their time"]
+    assert [line[1] for line in box.actions.log.lines] == ["a mailbox has new ids; mails are recognized by their time"]
     assert await box.subjects() == []
     box.add("later")
     assert await box.subjects() == ["later"]
@@ -297,7 +297,7 @@ async def test_a_mail_that_the_server_does_not_give_stops_no_others(
     box.add("a", "b")
     first, second = (await box.look()).items
     assert (first.body["uid"], first.body["complete"]) == (1, False)
-    assert first.body["problems"] == ["the server doesn't give what is in it"]
+    assert first.body["problems"] == ["the server doesn't return its content"]
     assert second.body["subject"] == "b"
     assert await box.subjects() == []
 

@@ -126,7 +126,7 @@ async def test_a_credential_that_does_not_work_says_why(room: Room, tmp_path: An
     with pytest.raises(StepError) as caught:
         await _verify(room, url=wrong)
     assert caught.value.error_code in ("sql.error", "sql.unavailable")
-    with pytest.raises(StepError, match="no database to try it at"):
+    with pytest.raises(StepError, match="no database to check it with"):
         await _verify(room, password="hunter2")
 
 

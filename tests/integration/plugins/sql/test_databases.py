@@ -97,7 +97,7 @@ async def test_a_credential_gives_password_and_user_or_the_whole_url(postgres: R
 
 
 def test_a_credential_says_something() -> None:
-    with pytest.raises(ValidationError, match="password, or url"):
+    with pytest.raises(ValidationError, match="password or url"):
         SqlCredential()
     assert "s3cret" not in repr(SqlCredential(password=SecretStr("s3cret")))
 

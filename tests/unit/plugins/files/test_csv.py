@@ -102,7 +102,7 @@ async def test_other_quotes_escapes_and_spaces() -> None:
 @pytest.mark.parametrize(
     ("code", "content", "settings", "said"),
     [
-        ("csv.ragged", "a,b\n1,2\n\n3\n", {}, "row 2 (line 4) has 1 values, and there are 2 columns"),
+        ("csv.ragged", "a,b\n1,2\n\n3\n", {}, "row 2 (line 4) has 1 values, but there are 2 columns"),
         ("csv.ragged", "a,b\n1,2,3\n", {"ragged": "fill"}, "row 1 (line 2) has 3 values"),
         ("csv.syntax", 'a\n1\n"x" y\n', {}, "row 2 (line 3)"),
         ("csv.syntax", 'a\n"never closed\n\n', {}, "row 1 (line 3)"),
@@ -137,7 +137,7 @@ async def test_a_stream_may_be_of_any_length_but_is_not_filled_without_end() -> 
     rows = await parse(("1," * 999 + "1\n") * 1001, stream=True, header=False)
     assert sum([1 async for _ in rows]) == 1001
     filled = await parse(",".join(map(str, range(2000))) + "\n1" * 2000, stream=True, ragged="fill")
-    with pytest.raises(StepError, match="filled have more than 1,000,000 values"):
+    with pytest.raises(StepError, match="filled with nulls have more than 1,000,000 values"):
         [row async for row in filled]
 
 
@@ -279,7 +279,7 @@ async def test_values_are_written_as_in_json() -> None:
     rows = [{"a": None, "b": True, "c": 9007199254740993, "d": 0.1}, {"e": "x", "a": "y"}]
     assert await use("csv.render", {"rows": rows}) == "a,b,c,d,e\r\n,true,9007199254740993,0.1,\r\ny,,,,x\r\n"
     assert await use("csv.render", {"rows": rows, "columns": ["e", "a"], "header": False}) == ",\r\nx,y\r\n"
-    with pytest.raises(StepError, match="row 1 holds a list or an object"):
+    with pytest.raises(StepError, match="row 1 contains a list or an object"):
         await use("csv.render", {"rows": [{"a": []}]})
     with pytest.raises(StepError, match="row 2 has 1 values"):
         await use("csv.render", {"rows": [["1", "2"], ["3"]], "columns": ["a", "b"]})

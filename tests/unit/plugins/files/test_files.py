@@ -307,7 +307,7 @@ async def test_a_pipe_is_no_file(tmp_path: Path) -> None:
 
 
 async def test_a_codec_that_is_not_of_text_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="no text encoding"):
+    with pytest.raises(ValidationError, match="not a text encoding"):
         await use("file.write", tmp_path, path="x", content="x", encoding="rot13")
 
 

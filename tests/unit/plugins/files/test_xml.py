@@ -117,7 +117,7 @@ async def test_letters_that_an_encoding_lacks_become_references() -> None:
 async def test_a_name_has_only_letters_of_the_encoding() -> None:
     assert await parse((await render({"é": 1}, encoding="latin-1")).encode("latin-1")) == {"é": "1"}
     said = await failure("xml.name", render({"a": {"@Ж": 1}}, encoding="latin-1"))
-    assert said == "'a.@Ж': iso8859-1 hasn't all letters of the name 'Ж'; take utf-8"
+    assert said == "'a.@Ж': iso8859-1 lacks a letter of the name 'Ж'; use utf-8"
 
 
 @pytest.mark.parametrize(
@@ -131,10 +131,10 @@ async def test_a_name_has_only_letters_of_the_encoding() -> None:
         ("xml.name", {"a": {"@": 1}}, "'' can't be a name"),
         ("xml.name", {"a": {"1": 1}}, "rename the key"),
         ("xml.name", {"a": {"x><y": 1}}, "can't be a name"),
-        ("xml.value", {"a": {"b": [[1]]}}, "a.b holds a list in a list"),
-        ("xml.value", {"a": {"@b": {}}}, "a.@b holds an object"),
-        ("xml.value", {"a": "\x00"}, "take it out"),
-        ("xml.value", {"a": {"#text": "\ufffe"}}, "take it out"),
+        ("xml.value", {"a": {"b": [[1]]}}, "a.b contains a list in a list"),
+        ("xml.value", {"a": {"@b": {}}}, "a.@b contains an object"),
+        ("xml.value", {"a": "\x00"}, "remove it"),
+        ("xml.value", {"a": {"#text": "\ufffe"}}, "remove it"),
         ("xml.too_large", {"a": {"b": [None] * 500_000}}, "more than 500,000"),
         ("xml.too_large", {"a": {"b" * 1000: [None] * 30_000}}, "50,000,000 characters"),
     ],

@@ -86,16 +86,16 @@ async def test_a_body_may_be_a_list_or_another_value(run: Bench) -> None:
     assert await run("rename", [{"a": 1}], keys={"[*].a": "[*].b.c"}) == [{"b": {"c": 1}}]
     assert await run("pick", {"x": 1}, keep=["a"], body={"a": 1, "b": 2}) == {"a": 1}
     assert (await run.fails("pick", {"a": 1}, keep=["a"], body=None)).error_code == "pick.missing"
-    assert (await run.fails("pick", None, keep=["a"])).message.startswith("the body is null, and has no 'a'")
+    assert (await run.fails("pick", None, keep=["a"])).message.startswith("the body is null and has no 'a'")
 
 
 @pytest.mark.parametrize(
     ("keep", "says"),
     [
         ("customer.emial", "there is no 'emial' in customer; did you mean 'email'?"),
-        ("customer.email.domain", "customer.email is text, and has no 'domain'"),
-        ("customer[*].email", "customer is an object, and no list"),
-        ("lines.sku", "lines is a list, and has no 'sku'"),
+        ("customer.email.domain", "customer.email is text and has no 'domain'"),
+        ("customer[*].email", "customer is an object, not a list"),
+        ("lines.sku", "lines is a list and has no 'sku'"),
         ("lines[*].price", "there is no 'price' in lines[*]"),
         ("lines[*]['unit price'].net", "lines[*]['unit price'] is a number"),
     ],
@@ -162,18 +162,18 @@ async def test_a_name_that_is_taken_is_an_error_unless_it_may_be_replaced(run: B
     assert await run("rename", body, keys={"b": "a"}, existing="replace") == {"a": 2, "c": {"d": 3}}
     assert await run("rename", body, keys={"a": "c.d"}, existing="replace") == {"b": 2, "c": {"d": 1}}
     error = await run.fails("rename", body, keys={"a": "b.c.d"}, existing="replace")
-    assert "'b' is no object" in error.message
+    assert "'b' isn't an object" in error.message
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("pick", {}, "name what to keep, or what to drop"),
-        ("pick", {"keep": []}, "name what to keep"),
-        ("pick", {"keep": ["a", "a"]}, "is there twice"),
-        ("pick", {"keep": ["a", "a.b"]}, "leads into 'a'"),
-        ("pick", {"drop": ["a[*].b", "a"]}, "leads into 'a'"),
-        ("pick", {"keep": ["a[0]"]}, "names each item of a list"),
+        ("pick", {}, "give `keep`, or `drop`"),
+        ("pick", {"keep": []}, "give `keep`"),
+        ("pick", {"keep": ["a", "a"]}, "is given twice"),
+        ("pick", {"keep": ["a", "a.b"]}, "is inside 'a'"),
+        ("pick", {"drop": ["a[*].b", "a"]}, "is inside 'a'"),
+        ("pick", {"keep": ["a[0]"]}, "names all items of a list"),
         ("pick", {"keep": ["a[*]"]}, "ends with a key"),
         ("pick", {"keep": [""]}, "ends with a key"),
         ("pick", {"keep": ["a..b"]}, "can't be read at '..b'"),
@@ -183,14 +183,14 @@ async def test_a_name_that_is_taken_is_an_error_unless_it_may_be_replaced(run: B
         ("pick", {"keep": ["$.body.a"]}, "may only read 'vars'"),
         ("pick", {"keep": "a"}, "list"),
         ("rename", {}, "keys"),
-        ("rename", {"keys": {}}, "name what to rename"),
+        ("rename", {"keys": {}}, "give the old path and the new path"),
         ("rename", {"keys": {"a": "a"}}, "has this name already"),
-        ("rename", {"keys": {"a": "c", "b": "c"}}, "is there twice"),
-        ("rename", {"keys": {"a": "c", "b": "c.d"}}, "leads into 'c'"),
-        ("rename", {"keys": {"a": "c", "a.b": "d"}}, "leads into 'a'"),
-        ("rename", {"keys": {"a": "b", "['a']": "c"}}, "written otherwise"),
-        ("rename", {"keys": {"a[*].b": "b"}}, "stays within its list item"),
-        ("rename", {"keys": {"b": "a[*].b"}}, "stays within its list item"),
+        ("rename", {"keys": {"a": "c", "b": "c"}}, "is given twice"),
+        ("rename", {"keys": {"a": "c", "b": "c.d"}}, "is inside 'c'"),
+        ("rename", {"keys": {"a": "c", "a.b": "d"}}, "is inside 'a'"),
+        ("rename", {"keys": {"a": "b", "['a']": "c"}}, "written in different ways"),
+        ("rename", {"keys": {"a[*].b": "b"}}, "stays inside its list item"),
+        ("rename", {"keys": {"b": "a[*].b"}}, "stays inside its list item"),
         ("rename", {"keys": {"$.a": "b"}}, "without `$`"),
     ],
 )

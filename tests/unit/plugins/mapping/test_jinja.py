@@ -125,7 +125,7 @@ def test_keys_come_before_attributes_and_methods_are_only_called() -> None:
         ("{{ bodi.id }}", "bodi.id: there is no 'bodi' in the scope; did you mean 'body'?"),
         ("{{ bodi | upper }}", "bodi: there is no 'bodi' in the scope; did you mean 'body'?"),
         ("{{ body.items[7].sku }}", "body.items[7].sku: body.items has 2 items, none at [7]"),
-        ("{{ body.nothing.x }}", "body.nothing.x: body.nothing is null, and has no 'x'"),
+        ("{{ body.nothing.x }}", "body.nothing.x: body.nothing is null and has no 'x'"),
         (
             "{{ body.address['town'] }}",
             "body.address.town: there is no 'town' in body.address; did you mean 'town name'?",
@@ -289,7 +289,7 @@ def test_filters_and_methods(source: str, expected: Any) -> None:
         ("{{ body.nothing | sum }}", "NoneType"),
         ("{{ body.count[:1] }}", "can't be sliced"),
         ("{{ body.items.upper() }}", "a list has no method 'upper'"),
-        ("{% for i in body.count %}{% endfor %}", "no items to go through"),
+        ("{% for i in body.count %}{% endfor %}", "has no items"),
         ("{% set body.x = 1 %}", "namespace"),
     ],
 )
@@ -301,7 +301,7 @@ def test_what_fails_says_why(source: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("{{ body.", "this isn't Jinja"),
+        ("{{ body.", "this isn't valid Jinja"),
         ("{{ }}", "Expected an expression"),
         ("a\n{% if x %}", "line 2"),
         ("{{ x | uper }}", "did you mean 'upper'"),
@@ -414,7 +414,7 @@ ORDER = {
         ("{{ body.total_price - 1 }}", "write body.total_price | float - 1"),
         ("{{ body.name > 1 }}", 'body.name is text "Ada"; `>` takes numbers here, and this text isn\'t one'),
         ("{{ body.note > 1 }}", "body.note is null; write body.note | default(0, true) if null is to count as 0"),
-        ("{{ body.lines > 1 }}", "body.lines is a list; `>` takes numbers; body.lines | length counts what is in it"),
+        ("{{ body.lines > 1 }}", "body.lines is a list; `>` takes numbers; body.lines | length is the number of its parts"),
         ("total: {{ body.total_price > 100 }}", "write body.total_price | float > 100"),
         ("{% for line in body.lines %}{{ line.price > 1 }}{% endfor %}", "text and a number can't be compared by `>`"),
         ("{{ body.lines | sum(attribute='price') }}", "`+` takes numbers, not text; `| float` makes a number of text"),
@@ -465,6 +465,6 @@ def test_what_an_error_says_to_write_works(source: str, written: str, value: obj
     ],
 )
 def test_an_operator_of_another_language_gets_a_hint(source: str, hint: str) -> None:
-    with pytest.raises(ExpressionSyntax, match=r"this isn't Jinja") as caught:
+    with pytest.raises(ExpressionSyntax, match=r"this isn't valid Jinja") as caught:
         Jinja().compile(source)
     assert hint in caught.value.message
