@@ -174,8 +174,8 @@ def upsert(
     if frozenset(wanted) not in unique:
         there = "; ".join(", ".join(sorted(one)) for one in unique) or "nothing"
         raise StepError(
-            f"the columns {', '.join(wanted)} of table {target.fullname!r} aren't unique, so they can't identify a "
-            f"row; unique are: {there}",
+            f"`key` ({', '.join(wanted)}) isn't unique in table {target.fullname!r}, so it can't identify a row; "
+            f"unique are: {there}",
             code="sql.key",
         )
     others = tuple(one for one in unique if one != frozenset(wanted))

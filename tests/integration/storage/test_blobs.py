@@ -39,7 +39,7 @@ class TestDirectoryBlobs(BlobsContract):
 
 async def test_a_directory_that_cant_hold_files_says_so(tmp_path: Path, clock: ManualClock) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StoreError, match=r"no file can be kept in .*/file: "):
+    with pytest.raises(StoreError, match=r"no files can be stored in .*/file: "):
         await file_blobs(f"file://{tmp_path}/file", clock=clock).ping()
 
 

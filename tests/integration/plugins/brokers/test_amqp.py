@@ -64,7 +64,7 @@ async def test_the_body_is_the_messages_own_or_text_or_a_file(harness: Harness, 
     with pytest.raises(StepError, match="one body") as caught:
         await publish(harness, message, routing_key=queue, text="a", json=1)
     assert caught.value.error_code == "amqp.body"
-    with pytest.raises(StepError, match="no attachment of the message; it has 'invoice'"):
+    with pytest.raises(StepError, match="not an attachment of the message; it has 'invoice'"):
         await publish(harness, message, routing_key=queue, file="other")
 
 
@@ -318,7 +318,7 @@ async def test_a_queue_that_is_deleted_ends_the_connection(harness: Harness, rab
     listening = asyncio.create_task(harness.run_consumer("amqp.messages", 1, credential=LOGIN, queue=queue))
     await _until_consumed(rabbit, queue)
     await rabbit.channel.queue_delete(queue)
-    with pytest.raises(StepError, match="it may be deleted") as caught:
+    with pytest.raises(StepError, match="the queue may be deleted") as caught:
         await listening
     assert caught.value.error_code == "amqp.not_found"
 

@@ -124,7 +124,7 @@ async def test_two_at_once_leave_one_row(people: Room) -> None:
         (
             {"row": {"email": "a@x"}, "with_": {"key": ["name"]}},
             "sql.key",
-            "nothing keeps name of table 'people' unique",
+            "`key` (name) isn't unique in table 'people'",
         ),
         ({"row": {"email": "a@x"}, "with_": {"key": ["emial"]}}, "sql.column", "did you mean 'email'?"),
         ({"row": {"email": "a@x"}, "with_": {"key": ["email"]}, "update": ["nme"]}, "sql.column", "'nme'"),
