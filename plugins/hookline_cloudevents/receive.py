@@ -260,13 +260,12 @@ cloudevents: Final = RequestTrigger(
     name="cloudevents",
     title="CloudEvents",
     settings=CloudEventsSettings,
-    summary="Starts an execution for each CloudEvent that comes to `/hook/<flow id>`.",
+    summary="Starts an execution for each CloudEvent that is sent to `/hook/<flow id>`.",
     description="Starts an execution for each CloudEvent that is sent to `/hook/<flow id>`.\n\n"
-    "Events come in binary mode (`ce-…` headers), in structured mode (`application/cloudevents+json`), or several at "
-    "once (`application/cloudevents-batch+json`); the message's body is the event in each case: `specversion, id, "
-    "source, "
-    "type`, what else it has, and `data`, which is a JSON value, a text, or the attachment `data`. A repeated event, "
-    "with the same source and id, starts nothing.",
+    "Events are in binary mode (`ce-…` headers), in structured mode (`application/cloudevents+json`), or several at "
+    "once (`application/cloudevents-batch+json`). In each case, the message's body is the event: `specversion`, `id`, "
+    "`source`, `type`, its other attributes, and `data`, which is a JSON value, a text, or the attachment `data`. A "
+    "repeated event, with the same source and id, starts nothing.",
     read=read,
     body_mode=body_mode,
     options=options,

@@ -57,9 +57,8 @@ async def send(
     attachments: Annotated[
         str | dict[str, JsonValue] | list[str | dict[str, JsonValue]] | None,
         Field(
-            description="Files: attachments of the message, by name or from an expression (`$.attachments`), and new "
-            "ones "
-            'from a text: `{"filename": "orders.csv", "content": "$.body", "type": "text/csv"}`.'
+            description="Files: attachments of the message, by name or from an expression (`$.attachments`), and "
+            'new ones from a text: `{"filename": "orders.csv", "content": "$.body", "type": "text/csv"}`.'
         ),
     ] = None,
     headers: Annotated[dict[str, str] | None, Field(description="Further headers, such as `In-Reply-To`.")] = None,

@@ -116,9 +116,8 @@ def check_engine(target: Table) -> None:
     if engine is not None:
         raise StepError(
             f"table {target.fullname!r} uses {engine}, which has no transactions: change it to InnoDB "
-            f"(ALTER TABLE {target.fullname} ENGINE=InnoDB), or allow the step to take effect in part, or twice after "
-            "a "
-            'crash: "once": false',
+            f"(ALTER TABLE {target.fullname} ENGINE=InnoDB), or allow the step to take effect in part, or twice "
+            'after a crash: "once": false',
             code="sql.effects",
         )
 

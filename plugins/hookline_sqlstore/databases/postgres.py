@@ -49,7 +49,7 @@ _TAKE_LIMIT: Final = 12.0
 _CONFLICT_PAUSE: Final = 0.05
 """Seconds until a commit is repeated that has met others."""
 _REPEATS: Final = 2
-"""How often a group of commits is tried that meets those of another node."""
+"""The number of attempts for a group of commits that meets those of another node."""
 READERS: Final = 4
 _BEAT: Final = 2.0
 """Seconds after which an idle node renews its lease."""

@@ -32,7 +32,7 @@ _OPEN: Final = (
 _attachments: Final = msgspec.json.Decoder(tuple[Attachment, ...])
 
 
-#: How often the open batch is looked for, where each time another process has just begun one.
+#: The number of searches for the open batch, if each time another process has just begun one.
 _TRIES: Final = 20
 
 

@@ -414,7 +414,10 @@ ORDER = {
         ("{{ body.total_price - 1 }}", "write body.total_price | float - 1"),
         ("{{ body.name > 1 }}", 'body.name is text "Ada"; `>` takes numbers here, and this text isn\'t one'),
         ("{{ body.note > 1 }}", "body.note is null; write body.note | default(0, true) if null is to count as 0"),
-        ("{{ body.lines > 1 }}", "body.lines is a list; `>` takes numbers; body.lines | length is the number of its parts"),
+        (
+            "{{ body.lines > 1 }}",
+            "body.lines is a list; `>` takes numbers; body.lines | length is the number of its parts",
+        ),
         ("total: {{ body.total_price > 100 }}", "write body.total_price | float > 100"),
         ("{% for line in body.lines %}{{ line.price > 1 }}{% endfor %}", "text and a number can't be compared by `>`"),
         ("{{ body.lines | sum(attribute='price') }}", "`+` takes numbers, not text; `| float` makes a number of text"),
