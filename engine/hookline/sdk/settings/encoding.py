@@ -10,7 +10,7 @@ from hookline.bodies.text import known_charset
 def _of_text(name: str) -> str:
     charset = known_charset(name)
     if charset is None:
-        raise ValueError(f"{name!r} is no text encoding; use one such as utf-8, windows-1252 or iso-8859-15")
+        raise ValueError(f"{name!r} is not a text encoding; use one such as utf-8, windows-1252 or iso-8859-15")
     return charset
 
 
