@@ -44,7 +44,7 @@ class ForkedServer(ServerProcess):
         process, self._control = launch(self.folder, self.environment(), options)
         self._process = process  # type: ignore[assignment]  # as much of one as is needed
 
-    def arm(self, spec: str) -> None:
+    def set_fault(self, spec: str) -> None:
         """Let it die at a point, as `HOOKLINE_FAULT` says it, of those that it passes from now on."""
         self._tell("fault", spec)
 

@@ -143,7 +143,7 @@ def test_killed_where_it_gathers_nobody_is_lost_or_there_twice(
             for id_ in ids[: passing - 1]:
                 Sender(server)(id_)
                 eventually("it has come to the step", lambda: _settled(server))
-            server.arm(f"{kind}.{side}_commit")
+            server.set_fault(f"{kind}.{side}_commit")
             with ThreadPoolExecutor(3) as pool:
                 sent = [pool.submit(Sender(server), id_) for id_ in ids[passing - 1 :]]
                 assert server.died() == SIGKILL

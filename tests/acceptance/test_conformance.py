@@ -79,7 +79,7 @@ class Server:
         known = {one["id"] for one in self.process.executions()}
         run, deaths = f"run-{next(self._runs):04}", self.deaths
         if fault is not None:
-            self.process.arm(fault)
+            self.process.set_fault(fault)
         for step in drive["does"]:
             self._do(pattern, run, step, known)
         expected = drive["expect"]

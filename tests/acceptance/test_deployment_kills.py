@@ -166,7 +166,7 @@ def check_kills(server: Server, name: str, path: Path, chosen: Callable[[list[st
         prefix = server.new_prefix()
         first = operation.prepare(server, prefix)
         old = server.stands(prefix)
-        server.process.arm(moment)
+        server.process.set_fault(moment)
         with pytest.raises((OSError, HTTPException)):
             operation.apply(server, prefix, first)
         assert server.process.died() == SIGKILL, server.process.log()[-4000:]
@@ -235,7 +235,7 @@ def test_changed_files_are_deployed_as_a_whole_or_not_at_all(
         for point in ("deploy.before_commit", "deploy.after_commit"):
             prefix = server.new_prefix()
             two_flows(server, prefix)
-            server.process.arm(point)
+            server.process.set_fault(point)
             for name in ("a", "b"):
                 server.process.flow(document(f"{prefix}-{name}", 2))
             assert server.process.died() == SIGKILL

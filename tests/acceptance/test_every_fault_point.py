@@ -75,7 +75,7 @@ class Server:
     @contextlib.contextmanager
     def dying(self, point: str) -> Iterator[None]:
         """What is done in here makes it die at a point, at once or soon; then it is started again."""
-        self.process.arm(point)
+        self.process.set_fault(point)
         # It may be dead by then, and have given no answer.
         with contextlib.suppress(OSError, HTTPException):
             yield

@@ -89,7 +89,7 @@ def test_a_caller_gets_the_reply_of_an_execution_that_another_node_runs(nodes: N
 
 @pytest.mark.long
 @pytest.mark.cluster_rule("C5")
-def test_a_webhook_node_imports_no_connector_and_has_its_messages_run(nodes: Nodes, tmp_path: Path) -> None:
+def test_a_node_that_only_accepts_imports_no_connector_and_has_its_messages_run(nodes: Nodes, tmp_path: Path) -> None:
     running = nodes("one")
     with contextlib.chdir(running.folder):
         running.run("credentials", "set", "shop", "--type", "bearer", "token=s3cret")

@@ -174,7 +174,7 @@ def test_a_kill_at_any_commit_leaves_one_subscription_that_works(server: ForkedS
     points = [f"subscription.{side}_commit:{n}" for n in (1, 2) for side in ("before", "after")]
     for n, point in enumerate(points):
         # Each is another place, so that one is begun, one made, and one removed.
-        server.arm(point)
+        server.set_fault(point)
         flow(server, repository=("octo/app", "octo/other")[n % 2])
         assert server.died() == SIGKILL, server.log()[-4000:]
         server.start()
@@ -184,7 +184,7 @@ def test_a_kill_at_any_commit_leaves_one_subscription_that_works(server: ForkedS
         assert provider.send(payload={"n": n}) == 202
     assert bodies(server) == [0, 1, 2, 3]
     for point in ("subscription.before_commit:2", "subscription.after_commit:2"):
-        server.arm(point)
+        server.set_fault(point)
         (server.folder / "flows" / "pushes.json").unlink()
         assert server.died() == SIGKILL, server.log()[-4000:]
         server.start()
@@ -259,7 +259,7 @@ def test_a_secret_that_was_told_to_a_process_that_died_is_replaced(server: Forke
     with AppThread(stripe.app) as provider:
         server.start()
         set_stripe(server, provider.url)
-        server.arm("subscription.before_commit:2")
+        server.set_fault("subscription.before_commit:2")
         server.flow(STRIPE_FLOW)
         assert server.died() == SIGKILL, server.log()[-4000:]
         (lost,) = stripe.endpoints

@@ -41,11 +41,11 @@ def clock() -> ManualClock:
     return clock_of_today()
 
 
-def _upgrade_to(connection: Connection, revision: str) -> None:
+def _upgrade_to(connection: Connection, version: str) -> None:
     config = schema_versions._config(schema_versions._MIGRATIONS)
     config.attributes["connection"] = connection
     with connection.begin():
-        command.upgrade(config, revision)
+        command.upgrade(config, version)
 
 
 class Old:

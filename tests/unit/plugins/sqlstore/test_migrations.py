@@ -53,10 +53,10 @@ def problems(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("revision", LATER)
+@pytest.mark.parametrize("version", LATER)
 @pytest.mark.cluster_rule("C18")
-def test_a_migration_that_removes_something_names_the_release_that_needs_it_no_more(revision: str) -> None:
-    module = _scripts()[revision]
+def test_a_migration_that_removes_something_names_the_release_that_needs_it_no_more(version: str) -> None:
+    module = _scripts()[version]
     assert module.__file__ is not None
     oldest = getattr(module, "oldest_release", None)
     if oldest is None:
