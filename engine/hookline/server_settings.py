@@ -297,6 +297,12 @@ class Settings(BaseSettings):
     @field_validator("db", "queue", "blobs")
     @classmethod
     def _is_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # A queue may have several servers, which `urlsplit` can't read; its plugin does.
+        if value is not None and info.field_name != "queue":
+            try:
+                _ = urlsplit(value).port
+            except ValueError as error:
+                raise ValueError(f"{info.field_name} can't be read as a URL: {error}") from None
         if value is not None and not _SCHEME.match(value):
             examples = {"blobs": "file:///srv/blobs or s3://bucket", "queue": "nats://127.0.0.1:4222"}
             example = examples.get(info.field_name or "", "sqlite:///hookline.db")

@@ -57,7 +57,8 @@ async def messages(
         def cancelled(_frame: Any) -> None:
             inbox.put_nowait(
                 StepError(
-                    f"{where}: the broker has ended the subscription; the queue may be deleted", code="amqp.not_found"
+                    f"{where}: the broker has ended the subscription; the queue has perhaps been deleted",
+                    code="amqp.not_found",
                 )
             )
 

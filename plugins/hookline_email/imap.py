@@ -192,7 +192,7 @@ def failure(error: Exception, where: str) -> StepError:
             return Unavailable(f"{where} doesn't accept logins now: {text}", code="email.login")
         return AuthExpired(f"{where} doesn't accept the user name and password: {text}", code="email.login")
     if isinstance(error, ssl.SSLError):
-        return Unavailable(f"the certificate of {where} isn't trusted: {text}", code="email.tls")
+        return Unavailable(f"TLS with {where} failed: {text}", code="email.tls")
     if isinstance(error, TimeoutError):
         return Unavailable(f"{where} did not answer in time", code="email.timeout")
     if isinstance(error, IMAPClientAbortError | OSError):

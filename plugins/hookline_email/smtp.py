@@ -140,7 +140,7 @@ def failure(error: Exception, where: str, *, sent: bool = False) -> StepError:
         return StepError(text, code=code, retryable=400 <= error.code < 500)
     tls = _caused_by_tls(error)
     if tls is not None:
-        return Unavailable(f"the certificate of {where} isn't trusted: {tls}", code="email.tls")
+        return Unavailable(f"TLS with {where} failed: {tls}", code="email.tls")
     if isinstance(error, TimeoutError):
         return Unavailable(f"{where} did not answer in time", code="email.timeout", outcome_unknown=sent)
     if isinstance(error, OSError):

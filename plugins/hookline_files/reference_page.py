@@ -12,12 +12,12 @@ FILE_ERRORS: Final[Mapping[str, str]] = {
     "file.attachment": "The name of an attachment matches none of the message's, or several.",
     "file.content": "Neither `content` nor `file` is given, or both are, or a file that is read as JSON isn't JSON.",
     "file.encoding": "The text doesn't match the given encoding, or can't be written in it.",
-    "file.exists": "A file with other content exists already, and `mode` is `create`.",
+    "file.exists": "A file exists already, and must not be replaced: `mode` is `create`, or `replace` isn't set.",
     "file.no_root": "The server has no folder for files, or it can't be used: set HOOKLINE_FILES.",
     "file.path": "The path is not one of a file under HOOKLINE_FILES.",
     "file.system": "The operating system rejected the operation: there is no such file, no space, or no permission.",
     "file.too_large": "The file, or a line of it, is too large.",
-    "file.too_many": "More files match than one trigger can track.",
+    "file.too_many": "More files match than `max_files` allows, or than one trigger can track.",
 }
 
 FILE_EXAMPLE: Final[Mapping[str, Any]] = {

@@ -31,7 +31,7 @@ def _cron(text: str) -> str:
     except CronSimError as error:
         raise ValueError(_remedy(text, str(error))) from None
     if next(times, None) is None:
-        raise ValueError("there is no such day in the next fifty years, so it never fires")
+        raise ValueError("no day in fifty years matches it, so it never fires")
     return text
 
 
@@ -58,7 +58,7 @@ class Settings(ScheduleSettings):
 
     cron: Annotated[str, AfterValidator(_cron)] | None = Field(
         default=None,
-        description=f"A cron expression: {_FORM}. With six parts, the first is the second.",
+        description=f"A cron expression: {_FORM}. A sixth part, at the beginning, is for the seconds.",
     )
     time_zone: Annotated[str, AfterValidator(_zone)] = Field(
         default="UTC", description="The IANA time zone of `cron`, such as `Europe/Berlin`."

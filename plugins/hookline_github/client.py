@@ -151,7 +151,7 @@ def _one(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)[:200]
     where = ".".join(str(error[key]) for key in ("resource", "field") if error.get(key))
-    what = error.get("message") or error.get("code") or "is invalid"
+    what = error.get("message") or error.get("code") or "it is invalid"
     return f"{where}: {what}"[:300] if where else str(what)[:300]
 
 

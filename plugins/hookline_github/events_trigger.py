@@ -26,7 +26,7 @@ async def events(
 ) -> Subscription:
     """Starts an execution for each event of a repository or an organization.
 
-    The webhook is created when the flow starts, and removed when it is stopped or deleted. The body is the event's
+    The webhook is created when the flow starts, and removed when the flow is stopped or deleted. The body is the event's
     payload; its name is `$.headers['x-github-event']`, its id the dedupe key. GitHub's ping, which tests a new webhook,
     is answered and starts nothing.
     """
@@ -70,7 +70,7 @@ async def look(ctx: SubscriptionContext[GitHubApi]) -> Subscription | None:
 
 
 async def _known(api: GitHub, ctx: SubscriptionContext[GitHubApi], of: str) -> int | None:
-    """The id of the known webhook, if it has the same owner and still exists."""
+    """The id of the known webhook, if it is of the same repository or organization and still exists."""
     known = ctx.known
     if known is None or (known["api"], known["of"]) != (api.base_url, of):
         return None

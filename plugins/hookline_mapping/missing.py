@@ -70,7 +70,7 @@ def _reason(where: str, container: Any, key: Any) -> str:
     if isinstance(container, list | tuple):
         if isinstance(key, int):
             return f"{place} has {len(container)} item{'' if len(container) == 1 else 's'}, none at [{key}]"
-        return f"{place} is a list without {_short(str(key))!r}; name an item first, as in {where}[0]"
+        return f"{place} is a list, not an object with {_short(str(key))!r}; name an item first, as in {where}[0]"
     kind = "null" if container is None else "text" if isinstance(container, str) else "not an object"
     return f"{place} is {kind} and has no {_short(str(key))!r}"
 

@@ -89,7 +89,7 @@ async def get_payout(
 async def list_payout_items(ctx: Context[PayPalApi], payout_batch_id: BatchId) -> AsyncIterator[JsonValue]:
     """List the items of a payout with their results: `transaction_status`, and `errors` of an item that failed.
 
-    The result is a stream, which `foreach` goes through.
+    The result is a stream, which `foreach` reads.
     """
     path, page = f"{_PATH}/{part(payout_batch_id)}", 1
     while True:

@@ -63,7 +63,7 @@ async def list_transactions(
 
     The app needs the feature Transaction Search. The time span may have any length: each request to PayPal covers at
     most 31 days, and less if PayPal has more than 10,000 transactions. Those of the last three hours may be missing.
-    The result is a stream, which `foreach` goes through.
+    The result is a stream, which `foreach` reads.
     """
     filters: JsonObject = {
         "fields": ",".join(fields or ["transaction_info"]),

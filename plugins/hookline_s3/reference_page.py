@@ -5,7 +5,7 @@ from typing import Any, Final
 
 DESCRIPTION: Final = """
 Reads and writes objects in buckets of Amazon S3 and of compatible services (MinIO, Ceph, Cloudflare R2, …), which the
-credential's `endpoint` names. The credential's key needs `s3:ListBucket` on the bucket, and according to its steps,
+credential's `endpoint` names. The credential's key needs `s3:ListBucket` on the bucket, and, depending on the actions,
 `s3:GetObject`, `s3:PutObject`, `s3:AbortMultipartUpload` and `s3:DeleteObject` on the objects. Keys are names separated
 by slashes. Keys with an empty name (`a//b`, `/a`, `a/`), `.`, `..` or control characters are not supported.
 """

@@ -31,7 +31,7 @@ async def list_channels(
     """List the channels that the app can see.
 
     Scopes `channels:read`, and `groups:read`, `mpim:read` and `im:read` for the other types. The result is a stream,
-    which `foreach` goes through.
+    which `foreach` reads.
     """
     arguments: JsonObject = {
         "types": ",".join(types or ["public_channel"]),

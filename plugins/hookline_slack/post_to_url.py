@@ -126,4 +126,4 @@ def _rejection(what: str, response: Response) -> str:
         return ""
     if response.status >= 400:
         return text or "error"
-    raise unreadable(what, f"is unknown; its status is {response.status}")
+    raise unreadable(what, f"isn't one that Slack documents; its status is {response.status}")

@@ -29,7 +29,7 @@ async def events(
 ) -> Subscription:
     """Starts an execution for each event of a Stripe account.
 
-    The webhook endpoint is created when the flow starts, and removed when it is stopped or deleted. The body is the
+    The webhook endpoint is created when the flow starts, and removed when the flow is stopped or deleted. The body is the
     event; its id is the dedupe key.
     """
     api = Stripe(ctx)

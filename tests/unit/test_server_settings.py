@@ -192,6 +192,15 @@ def test_a_wrong_setting_says_what_it_must_be(
     assert problem.message.startswith(f"HOOKLINE_{name}: {text}")
 
 
+@pytest.mark.parametrize("name", ["db", "blobs"])
+def test_a_url_that_nobody_can_read_is_named(name: str) -> None:
+    with pytest.raises(ConfigError) as rejected:
+        load({name: "postgresql://user:p[ss@host/db"})
+    (problem,) = problems(rejected.value)
+    assert f"{name} can't be read as a URL" in problem
+    assert "p[ss" not in problem
+
+
 @pytest.mark.console_rule("K7")
 def test_the_console_cannot_be_below_a_path() -> None:
     with pytest.raises(ConfigError) as caught:

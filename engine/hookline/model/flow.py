@@ -318,7 +318,7 @@ class FlowDocument(_Document):
     )
     retention: RetentionDocument | None = Field(
         default=None,
-        description="The retention of its ended executions; the server's `retention` by default.",
+        description="The time for which its ended executions are kept; the server's `retention` by default.",
     )
     redact: tuple[str, ...] = Field(
         default=(),

@@ -65,7 +65,7 @@ class Captures:
         return await self.get(flow_id)
 
     async def drop(self, flow_id: str, *, by: Actor) -> None:
-        """Remove a capture and its requests. Raises CaptureNotFound and StoreError."""
+        """Delete a capture and its requests. Raises CaptureNotFound and StoreError."""
         await self.get(flow_id)
         await self._commit(DropCapture(flow_id), "capture.delete", flow_id, by)
 

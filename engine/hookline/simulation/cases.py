@@ -222,7 +222,7 @@ def parse_cases(data: bytes, file: str | None = None, *, exact: bool = False) ->
 
 
 def check_names(file: CaseFile, flow: CompiledFlow, document: Document) -> list[Problem]:
-    """Return the problems of cases with names that the flow doesn't have."""
+    """Return the problems of cases that name what the flow doesn't have, or a step that can't be stubbed."""
     places = step_paths(flow)
     found = [
         problem
@@ -233,7 +233,7 @@ def check_names(file: CaseFile, flow: CompiledFlow, document: Document) -> list[
 
 
 def case_problems(case: Case, flow: CompiledFlow, places: StepPaths, at: str = "") -> list[Problem]:
-    """Return the same problems of one case, which is at a JSON pointer."""
+    """Return such problems of one case, whose JSON pointer is `at`."""
     found: list[Problem] = []
     found += _input_problems(case.input, flow, f"{at}/input")
     found += _state_problems(case.state, f"{at}/state")

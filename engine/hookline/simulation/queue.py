@@ -68,7 +68,7 @@ class SimulatedQueue:
             self.deliver(execution_id)
 
     def notice(self, at: datetime) -> None:
-        """Wake the executions that are due at this time."""
+        """Wake the due executions once this time has come."""
         self._clock.call_at(at, self._wake_due)
 
     def _wake_due(self) -> None:

@@ -90,7 +90,8 @@ async def parse(
     max_bytes: Annotated[
         int | None,
         Field(
-            gt=0, description="The maximum size in bytes; more are an error. By default 50 MB; unlimited for a stream."
+            gt=0,
+            description="The maximum size in bytes; a larger one is an error. By default 50 MB; unlimited for a stream.",
         ),
     ] = None,
     stream: Annotated[
@@ -238,7 +239,7 @@ class _Rows:
         if len(row) > len(columns) or (len(row) < len(columns) and not self._fill):
             raise StepError(
                 f"{self._place(line)} has {len(row)} values, but there are {len(columns)} columns"
-                + ('; `"ragged": "fill"` takes it' if len(row) < len(columns) else "; is it the right `delimiter`?"),
+                + ('; `"ragged": "fill"` accepts it' if len(row) < len(columns) else "; is it the right `delimiter`?"),
                 code="csv.ragged",
             )
         self._take(len(columns), filled=len(row) < len(columns))

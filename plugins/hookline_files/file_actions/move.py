@@ -24,8 +24,9 @@ Replace = Annotated[bool, Field(description="Replace a file that exists at the n
 async def move(ctx: Context[None], path: From, to: To, replace: Replace = False) -> dict[str, JsonValue]:
     """Move or rename a file.
 
-    The result is `path`, the new one, and `size`. The file exists at each moment. If there is no file at `path`, and
-    one at `to`, an interrupted attempt has moved it.
+    The result is `path`, the new one, and `size`. It exists at one of the two
+    paths at any time. If there is no file at `path`, and
+    one at `to`, it counts as moved by an interrupted attempt.
     """
     source, target = inside(ctx, path), inside(ctx, to)
     try:

@@ -144,7 +144,7 @@ def _rows(text: str, shown: str, delimiter: str) -> Iterator[dict[str, JsonValue
             if names is None:
                 names = [name.strip() for name in cells]
                 if len(set(names)) < len(names) or "" in names:
-                    raise _content(f"{shown!r}: the columns need different names; they are {', '.join(names)}")
+                    raise _content(f"{shown!r}: each column needs a name of its own; the names are {', '.join(names)}")
                 continue
             if len(cells) != len(names):
                 raise _content(

@@ -45,7 +45,7 @@ async def parse(
         Encoding | None, Field(description="The encoding of the file, instead of the one in its declaration.")
     ] = None,
     max_bytes: Annotated[
-        int, Field(gt=0, le=100_000_000, description="The maximum size in bytes; more are an error.")
+        int, Field(gt=0, le=100_000_000, description="The maximum size in bytes; a larger one is an error.")
     ] = _BYTES,
 ) -> JsonValue:
     """Read XML.

@@ -184,7 +184,7 @@ async def move(
     """Move or rename an object, of at most 5 GB.
 
     The result is `key`, the new one, and `size`. The object is copied and then deleted. If there is no object at `key`,
-    and one at `to`, an interrupted attempt has moved it.
+    and one at `to`, it counts as moved by an interrupted attempt.
     """
     from hookline_s3.steps import object_changes, open_buckets
 

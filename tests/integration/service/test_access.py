@@ -43,7 +43,7 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
             end_session create_sign_in_link
         """,
         TokenScope.OPERATE: """
-            start_flow sign_message send_message pause_flow stop_flow resume_flow reset_flow set_kept drop_kept
+            start_flow sign_message send_message pause_flow stop_flow resume_flow reset_flow set_kept delete_kept
             move_execution
             retry_execution resume_execution release_execution cancel_execution discard_execution replay_execution
             many_executions verify_credential
@@ -52,11 +52,11 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
             put_flow delete_flow put_cases deploy_flows roll_back_deployment roll_back_flow plan_deploy list_options
             check_document evaluate_expression evaluate_step try_flow backtest_flow make_case
             format_document compare_document test_document
-            list_drafts get_draft put_draft drop_draft
-            open_capture list_captures get_capture list_captured get_captured close_capture drop_capture
+            list_drafts get_draft put_draft delete_draft
+            open_capture list_captures get_capture list_captured get_captured close_capture delete_capture
         """,
         TokenScope.ADMIN: """
-            put_credential drop_credential authorize_credential get_authorization finish_authorization
+            put_credential delete_credential authorize_credential get_authorization finish_authorization
             rotate_credentials list_tokens create_token revoke_token list_rejected_sign_ins drain_node
         """,
     }.items()
@@ -69,7 +69,7 @@ WHOLE_SERVER: Final = frozenset(
         "list_credentials",
         "get_credential",
         "put_credential",
-        "drop_credential",
+        "delete_credential",
         "verify_credential",
         "authorize_credential",
         "get_authorization",

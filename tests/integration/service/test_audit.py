@@ -257,7 +257,7 @@ async def put_credential(world: World) -> Case:
     return Case("credentials/key", {"type": "bearer", "values": {"token": "x" * 20}}, subjects=("key",))
 
 
-async def drop_credential(world: World) -> Case:
+async def delete_credential(world: World) -> Case:
     await world.engine.credentials.put("key", "bearer", {"token": "x" * 20}, by=SYSTEM)
     return Case("credentials/key", subjects=("key",))
 
@@ -321,7 +321,7 @@ async def save_draft(world: World) -> Case:
     return Case("drafts/new", {"text": "{"}, "new", NONE)
 
 
-async def drop_draft(world: World) -> Case:
+async def delete_draft(world: World) -> Case:
     assert (await world.ask("PUT", "drafts/new", {"text": "{"}))[0] == 201
     return Case("drafts/new", None, "new", NONE)
 
@@ -393,7 +393,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("POST", "/api/v1/deployments/{deployment_id}/rollback"): ("flow.rollback", roll_back_set),
     ("POST", "/api/v1/try"): ("flow.try", try_really),
     ("PUT", "/api/v1/drafts/{flow_id}"): ("draft.save", save_draft),
-    ("DELETE", "/api/v1/drafts/{flow_id}"): ("draft.delete", drop_draft),
+    ("DELETE", "/api/v1/drafts/{flow_id}"): ("draft.delete", delete_draft),
     ("POST", "/api/v1/captures"): ("capture.open", open_capture),
     ("POST", "/api/v1/captures/{flow_id}/close"): ("capture.close", captured("/close")),
     ("DELETE", "/api/v1/captures/{flow_id}"): ("capture.delete", captured("")),
@@ -401,7 +401,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("PUT", f"{F}/state/value"): ("state.set", set_value),
     ("DELETE", f"{F}/state/value"): ("state.delete", drop_value),
     ("PUT", f"{C}/{{name}}"): ("credential.put", put_credential),
-    ("DELETE", f"{C}/{{name}}"): ("credential.delete", drop_credential),
+    ("DELETE", f"{C}/{{name}}"): ("credential.delete", delete_credential),
     ("POST", f"{C}/{{name}}/authorize/{{id}}"): ("credential.authorize", authorize),
     ("POST", f"{C}/rotate"): ("key.rotate", rotate),
     ("POST", "/api/v1/session"): ("session.create", sign_in),

@@ -1,4 +1,4 @@
-"""`hookline captures open|list|requests|show|close|rm`."""
+"""`hookline captures open|list|requests|show|close|delete`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

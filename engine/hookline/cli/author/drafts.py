@@ -1,4 +1,4 @@
-"""`hookline drafts list|show|save|rm`."""
+"""`hookline drafts list|show|save|delete`."""
 
 from pathlib import Path
 from typing import Final

@@ -96,7 +96,7 @@ def list_versions(flow_id: str, as_json: bool, settings: Settings) -> None:
 _existing: Final = click.option(
     "--existing/--no-existing",
     default=None,
-    help="Start executions for the items that exist if the poll of the flow starts anew, or count them as seen.",
+    help="If the poll of the flow starts anew: start executions for the existing items, or count them as seen.",
 )
 
 

@@ -1,4 +1,4 @@
-"""`hookline credentials set|list|verify|authorize|rm|rotate|new-key`."""
+"""`hookline credentials set|list|verify|authorize|delete|rotate|new-key`."""
 
 import asyncio
 import sys

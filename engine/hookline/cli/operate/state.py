@@ -1,4 +1,4 @@
-"""`hookline state list|get|set|rm`."""
+"""`hookline state list|get|set|delete`."""
 
 from typing import Any, Final
 

@@ -61,7 +61,7 @@ class StepType:
     """A kind of step: an action or a block."""
 
     compile: Callable[["RawStep", "CompileContext"], tuple[CompiledStep | None, VisibleNames]]
-    """Compile a step: the node, None if there are errors, and the names that are visible after the step."""
+    """Compile a step: the compiled step, None if there are errors, and the names that are visible after the step."""
     lists: Callable[[Mapping[str, Any]], Iterable[tuple[str, Any]]] = lambda _: ()
     """Yield the lists of steps inside a step's JSON, each with its pointer relative to the step, in text order.
 
@@ -148,7 +148,7 @@ class CompileContext:
     def steps(
         self, raw: Any, documents: tuple[StepDocument, ...] | None, pointer: str, place: VisibleNames
     ) -> tuple[tuple[CompiledStep, ...], VisibleNames]:
-        """Compile a list of steps: the nodes, and the names that are visible after them.
+        """Compile a list of steps: the compiled steps, and the names that are visible after them.
 
         `raw` may be any JSON. `documents` is the same, typed, if the form of the flow's document is right.
         """

@@ -19,10 +19,10 @@ _RETRY_AFTER: Final = 5.0
 
 
 class ConnectionSlots:
-    """A number of places for connections, or for requests on them."""
+    """A number of slots for connections, or for requests on them."""
 
     changed: Callable[[int], None] | None = None
-    """Called with the number of places that are taken, when it has changed."""
+    """Called with the number of slots that are taken, when it has changed."""
 
     def __init__(self, what: str, most: int, trusted: Networks = ()) -> None:
         """`what`: their plural, for errors. `trusted`: the proxies, behind each of which are many senders."""
@@ -31,11 +31,11 @@ class ConnectionSlots:
         self._each = max(1, most // 2)
         self._trusted = tuple(trusted)
         self._taken: dict[str, int] = {}
-        """The places taken, by client; those of the proxies are together."""
+        """The slots taken, by client; those of the proxies are together."""
         self._total = 0
 
     def enter(self, peer: str | None) -> "ConnectionSlot":
-        """Take a place for an address, as the socket has it. Raises ServiceUnavailable."""
+        """Take a slot for an address, as the socket has it. Raises ServiceUnavailable."""
         client = self._client(peer)
         if self._total >= self._most:
             raise ServiceUnavailable(f"there are too many {self._what}", retry_after=_RETRY_AFTER)
@@ -48,7 +48,7 @@ class ConnectionSlots:
         return ConnectionSlot(self, client)
 
     def leave(self, client: str) -> None:
-        """Give one place back."""
+        """Give one slot back."""
         self._total -= 1
         self._taken[client] -= 1
         if not self._taken[client]:
@@ -64,19 +64,19 @@ class ConnectionSlots:
 
 
 class ConnectionSlot:
-    """A place that is taken, until it is left."""
+    """A slot that is taken, until it is given back."""
 
-    __slots__ = ("_client", "_places")
+    __slots__ = ("_client", "_slots")
 
-    def __init__(self, places: ConnectionSlots, client: str) -> None:
-        self._places: ConnectionSlots | None = places
+    def __init__(self, slots: ConnectionSlots, client: str) -> None:
+        self._slots: ConnectionSlots | None = slots
         self._client = client
 
     def leave(self) -> None:
-        """Give the place back; further calls do nothing."""
-        if self._places is not None:
-            self._places.leave(self._client)
-            self._places = None
+        """Give the slot back; further calls do nothing."""
+        if self._slots is not None:
+            self._slots.leave(self._client)
+            self._slots = None
 
 
 def abort_unless_read(transport: asyncio.WriteTransport, size: int, patience: float = PATIENCE) -> asyncio.TimerHandle:

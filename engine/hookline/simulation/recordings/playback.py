@@ -80,7 +80,7 @@ class Playback:
         self.unkept: Final = unkept(steps)
         """The paths of the foreach blocks whose items aren't recorded."""
         self.stood_for: Final[set[str]] = set()
-        """The paths of the blocks whose items were not run, so that their results are those of the recording."""
+        """The paths of the blocks whose items were not run, and so are not compared."""
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
         """Return the recorded result of the action, or its error."""

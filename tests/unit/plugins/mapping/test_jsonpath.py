@@ -88,7 +88,7 @@ def test_spaces_between_parts_and_a_relative_start_are_the_dialects() -> None:
         ("$.bdy.id", "$.bdy.id: there is no 'bdy' in $; did you mean 'body'?"),
         ("$.vars.zzz", "$.vars.zzz: there is no 'zzz' in $.vars; it has 'least'"),
         ("$.body.lines[2].sku", "$.body.lines[2].sku: $.body.lines has 2 items, none at [2]"),
-        ("$.body.lines.sku", "$.body.lines.sku: $.body.lines is a list without 'sku'"),
+        ("$.body.lines.sku", "$.body.lines.sku: $.body.lines is a list, not an object with 'sku'"),
         ("$.body.nothing.x", "$.body.nothing.x: $.body.nothing is null and has no 'x'"),
         ("$.body.text[0]", "$.body.text[0]: $.body.text is text and has no '0'"),
         ("$.body.text.x", "$.body.text.x: $.body.text is text and has no 'x'"),

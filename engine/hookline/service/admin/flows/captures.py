@@ -146,8 +146,8 @@ def add_captures(api: Blueprint, engine: Engine) -> None:
 
     @api.delete("/captures/<flow_id>")
     @operation(status=204, scope=TokenScope.AUTHOR, errors=(CaptureNotFound,))
-    async def drop_capture(flow_id: str) -> Response:
-        """Remove the capture of a flow, with its requests."""
+    async def delete_capture(flow_id: str) -> Response:
+        """Delete the capture of a flow, with its requests."""
         await captures.drop(flow_id, by=caller().actor)
         return Response(status=204)
 

@@ -101,8 +101,8 @@ def add_drafts(api: Blueprint, engine: Engine) -> None:
 
     @api.delete("/drafts/<flow_id>")
     @operation(status=204, conditions=True, scope=TokenScope.AUTHOR, errors=(DraftNotFound, DraftConflict))
-    async def drop_draft(flow_id: str) -> Response:
-        """Remove the draft of a flow. With `If-Match`, the status is 412 if it is another one by now."""
+    async def delete_draft(flow_id: str) -> Response:
+        """Delete the draft of a flow. With `If-Match`, the status is 412 if it is another one by now."""
         await engine.drafts.drop(flow_id, by=caller().actor, expected=read_conditions())
         return Response(status=204)
 

@@ -107,7 +107,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
 
     @api.delete("/flows/<flow_id>/state/value")
     @operation(status=204, query=_KEY, scope=TokenScope.OPERATE, errors=(StateKeyNotFound,))
-    async def drop_kept(flow_id: str) -> Response:
+    async def delete_kept(flow_id: str) -> Response:
         """Delete the value of a key."""
         key = read_query(_KEY)["key"]
         await require_flow(engine, flow_id)

@@ -278,7 +278,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
 
     @api.delete("/credentials/<but(rotate):name>")
     @operation(DroppedCredentialView, scope=TokenScope.ADMIN, all_flows=True)
-    async def drop_credential(name: str) -> Response:
+    async def delete_credential(name: str) -> Response:
         """Delete a credential. When the response comes, no node uses it but those in `pending`."""
         found(name)
         await engine.credentials.drop(name, by=caller().actor)

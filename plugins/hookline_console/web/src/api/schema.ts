@@ -91,8 +91,8 @@ export interface paths {
         get: operations["get_capture"];
         put?: never;
         post?: never;
-        /** Remove the capture of a flow, with its requests. */
-        delete: operations["drop_capture"];
+        /** Delete the capture of a flow, with its requests. */
+        delete: operations["delete_capture"];
         options?: never;
         head?: never;
         patch?: never;
@@ -268,7 +268,7 @@ export interface paths {
         put: operations["put_credential"];
         post?: never;
         /** Delete a credential. When the response comes, no node uses it but those in `pending`. */
-        delete: operations["drop_credential"];
+        delete: operations["delete_credential"];
         options?: never;
         head?: never;
         patch?: never;
@@ -478,8 +478,8 @@ export interface paths {
          */
         put: operations["put_draft"];
         post?: never;
-        /** Remove the draft of a flow. With `If-Match`, the status is 412 if it is another one by now. */
-        delete: operations["drop_draft"];
+        /** Delete the draft of a flow. With `If-Match`, the status is 412 if it is another one by now. */
+        delete: operations["delete_draft"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1138,7 +1138,7 @@ export interface paths {
         put: operations["set_kept"];
         post?: never;
         /** Delete the value of a key. */
-        delete: operations["drop_kept"];
+        delete: operations["delete_kept"];
         options?: never;
         head?: never;
         patch?: never;
@@ -3817,7 +3817,7 @@ export interface operations {
             };
         };
     };
-    drop_capture: {
+    delete_capture: {
         parameters: {
             query?: never;
             header?: never;
@@ -4093,7 +4093,7 @@ export interface operations {
             };
         };
     };
-    drop_credential: {
+    delete_credential: {
         parameters: {
             query?: never;
             header?: never;
@@ -4475,7 +4475,7 @@ export interface operations {
             };
         };
     };
-    drop_draft: {
+    delete_draft: {
         parameters: {
             query?: never;
             header?: {
@@ -5583,7 +5583,7 @@ export interface operations {
             };
         };
     };
-    drop_kept: {
+    delete_kept: {
         parameters: {
             query: {
                 /** @description The key. */

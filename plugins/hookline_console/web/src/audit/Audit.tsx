@@ -70,7 +70,7 @@ const COLUMNS: readonly Column<Entry>[] = [
     key: "operation",
     title: said.operation,
     width: "minmax(6rem, 1fr)",
-    cell: (entry) => said.operations[entry.operation],
+    cell: (entry) => said.operations[entry.operation] ?? entry.operation,
   },
   { key: "subject", title: said.subject, cell: (entry) => <Subject entry={entry} /> },
   {
