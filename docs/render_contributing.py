@@ -99,7 +99,7 @@ ADDITIONS: Final = {
             "engine/hookline/flows/check/": "what the checker knows after it",
             "engine/hookline/flows/provenance.py": "where the values that it gives come from",
             "engine/hookline/flows/authoring/formatter.py": "the keys of its steps, which come last",
-            "engine/hookline/flows/authoring/flow_difference.py": "the keys of its steps, and how two of it differ",
+            "engine/hookline/flows/authoring/flow_difference.py": "the keys of its steps, and how two such blocks differ",
             "engine/hookline/flows/graph/": "how it is drawn",
             "engine/hookline/executions/blocks/parallel.py": "the function that runs it",
             "engine/hookline/executions/blocks/run_steps.py": "its entry in the table of functions",
@@ -192,7 +192,7 @@ ADDITIONS: Final = {
 
 
 def files(name: str) -> str:
-    """The table of an addition. Raises ValueError if its files, and no others, aren't those that have the example."""
+    """The table of an addition. Raises ValueError unless its files are exactly those that have the example."""
     addition = ADDITIONS[name]
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=True)  # noqa: S607 - git of the path
     found = [file for file in listed.stdout.decode().splitlines() if _has(ROOT / file, addition)]

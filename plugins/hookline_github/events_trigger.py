@@ -26,8 +26,8 @@ async def events(
 ) -> Subscription:
     """Starts an execution for each event of a repository or an organization.
 
-    The webhook is created when the flow starts, and removed when the flow is stopped or deleted. The body is the event's
-    payload; its name is `$.headers['x-github-event']`, its id the dedupe key. GitHub's ping, which tests a new webhook,
+    The webhook is created when the flow starts, and removed when the flow is stopped or deleted. The body is the
+    event's payload; its name is `$.headers['x-github-event']`, its id the dedupe key. GitHub's ping, which tests a new webhook,
     is answered and starts nothing.
     """
     if (repository is None) == (organization is None):

@@ -26,8 +26,8 @@ async def events(
 ) -> Subscription:
     """Starts an execution for each event of a PayPal app.
 
-    The webhook is created when the flow starts, and removed when the flow is stopped or deleted; an app may have ten. The
-    body is the event: `event_type`, `resource` and more. PayPal sends only to https://, so HOOKLINE_PUBLIC_URL has to
+    The webhook is created when the flow starts, and removed when the flow is stopped or deleted; an app may have ten.
+    The body is the event: `event_type`, `resource` and more. PayPal sends only to https://, so HOOKLINE_PUBLIC_URL has to
     begin with it.
     """
     types = [{"name": name} for name in sorted(set(events))]

@@ -29,8 +29,8 @@ async def events(
 ) -> Subscription:
     """Starts an execution for each event of a Stripe account.
 
-    The webhook endpoint is created when the flow starts, and removed when the flow is stopped or deleted. The body is the
-    event; its id is the dedupe key.
+    The webhook endpoint is created when the flow starts, and removed when the flow is stopped or deleted. The body is
+    the event; its id is the dedupe key.
     """
     api = Stripe(ctx)
     wanted: dict[str, Any] = {"url": ctx.url, "enabled_events": sorted(set(events))}

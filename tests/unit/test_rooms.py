@@ -39,7 +39,7 @@ def test_a_room_has_3_to_15_files(room: Path) -> None:
 
 @pytest.mark.parametrize("room", PLUGINS, ids=name)
 def test_a_room_of_a_plugin_has_3_to_15_files(room: Path) -> None:
-    # Two modules and their `__init__` are enough for a connector or a mapper of its own, which stands beside its likes.
+    # Two modules and their `__init__` are enough for a connector or a mapper of its own, beside others of its kind.
     files = list(room.glob("*.py"))
     inner = [each for each in PLUGINS if each.parent == room]
     assert len(files) <= 15

@@ -213,13 +213,13 @@ class DraftConflict(IllegalStateChange):
 
 
 class TooManyDrafts(IllegalStateChange):
-    """No more drafts are kept: remove one."""
+    """No more drafts are kept: delete one."""
 
     code = "draft.too_many"
 
 
 class TooManyCaptures(IllegalStateChange):
-    """No more captures are kept: remove one."""
+    """No more captures are kept: delete one."""
 
     code = "capture.too_many"
 

@@ -267,7 +267,8 @@ class Correlate(BaseModel):
     key: Any = Field(description="An expression that gives the key of this execution when the step begins to wait.")
     from_: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         alias="from",
-        description="An expression over the callback, or several, that gives the key of the execution that it is meant for.",
+        description="An expression over the callback, or several, that gives the key of the execution for which "
+        "it is meant.",
     )
 
 

@@ -91,7 +91,8 @@ async def parse(
         int | None,
         Field(
             gt=0,
-            description="The maximum size in bytes; a larger one is an error. By default 50 MB; unlimited for a stream.",
+            description="The maximum size in bytes; a larger one is an error. By default 50 MB; unlimited for a "
+            "stream.",
         ),
     ] = None,
     stream: Annotated[

@@ -28,7 +28,7 @@ def _one_of_both(file: str | None, info: ValidationInfo) -> str | None:
     # An earlier setting is absent if it is invalid, or not known yet.
     without_table = any(isinstance(value, _Nothing) for value in info.data.values())
     if file is None and without_table:
-        raise ValueError("give either `file` or `table`")
+        raise ValueError("give `file` or `table`: both are missing")
     if file is not None and not without_table and len(info.data) == 2:
         raise ValueError("give either `file` or `table`, not both")
     return file

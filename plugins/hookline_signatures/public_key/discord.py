@@ -45,7 +45,8 @@ class DiscordCredential(BaseModel):
     )
     private_key: SecretStr | None = Field(
         default=None,
-        description="A private key in hex, for tests, in place of a `public_key`: it signs as Discord would, and the flow accepts its signatures.",
+        description="A private key in hex, for tests, in place of a `public_key`: it signs as Discord would, "
+        "and the flow accepts its signatures.",
     )
 
     @model_validator(mode="after")

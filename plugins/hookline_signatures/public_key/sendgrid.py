@@ -56,7 +56,8 @@ class SendGridCredential(BaseModel):
     ] = Field(default=(), description="The Verification Key, in base64; or a list of keys, each of which is accepted.")
     private_key: SecretStr | None = Field(
         default=None,
-        description="A private key in PEM, for tests, in place of a `public_key`: it signs as SendGrid would, and the flow accepts its signatures.",
+        description="A private key in PEM, for tests, in place of a `public_key`: it signs as SendGrid would, "
+        "and the flow accepts its signatures.",
     )
 
     @model_validator(mode="after")

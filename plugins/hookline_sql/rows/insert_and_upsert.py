@@ -59,7 +59,7 @@ class Upsert:
     """The other unique constraints."""
 
     def put(self, connection: Connection, rows: Sequence[Row], *, first: int | None = None) -> int:
-        """Insert or update the rows; return the number of those that were inserted or updated. Raises StepError (`sql.key`).
+        """Insert or update the rows; return the number of those that changed. Raises StepError (`sql.key`).
 
         `first`: the number of the first row; None if there is only one.
         """

@@ -49,7 +49,7 @@ def put_draft(connection: Connection, change: PutDraft) -> None:
 
 def _begin(connection: Connection, row: dict[str, object]) -> int:
     if (connection.scalar(select(func.count()).select_from(drafts)) or 0) >= MAX_DRAFTS:
-        raise TooManyDrafts(f"there are {MAX_DRAFTS} drafts already: remove one")
+        raise TooManyDrafts(f"there are {MAX_DRAFTS} drafts already: delete one")
     return connection.execute(_insert_new("drafts", row), row).rowcount
 
 
@@ -81,7 +81,7 @@ def open_capture(connection: Connection, change: OpenCapture) -> None:
     if connection.execute(longer).rowcount or connection.execute(this.values(row)).rowcount:
         return
     if (connection.scalar(select(func.count()).select_from(captures)) or 0) >= MAX_CAPTURES:
-        raise TooManyCaptures(f"there are {MAX_CAPTURES} captures: remove one")
+        raise TooManyCaptures(f"there are {MAX_CAPTURES} captures: delete one")
     connection.execute(_insert_new("captures", row), row)
 
 

@@ -19,7 +19,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         server.stop()
 
 
-def test_a_draft_is_saved_shown_replaced_and_removed(place: Place) -> None:
+def test_a_draft_is_saved_shown_replaced_and_deleted(place: Place) -> None:
     file = place.folder / "orders.json"
     file.write_text('{"id": "orders", ü', encoding="utf-8")
     first = place.json("drafts", "save", "orders", str(file), "--base", "ab12")["version"]

@@ -105,12 +105,12 @@ async def test_a_rate_that_is_none_bounds_nothing(tmp_path: Path, rate: Any) -> 
     assert len(acme.ran) == 2
 
 
-def of_a_secret(plan: Plan) -> str:
+def rate_that_shows_a_secret(plan: Plan) -> str:
     raise RuntimeError(f"no plan {plan.secret.get_secret_value()}")
 
 
 async def test_a_defect_of_a_rate_is_logged_with_its_plugin_and_without_secrets(tmp_path: Path) -> None:
-    harness, acme = flows(tmp_path, of_a_secret)
+    harness, acme = flows(tmp_path, rate_that_shows_a_secret)
     with capture_logs() as logs:
         async with harness.engine() as engine:
             await engine.credentials.put("a", "acme", {"secret": "hunter2-hunter2"}, by=SYSTEM)

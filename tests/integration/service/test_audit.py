@@ -248,7 +248,7 @@ async def set_value(world: World) -> Case:
     return Case("flows/works/state/value?key=k", 1, "works", subjects=("k",))
 
 
-async def drop_value(world: World) -> Case:
+async def delete_value(world: World) -> Case:
     assert await world.ask("PUT", "flows/works/state/value?key=k", 1) == (204, None)
     return Case("flows/works/state/value?key=k", None, "works", subjects=("k",))
 
@@ -399,7 +399,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("DELETE", "/api/v1/captures/{flow_id}"): ("capture.delete", captured("")),
     ("POST", "/api/v1/nodes/{node_id}/drain"): ("node.drain", drain_node),
     ("PUT", f"{F}/state/value"): ("state.set", set_value),
-    ("DELETE", f"{F}/state/value"): ("state.delete", drop_value),
+    ("DELETE", f"{F}/state/value"): ("state.delete", delete_value),
     ("PUT", f"{C}/{{name}}"): ("credential.put", put_credential),
     ("DELETE", f"{C}/{{name}}"): ("credential.delete", delete_credential),
     ("POST", f"{C}/{{name}}/authorize/{{id}}"): ("credential.authorize", authorize),

@@ -40,7 +40,7 @@ async def asked(client: Client, method: str, path: str, data: bytes | None = Non
 
 
 @pytest.mark.parametrize("key", ["k", "a/b", "%2Fa%2F%2Fb", "%C3%A4%20%3F"])
-async def test_a_value_is_set_read_and_removed(client: Client, key: str) -> None:
+async def test_a_value_is_set_read_and_deleted(client: Client, key: str) -> None:
     assert (await asked(client, "GET", f"{AT}/value?key={key}"))[0] == 404
     assert await asked(client, "PUT", f"{AT}/value?key={key}", b'{"n": 1.10}') == (204, None)
     status, found = await asked(client, "GET", f"{AT}/value?key={key}")
@@ -90,7 +90,7 @@ class TestCommands:
         assert result.exit_code == code, result.output
         return result.output
 
-    async def test_values_are_set_listed_read_and_removed(self) -> None:
+    async def test_values_are_set_listed_read_and_deleted(self) -> None:
         assert await self.hookline("set", "f", "a/b", '{"n": 1}') == 'f keeps {"n": 1} under a/b\n'
         await self.hookline("set", "f", "c", '"text"')
         assert await self.hookline("get", "f", "c") == '"text"\n'
@@ -100,7 +100,7 @@ class TestCommands:
         shown = await self.hookline("list", "f")
         assert "a/b" in shown
         assert '"text"' in shown
-        await self.hookline("rm", "f", "c")
+        await self.hookline("delete", "f", "c")
         assert "keeps nothing under 'c'" in await self.hookline("get", "f", "c", code=1)
 
     async def test_what_can_not_be_kept_is_an_error(self) -> None:

@@ -34,6 +34,6 @@ def test_a_credential_gives_its_header(
     assert credential_headers(credential_type, credential, "X-Key") == headers
 
 
-def test_a_credential_of_another_type_gives_none() -> None:
+def test_a_credential_of_another_type_is_an_error() -> None:
     with pytest.raises(ValueError, match="'oauth2' gives no header by itself"):
         credential_headers("oauth2", Token(token=SecretStr("a")), "X-Key")

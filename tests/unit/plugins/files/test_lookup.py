@@ -213,7 +213,7 @@ async def test_files_that_are_not_there_leave_nothing_behind(look: Bench) -> Non
         ("a.csv", "k,v\na,1\na,2\n", "lookup.content", "has 'a' more than once"),
         # The rows that follow aren't made.
         ("a.csv", "k,v\na,1\na,2\nb\n", "lookup.content", "has 'a' more than once"),
-        ("a.csv", "k,k\na,1\n", "lookup.content", "need different names"),
+        ("a.csv", "k,k\na,1\n", "lookup.content", "needs a name of its own"),
         ("a.csv", 'k,v\na,"1\n', "lookup.content", "line 2"),
         ("a.csv", b"k,v\na,\xff\n", "lookup.content", "byte 7 is not utf-8"),
         ("a.json", "{", "lookup.content", "is not JSON"),
@@ -256,7 +256,7 @@ async def test_a_file_that_is_too_large_is_rejected(look: Bench, monkeypatch: py
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"key": "a"}, "give either `file` or `table`"),
+        ({"key": "a"}, "both are missing"),
         ({"key": "a", "table": {"a": 1}, "file": "a.csv"}, "give either `file` or `table`, not both"),
         ({"table": {"a": 1}}, "key"),
         ({"key": "a", "table": 1}, "table"),

@@ -29,7 +29,7 @@ def harness(key: rsa.RSAPrivateKey = KEY, pem: bytes | None = None, **settings: 
 
 
 @pytest.mark.parametrize("raw", [b"hello", b"", "Zoë".encode(), b'{"order": 17}', b"[1]"])
-async def test_a_file_is_a_notifications_message(raw: bytes) -> None:
+async def test_a_file_is_completed_to_a_signed_notification(raw: bytes) -> None:
     made = harness().complete(raw)
     assert json.loads(made)["Message"] == raw.decode()
     assert json.loads(made)["TopicArn"] == TOPIC
