@@ -99,7 +99,7 @@ ADDITIONS: Final = {
             "engine/hookline/flows/check/": "what the checker knows after it",
             "engine/hookline/flows/provenance.py": "where the values that it gives come from",
             "engine/hookline/flows/authoring/formatter.py": "the keys of its steps, which come last",
-            "engine/hookline/flows/authoring/flow_difference.py": "the keys of its steps, and how two such blocks differ",
+            "engine/hookline/flows/authoring/flow_difference.py": "its lists of steps, and how two such blocks differ",
             "engine/hookline/flows/graph/": "how it is drawn",
             "engine/hookline/executions/blocks/parallel.py": "the function that runs it",
             "engine/hookline/executions/blocks/run_steps.py": "its entry in the table of functions",

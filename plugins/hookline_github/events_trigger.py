@@ -27,8 +27,8 @@ async def events(
     """Starts an execution for each event of a repository or an organization.
 
     The webhook is created when the flow starts, and removed when the flow is stopped or deleted. The body is the
-    event's payload; its name is `$.headers['x-github-event']`, its id the dedupe key. GitHub's ping, which tests a new webhook,
-    is answered and starts nothing.
+    event's payload; its name is `$.headers['x-github-event']`, its id the dedupe key. GitHub's ping, which
+    tests a new webhook, is answered and starts nothing.
     """
     if (repository is None) == (organization is None):
         raise StepError("give either `repository` or `organization`", code="github.events")

@@ -27,8 +27,8 @@ async def events(
     """Starts an execution for each event of a PayPal app.
 
     The webhook is created when the flow starts, and removed when the flow is stopped or deleted; an app may have ten.
-    The body is the event: `event_type`, `resource` and more. PayPal sends only to https://, so HOOKLINE_PUBLIC_URL has to
-    begin with it.
+    The body is the event: `event_type`, `resource` and more. PayPal sends only to https://, so HOOKLINE_PUBLIC_URL
+    has to begin with it.
     """
     types = [{"name": name} for name in sorted(set(events))]
     found = await _at(ctx)

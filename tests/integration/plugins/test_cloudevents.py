@@ -99,6 +99,13 @@ async def test_texts_of_other_types_and_files_are_data_too(room: Room, mode: str
     assert (event.get_datacontenttype(), event.get_data()) == ("image/png", b"\xff\x00")
 
 
+async def test_data_and_a_file_are_not_sent_together(room: Room) -> None:
+    file = Attachment("b" * 32, "scan", None, "image/png", 2, "0" * 64)
+    error = await error_of(room.send(Message(None, {}, (file,)), data={}, file="scan"))
+    assert "either `data` or `file`, not both" in error.message
+    assert room.receiver.got == []
+
+
 @pytest.mark.parametrize("mode", ["binary", "structured"])
 async def test_an_event_may_have_no_data(room: Room, mode: str) -> None:
     await room.send(mode=mode)
@@ -132,7 +139,7 @@ async def test_an_answer_is_the_result_and_a_failure_an_error(room: Room) -> Non
         ({"extensions": {"id": "a"}}, "'id' is not an extension"),
         ({"extensions": {"count": 2**40}}, "32 bits"),
         ({"subject": "a\nb"}, "control character"),
-        ({"data": {}, "file": "a"}, "no"),
+        ({"file": "a"}, "'a'"),
         ({"data": {}, "datacontenttype": "text/plain"}, "must be a text"),
         ({"datacontenttype": "json"}, "not a media type"),
     ],
