@@ -300,9 +300,12 @@ class Settings(BaseSettings):
         # A queue may have several servers, which `urlsplit` can't read; its plugin does.
         if value is not None and info.field_name != "queue":
             try:
-                _ = urlsplit(value).port
-            except ValueError as error:
-                raise ValueError(f"{info.field_name} can't be read as a URL: {error}") from None
+                urlsplit(value)
+            except ValueError:
+                # The message of `urlsplit` may have a part of a password.
+                raise ValueError(
+                    f"{info.field_name} can't be read as a URL; write %5B for [ in a password, and so on"
+                ) from None
         if value is not None and not _SCHEME.match(value):
             examples = {"blobs": "file:///srv/blobs or s3://bucket", "queue": "nats://127.0.0.1:4222"}
             example = examples.get(info.field_name or "", "sqlite:///hookline.db")

@@ -201,6 +201,11 @@ def test_a_url_that_nobody_can_read_is_named(name: str) -> None:
     assert "p[ss" not in problem
 
 
+@pytest.mark.parametrize("url", ["postgresql://user:pa/ss@host/db", "postgresql://a:5432,b:5433/db"])
+def test_a_url_that_only_its_plugin_can_judge_is_left_to_it(url: str) -> None:
+    assert load({"db": url}).db == url
+
+
 @pytest.mark.console_rule("K7")
 def test_the_console_cannot_be_below_a_path() -> None:
     with pytest.raises(ConfigError) as caught:
