@@ -149,7 +149,7 @@ ADDITIONS: Final = {
             "engine/hookline/testing/contracts/cluster.py": "that the other nodes adopt it, if they have to",
             "engine/hookline/catalog/versions_and_states.py": "the part that commits it",
             "tests/unit/plugins/sqlstore/": "the plan by which a database finds its rows",
-            "tests/integration/service/test_audit.py": "the route that makes it, or that only the engine does",
+            "tests/integration/service/admin/test_audit.py": "the route that makes it, or that only the engine does",
             "docs/how-to/write-a-backend.md": "generated: its line in the list of changes",
         },
     ),
@@ -160,7 +160,7 @@ ADDITIONS: Final = {
             "docs/reference/admin-api.md": "its line in the reference",
             "docs/reference/glossary.md": "its path, if its word is a new one",
             "plugins/hookline_console/web/": "generated: the console's client (`npm run api`)",
-            "tests/integration/service/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
+            "tests/integration/service/admin/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
         },
     ),
     "page": Addition(

@@ -15,8 +15,8 @@ from hookline.flows.types.samples import NO_SAMPLES
 from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.browser.console import Console, open_console
 from tests.browser.flow_editor import editor, problems
-from tests.unit.flows.problem_examples import SEEDED, SMALL, ProblemExample
-from tests.unit.flows.test_seeded_problems import FLOWS, registry, samples
+from tests.unit.flows.check.problem_examples import SEEDED, SMALL, ProblemExample
+from tests.unit.flows.check.test_seeded_problems import FLOWS, registry, samples
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

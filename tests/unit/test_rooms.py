@@ -61,3 +61,33 @@ def test_a_room_says_in_one_sentence_what_it_is_for(room: Path) -> None:
 
 def test_fewer_than_ten_modules_stand_outside_a_room() -> None:
     assert len(list(ENGINE.glob("*.py"))) < 10
+
+
+#: Folders of tests whose subject isn't one room: the tests' own tools, and the connectors of brokers, which share them.
+OTHER_TESTS = {"benchmarks", "chaos", "plugins", "plugins/brokers"}
+
+
+def folders_without_room(tests: Path) -> list[str]:
+    """The folders of a folder of tests whose names are not those of a room or a plugin."""
+    rooms_of_tests = {str(room.relative_to(ENGINE)) for room in ROOMS}
+    rooms_of_tests |= {str(room.relative_to(ROOT)).replace("hookline_", "") for room in PLUGINS}
+    folders = {str(file.parent.relative_to(tests)) for file in tests.rglob("test_*.py")} - {"."}
+    return sorted(folders - rooms_of_tests - OTHER_TESTS)
+
+
+@pytest.mark.parametrize("tests", ["unit", "integration"])
+def test_tests_are_in_folders_named_after_the_rooms(tests: str) -> None:
+    assert folders_without_room(ROOT / "tests" / tests) == []
+
+
+def test_a_folder_of_tests_without_a_room_is_noticed(tmp_path: Path) -> None:
+    for folder in ("flows", "flows/check", "plugins/sql", "plugins/hookline_sql", "jobs"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "test_it.py").touch()
+    assert folders_without_room(tmp_path) == ["jobs", "plugins/hookline_sql"]
+
+
+@pytest.mark.parametrize("tests", ["unit", "integration"])
+def test_a_folder_of_tests_has_at_most_25_files(tests: str) -> None:
+    folders = {file.parent for file in (ROOT / "tests" / tests).rglob("test_*.py")}
+    assert [name(folder) for folder in folders if len(list(folder.glob("*.py"))) > 25] == []

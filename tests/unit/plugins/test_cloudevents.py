@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.unit.service.hook_harness import document
+from tests.unit.service.hooks.hook_harness import document
 
 from hookline.service.hook_requests import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow

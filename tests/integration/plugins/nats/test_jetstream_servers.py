@@ -1,0 +1,242 @@
+"""What is special to JetStream: its URL, its settings, full streams, lost servers, and a cluster of three."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from tests.integration.plugins.nats.conftest import REGISTRY, MakeQueue
+from tests.own_nats import OwnNats, nats_cluster, url_of
+
+from hookline.kernel.errors import StoreError
+from hookline.server_settings import load
+from hookline.storage.blobs import Blobs
+from hookline.storage.changes import Accepted
+from hookline.storage.intake_queue import IntakeQueue
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.intake_queue import Inserted, IntakeQueueContract, handing_over, is_empty
+from hookline.testing.envelopes import Envelopes
+from hookline_nats import address
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("nats://", "a server is missing"),
+        ("nats://a:1,b:x", "'b:x' is not a server"),
+        ("nats://a,[::1", r"'\[::1' is not a server"),
+        ("nats://a/path", "no path"),
+        ("nats://a//path", "no path"),
+        ("nats:a", "no path"),
+        ("nats://a?replica=1", "there is no setting 'replica'"),
+        ("nats://a?replicas=2", "'2' replicas are not possible"),
+        ("nats://a?stream=a.b", "'a.b' can't be a stream's name"),
+        ("nats://a?max_bytes=8G", "max_bytes='8G' is not a size"),
+        ("nats://a?stream=a&stream=b", "given twice"),
+    ],
+)
+def test_a_url_that_cant_be_used_is_rejected_with_the_reason_and_without_its_password(url: str, text: str) -> None:
+    with pytest.raises(StoreError, match=text) as rejected:
+        address.parse(url.replace("nats://", "nats://user:s3cret@", 1))
+    assert "s3cret" not in str(rejected.value)
+
+
+def test_a_url_names_servers_a_login_and_settings() -> None:
+    found = address.parse("nats://us%40er:p%3Aw@a,b:4333,[::1]:5?stream=x&replicas=1&max_bytes=2GB&credentials=/c")
+    assert found == address.Address(
+        ("nats://a:4222", "nats://b:4333", "nats://[::1]:5"),
+        user="us@er",
+        password="p:w",
+        credentials="/c",
+        stream="x",
+        replicas=1,
+        max_bytes=2 * 10**9,
+    )
+    assert address.parse("nats://t0ken@a").token == "t0ken"
+    assert (address.parse("nats://a").replicas, address.parse("nats://a").stream) == (3, "hookline")
+
+
+def test_any_of_the_servers_may_have_an_ipv6_address(clock: ManualClock, blobs: Blobs) -> None:
+    settings = load({"queue": "nats://a,[::1]:5"})
+    assert REGISTRY.intake_queue(str(settings.queue), clock, blobs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"retention": "limits"}, "retention is limits, not workqueue"),
+        ({"storage": "memory"}, "storage is memory, not file"),
+        ({"discard": "old"}, "discard is old, not new"),
+        ({"max_age": 3600}, "max_age is 3600"),
+        ({"max_msgs_per_subject": 5}, "max_msgs_per_subject is 5, not -1"),
+        ({"duplicate_window": 30}, "duplicate_window is 30s, not 600s"),
+        ({"deny_purge": True}, "deny_purge is True, not False"),
+    ],
+)
+@pytest.mark.cluster_rule("C19")
+async def test_a_stream_that_could_lose_messages_is_rejected(
+    server: OwnNats, make_queue: MakeQueue, settings: dict[str, Any], text: str
+) -> None:
+    name = f"s{uuid.uuid4().hex}"
+    right = {"retention": "workqueue", "discard": "new", "duplicate_window": 600, "num_replicas": 1}
+    client = await nats.connect(server.url)
+    try:
+        await client.jetstream().add_stream(name=name, subjects=[f"hookline.{name}.>"], **{**right, **settings})
+    finally:
+        await client.close()
+    with pytest.raises(StoreError, match=text) as rejected:
+        await make_queue(url_of([server], f"?replicas=1&stream={name}"))
+    assert f"nats stream edit {name}" in str(rejected.value)
+
+
+@pytest.mark.cluster_rule("C19")
+async def test_a_stream_with_fewer_replicas_is_rejected(server: OwnNats, make_queue: MakeQueue, url: str) -> None:
+    await make_queue()
+    with pytest.raises(StoreError, match="num_replicas is 1, not 3"):
+        await make_queue(url.replace("replicas=1", "replicas=3"))
+
+
+async def test_without_a_cluster_the_error_names_what_is_missing(make_queue: MakeQueue, url: str) -> None:
+    with pytest.raises(StoreError, match=r"can't be created with 3 replicas .*\?replicas=1"):
+        await make_queue(url.replace("replicas=1", "replicas=3"))
+
+
+async def test_a_full_stream_takes_messages_again_when_it_has_room(
+    make_queue: MakeQueue, url: str, clock: ManualClock
+) -> None:
+    queue, envelopes = await make_queue(url.replace("50MB", "1MB")), Envelopes(clock)
+    made = [envelopes.make(body="x" * 100_000) for _ in range(20)]
+    results = await asyncio.gather(*map(queue.publish, made), return_exceptions=True)
+    taken = sum(isinstance(result, Accepted) for result in results)
+    assert 5 < taken < 11
+    assert all("is full" in str(result) for result in results if not isinstance(result, Accepted))
+    async with handing_over(queue) as inserted:
+        await inserted.have(taken)
+        await is_empty(queue)
+    await queue.publish(envelopes.make(body="x" * 100_000))
+
+
+async def test_a_server_that_is_killed_and_started_again_has_all_that_it_acknowledged(
+    tmp_path: Path, make_queue: MakeQueue, clock: ManualClock
+) -> None:
+    envelopes = Envelopes(clock)
+    made = [envelopes.make(order_key="o" if number % 2 else None) for number in range(60)]
+    with OwnNats(tmp_path) as own:
+        queue = await make_queue(url_of([own], "?replicas=1&max_bytes=50MB"))
+        for envelope in made[:30]:
+            await queue.publish(envelope)
+        own.kill()
+        publishing = asyncio.ensure_future(queue.publish(made[30]))
+        own.start()
+        assert await publishing == Accepted(made[30].execution_id)
+        async with handing_over(queue) as inserted:
+            for envelope in made[31:]:
+                await queue.publish(envelope)
+            own.kill()
+            own.start()
+            await inserted.have(60)
+            await is_empty(queue)
+    assert sorted(set(inserted.ids)) == [envelope.execution_id for envelope in made]
+    ordered = list(dict.fromkeys(one.execution_id for one in inserted.envelopes if one.order_key))
+    assert ordered == [one.execution_id for one in made if one.order_key]
+
+
+async def test_a_removed_stream_of_the_same_name_doesnt_hide_new_messages(
+    server: OwnNats, make_queue: MakeQueue, url: str, clock: ManualClock
+) -> None:
+    envelopes, stored = Envelopes(clock), Inserted()
+    queue = await make_queue()
+    for _ in range(10):
+        await queue.publish(envelopes.make(order_key="o"))
+    async with handing_over(queue, stored):
+        await stored.have(10)
+    client = await nats.connect(server.url)
+    await client.jetstream().delete_stream(address.parse(url).stream)
+    await client.close()
+    again, later = await make_queue(), envelopes.make(order_key="o")
+    await again.publish(later)
+    async with handing_over(again, stored):
+        await stored.have(11)
+    assert stored.ids[-1] == later.execution_id
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[OwnNats]]:
+    with nats_cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+class TestJetStreamCluster(IntakeQueueContract):
+    """On three servers."""
+
+    @pytest.fixture
+    async def url(self, servers: list[OwnNats]) -> str:
+        url = url_of(servers, f"?max_bytes=50MB&stream=s{uuid.uuid4().hex}")
+        await has_leader(servers)
+        return url
+
+
+async def has_leader(servers: list[OwnNats]) -> None:
+    """Return when the cluster can create streams."""
+    client = await nats.connect([server.url for server in servers])
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await client.jetstream(timeout=1).account_info()
+                except (nats.errors.Error, TimeoutError):
+                    await asyncio.sleep(0.2)
+                else:
+                    return
+    finally:
+        await client.close()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.cluster_rule("C19")
+async def test_a_cluster_loses_nothing_when_one_server_after_another_is_killed(
+    tmp_path: Path, make_queue: MakeQueue, clock: ManualClock, blobs: Blobs
+) -> None:
+    envelopes, accepted = Envelopes(clock), []
+    with nats_cluster(tmp_path) as servers:
+        await has_leader(servers)
+        queue: IntakeQueue = await make_queue(url_of(servers, "?max_bytes=100MB"))
+        async with handing_over(queue) as inserted:
+            for server in servers:
+                for _ in range(50):
+                    accepted += await published(queue, envelopes)
+                server.kill()
+                for _ in range(50):
+                    accepted += await published(queue, envelopes)
+                server.start()
+                async with asyncio.timeout(60):
+                    while not await published(queue, envelopes, accepted):
+                        pass
+            for _ in range(600):
+                if set(accepted) <= set(inserted.ids):
+                    break
+                await asyncio.sleep(0.1)
+    assert set(accepted) <= set(inserted.ids)
+    ordered = list(dict.fromkeys(one.execution_id for one in inserted.envelopes if one.order_key))
+    assert ordered == sorted(ordered)
+
+
+async def published(queue: IntakeQueue, envelopes: Envelopes, accepted: list[str] | None = None) -> list[str]:
+    """Publish one message without and one with an order key; return those that were acknowledged."""
+    found = []
+    for order_key in (None, "o"):
+        envelope = envelopes.make(order_key=order_key)
+        try:
+            assert await queue.publish(envelope) == Accepted(envelope.execution_id)
+        except StoreError:
+            continue
+        found.append(envelope.execution_id)
+    if accepted is not None:
+        accepted += found
+    return found
