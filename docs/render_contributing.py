@@ -160,7 +160,7 @@ ADDITIONS: Final = {
             "docs/reference/admin-api.md": "its line in the reference",
             "docs/reference/glossary.md": "its path, if its word is a new one",
             "plugins/hookline_console/web/": "generated: the console's client (`npm run api`)",
-            "tests/integration/service/admin/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
+            "tests/integration/service/admin/test_admin.py": "a request to it; each answer is checked against OpenAPI",
         },
     ),
     "page": Addition(

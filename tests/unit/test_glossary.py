@@ -186,9 +186,12 @@ def defined(node: ast.AST) -> Iterator[str]:
 
 
 def pages() -> list[Path]:
-    """What users read: the documentation, the news, and the texts of the console."""
+    """What users and developers read: the documentation, the news, the flows, and the texts of the console."""
     texts = ROOT / "plugins" / "hookline_console" / "web" / "src" / "texts"
-    return sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("changes/*.md"), ROOT / "README.md", *texts.glob("*.ts")])
+    flows = [*ROOT.glob("flows/*.json"), *ROOT.glob("tests/acceptance/flows/*.json")]
+    return sorted(
+        [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("changes/*.md"), *texts.glob("*.ts"), *flows]
+    )
 
 
 @cache

@@ -63,8 +63,8 @@ def test_fewer_than_ten_modules_stand_outside_a_room() -> None:
     assert len(list(ENGINE.glob("*.py"))) < 10
 
 
-#: Folders of tests whose subject isn't one room: the tests' own tools, and the connectors of brokers, which share them.
-OTHER_TESTS = {"benchmarks", "chaos", "plugins", "plugins/brokers"}
+#: Folders of tests whose subject is no room: the engine as a whole, tools of the tests, and what several brokers share.
+OTHER_TESTS = {"benchmarks", "chaos", "engine", "plugins", "plugins/brokers"}
 
 
 def folders_without_room(tests: Path) -> list[str]:

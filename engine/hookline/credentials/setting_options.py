@@ -1,4 +1,4 @@
-"""Asking a connector which choices there are for a setting."""
+"""The options of a setting, asked of its connector."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -66,12 +66,12 @@ async def fetch_options(
     Raises NoOptions if the setting has none, OptionsNotReady if other settings must be chosen first or are invalid,
     CredentialError, and StepError if the service can't be reached or the connector has a defect.
     """
-    component, choices = _choices(calls.registry, request)
+    component, options_function = _component_and_function(calls.registry, request)
     if component.unavailable is not None:
         raise OptionsNotReady(f"{component.name}: {component.unavailable}")
-    arguments = _arguments(choices, request, calls.registry)
+    arguments = _arguments(options_function, request, calls.registry)
     hidden = HiddenValues()
-    if choices.takes_context:
+    if options_function.takes_context:
         own = None if tokens is None or request.credential is None else tokens.of(request.credential)
         arguments["ctx"] = context = _context(component, request, secrets, http, resources, log, own)
         hidden = HiddenValues(secret_values(context.credential)) if own is None else own.hidden
@@ -79,7 +79,7 @@ async def fetch_options(
     try:
         # The response of a service may repeat the secrets that it was sent.
         with calls.contain(kind, component.name, passing=(StoreError,), hidden=hidden):
-            return await calls.call(kind, component.name, _listed(choices, arguments), timeout=_LONGEST)
+            return await calls.call(kind, component.name, _listed(options_function, arguments), timeout=_LONGEST)
     except StoreError as error:
         raise StepError(hidden.mask_text(error.message), code=error.code, retryable=True) from None
     except PluginTimeout:
@@ -90,13 +90,15 @@ async def fetch_options(
         raise StepError(message, code="connector.defect") from None
 
 
-def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | ConnectorTrigger, OptionsFunction]:
+def _component_and_function(
+    registry: Registry, request: OptionsRequest
+) -> tuple[Action | ConnectorTrigger, OptionsFunction]:
     action, trigger = registry.actions.get(request.component), registry.triggers.get(request.component)
     found = [one for one in (action, trigger) if isinstance(one, Action | ConnectorTrigger)]
     for one in found:
-        choices = one.options.get(request.setting)
-        if choices is not None:
-            return one, choices
+        options_function = one.options.get(request.setting)
+        if options_function is not None:
+            return one, options_function
     if action is None and trigger is None:
         names = {*registry.actions, *registry.triggers}
         remedy = did_you_mean(request.component, names, "`hookline components` lists all")
@@ -107,12 +109,12 @@ def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | Conn
     raise NoOptions(f"{request.component} offers no options for {request.setting!r} ({remedy})")
 
 
-def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Registry) -> dict[str, Any]:
+def _arguments(options_function: OptionsFunction, request: OptionsRequest, registry: Registry) -> dict[str, Any]:
     """Return the function's arguments from the settings chosen before. Raises OptionsNotReady with every problem."""
     expressions = Expressions(registry.mappers, ())
-    given: dict[str, Any] = {SEARCH: request.search} if choices.searches else {}
+    given: dict[str, Any] = {SEARCH: request.search} if options_function.searches else {}
     unknown: set[str] = set()
-    for name in choices.depends_on:
+    for name in options_function.depends_on:
         if request.chosen is None or name not in request.chosen:
             continue
         template, problems = expressions.template(request.chosen[name], f"/with/{name}")
@@ -121,7 +123,7 @@ def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Regi
         else:
             given[name] = template.value
     try:
-        model = choices.settings.model_validate(given)
+        model = options_function.settings.model_validate(given)
     except ValidationError as error:
         problems = []
         for one in error.errors(include_url=False, include_input=False):
@@ -137,7 +139,7 @@ def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Regi
         raise OptionsNotReady(
             f"the options of {request.setting!r} depend on other settings: {said}", problems=problems
         ) from None
-    return {parameter: getattr(model, name) for name, parameter in choices.parameters.items()}
+    return {parameter: getattr(model, name) for name, parameter in options_function.parameters.items()}
 
 
 def _context(
@@ -162,9 +164,9 @@ def _context(
     return OptionsContext(credential, http, log, resources, credential_type, tokens)
 
 
-async def _listed(choices: OptionsFunction, arguments: Mapping[str, Any]) -> OptionsPage:
+async def _listed(options_function: OptionsFunction, arguments: Mapping[str, Any]) -> OptionsPage:
     """Return the first options of a function's list. Raises NotJson if an item is not an Option."""
-    given: Any = choices.run(**arguments)
+    given: Any = options_function.run(**arguments)
     if not isinstance(given, AsyncIterator):
         given = await given
     options: list[Option] = []

@@ -72,12 +72,12 @@ class DryRun(StepGate):
         done = [record.path for record in sorted(left, key=lambda record: record.seq)]
         return [*done, *sorted(self._under_way.keys() - self._met)]
 
-    def may_reach(self, path: str, node: CompiledStep) -> bool:
+    def may_reach(self, path: str, step: CompiledStep) -> bool:
         """Note that a step is reached; return False if its entry belongs to something else."""
-        record, use = self._latest.get(path), use_of(node)
+        record, use = self._latest.get(path), use_of(step)
         if record is None or record.state is StepState.SKIPPED:
             return True
-        both_pure = isinstance(node, CompiledAction) and node.action.pure and self._recomputed(record)
+        both_pure = isinstance(step, CompiledAction) and step.action.pure and self._recomputed(record)
         # The version of its settings doesn't matter for a finished step.
         if plain_name(record.use) != plain_name(use) and not both_pure:
             self.conflicts[path] = f"it is {use} there, and was {record.use}: give the new step another id"
@@ -106,12 +106,12 @@ class DryRun(StepGate):
         self.stops.append(path)
         return False
 
-    def mark_reached_later(self, prefix: str, nodes: Sequence[CompiledStep]) -> None:
+    def mark_reached_later(self, prefix: str, steps: Sequence[CompiledStep]) -> None:
         """Note that these steps would be reached in the end, also if an earlier run has done them already."""
         for path, record in self._binding.items():
             if path.startswith(prefix):
-                node = find_step(nodes, path.removeprefix(prefix))
-                if node is not None and plain_name(use_of(node)) == plain_name(record.use):
+                step = find_step(steps, path.removeprefix(prefix))
+                if step is not None and plain_name(use_of(step)) == plain_name(record.use):
                     self._met.add(path)
 
     def _binds(self, record: StepRecord, reopened_after: int) -> bool:
@@ -158,6 +158,6 @@ def items_of(record: StepRecord) -> int:
     return 0 if record.input is None else msgspec.json.decode(record.input, type=_Items).items
 
 
-def use_of(node: CompiledStep) -> str:
+def use_of(step: CompiledStep) -> str:
     """The `use` of a step in the journal."""
-    return node.action.name if isinstance(node, CompiledAction) else _BLOCKS[type(node)]
+    return step.action.name if isinstance(step, CompiledAction) else _BLOCKS[type(step)]

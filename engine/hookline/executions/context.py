@@ -64,7 +64,7 @@ class StepGate:
 
     __slots__ = ()
 
-    def may_reach(self, path: str, node: CompiledStep) -> bool:
+    def may_reach(self, path: str, step: CompiledStep) -> bool:
         """Return whether the run may go on to a step; in a real run, always True."""
         return True
 
@@ -79,7 +79,7 @@ class StepGate:
         """Return whether the run may take effect, or wait, at a step; in a real run, always True."""
         return True
 
-    def mark_reached_later(self, prefix: str, nodes: Sequence[CompiledStep]) -> None:
+    def mark_reached_later(self, prefix: str, steps: Sequence[CompiledStep]) -> None:
         """Note that these steps will be reached later, although the run waits before them now. Does nothing in a real
         run."""
 

@@ -129,10 +129,10 @@ class Provenance:
     def _step(self, path: str, keys: Keys) -> Origin:
         """The origin of a part of a step's result."""
         place = self._place(path)
-        node = place.steps[place.index]
+        step = place.steps[place.index]
         record = self.records.get(path)
-        label = f"steps.{node.id}{_text(keys)}"
-        if record is None and not node.lists:
+        label = f"steps.{step.id}{_text(keys)}"
+        if record is None and not step.lists:
             return Origin(label, known=False, step=path, note=f"step {path!r} didn't run, or was not recorded")
         if keys and not self._replaces(place):
             # The step passed the message on, so its result is the message before it.
@@ -211,58 +211,58 @@ class Provenance:
 
     def _replaces(self, place: _Position) -> bool:
         """Return whether a step's result replaced the message."""
-        node = place.steps[place.index]
-        record = self.records.get(place.prefix + node.id)
-        if isinstance(node, CompiledSwitch):
-            return node.match == "first" and record is not None and bool(self._cases(record))
+        step = place.steps[place.index]
+        record = self.records.get(place.prefix + step.id)
+        if isinstance(step, CompiledSwitch):
+            return step.match == "first" and record is not None and bool(self._cases(record))
         if record is None or record.state is not StepState.SUCCEEDED:
             return False
         return record.output is not None and record.signal in (None, "stream")
 
     def _given(self, place: _Position, keys: Keys) -> Origin:
         """The origin of a part of a step's own result."""
-        node = place.steps[place.index]
-        path = place.prefix + node.id
+        step = place.steps[place.index]
+        path = place.prefix + step.id
         record = self.records.get(path)
         value = _UNRECORDED
         if record is not None and record.output is not None:
             value = _dig(self.flow.numbers.decode(record.output), keys)
-        label = f"steps.{node.id}{_text(keys)}"
-        match node:
-            case CompiledAction() if node.action.name == _MAP and keys and keys[0] == "body" and node.settings.fields:
-                body = node.settings.fields.get("body")
+        label = f"steps.{step.id}{_text(keys)}"
+        match step:
+            case CompiledAction() if step.action.name == _MAP and keys and keys[0] == "body" and step.settings.fields:
+                body = step.settings.fields.get("body")
                 if body is not None:
                     return replace(self._made(body, keys[1:], place, value), field=label, step=path, use=_MAP)
             case CompiledSwitch() if record is not None:
                 chosen = self._cases(record)
-                if not chosen or node.match == "all":
+                if not chosen or step.match == "all":
                     # The message passed the block.
                     return replace(self._message(place, keys or ("body",)), field=label)
                 number = chosen[0]
-                steps = node.cases[number].steps
-                return self._message(_Position(steps, len(steps), f"{path}/", node, number, place), keys)
+                steps = step.cases[number].steps
+                return self._message(_Position(steps, len(steps), f"{path}/", step, number, place), keys)
             case CompiledTry():
-                return self._end(node, place, keys)
-            case CompiledParallel() if len(keys) > 1 and keys[0] == "body" and keys[1] in node.branches:
-                branch = node.branches[str(keys[1])]
-                inner = _Position(branch, len(branch), f"{path}/", node, 0, place)
+                return self._end(step, place, keys)
+            case CompiledParallel() if len(keys) > 1 and keys[0] == "body" and keys[1] in step.branches:
+                branch = step.branches[str(keys[1])]
+                inner = _Position(branch, len(branch), f"{path}/", step, 0, place)
                 return self._message(inner, ("body", *keys[2:]))
             case CompiledForeach() if len(keys) > 1 and keys[0] == "body" and isinstance(keys[1], int):
                 item = self._item_of(path, keys[1])
                 if item is not None:
-                    inner = _Position(node.steps, len(node.steps), f"{path}[{item}]/", node, 0, place, item)
+                    inner = _Position(step.steps, len(step.steps), f"{path}[{item}]/", step, 0, place, item)
                     return self._message(inner, ("body", *keys[2:]))
         use = record.use if record is not None else None
-        return _leaf(label, value, f"the result of {use or node.id}", step=path, use=use)
+        return _leaf(label, value, f"the result of {use or step.id}", step=path, use=use)
 
-    def _end(self, node: CompiledTry, place: _Position, keys: Keys) -> Origin:
+    def _end(self, step: CompiledTry, place: _Position, keys: Keys) -> Origin:
         """The origin of a part of the message after `try`, or after `catch` if it ran."""
-        path = place.prefix + node.id
+        path = place.prefix + step.id
         record = self.records.get(path)
         view = decode(record.output) if record is not None and record.output is not None else {}
-        part = 1 if "error" in view and node.handler is not None else 0
-        steps = node.lists[part]
-        return self._message(_Position(steps, len(steps), f"{path}/", node, part, place), keys)
+        part = 1 if "error" in view and step.handler is not None else 0
+        steps = step.lists[part]
+        return self._message(_Position(steps, len(steps), f"{path}/", step, part, place), keys)
 
     def _item_of(self, path: str, result: int) -> int | None:
         """The index of the item that gave a result, without filtered and failed items; None if no entries are kept."""
@@ -314,17 +314,17 @@ class Provenance:
         place = _Position(self.flow.steps, 0)
         for level, name in enumerate(names):
             bare = without_items(name)
-            found = next(index for index, node in enumerate(place.steps) if node.id == bare)
+            found = next(index for index, step in enumerate(place.steps) if step.id == bare)
             place = replace(place, index=found)
             if level + 1 == len(names):
                 break
-            node = place.steps[found]
+            step = place.steps[found]
             item = int(name[len(bare) + 1 : -1]) if name != bare else None
             inner = without_items(names[level + 1])
             part, steps = next(
-                (number, steps) for number, steps in enumerate(node.lists) if any(one.id == inner for one in steps)
+                (number, steps) for number, steps in enumerate(step.lists) if any(one.id == inner for one in steps)
             )
-            place = _Position(steps, 0, f"{place.prefix}{name}/", node, part, place, item)
+            place = _Position(steps, 0, f"{place.prefix}{name}/", step, part, place, item)
         return place
 
 

@@ -38,7 +38,7 @@ class WaitingStep:
 
     flow: CompiledFlow
     """The version that the execution runs, or would run."""
-    node: CompiledWait
+    compiled: CompiledWait
     execution_id: str
     path: str
     over: bool
@@ -84,10 +84,10 @@ class Callbacks:
         if execution is None:
             raise TokenUnknown
         flow = await self._flow(execution)
-        node = flow.waits.get(path.rpartition("/")[2])
-        if node is None:
+        compiled = flow.waits.get(path.rpartition("/")[2])
+        if compiled is None:
             raise TokenUnknown
-        return WaitingStep(flow, node, execution_id, path, execution.state in FINAL)
+        return WaitingStep(flow, compiled, execution_id, path, execution.state in FINAL)
 
     async def status(self, step: WaitingStep) -> WaitStatus:
         """Return how far the wait of a step is. Raises StoreError."""
@@ -98,10 +98,10 @@ class Callbacks:
 
         Raises StoreError and RedactedUnreadable.
         """
-        if step.node.page is None:
+        if step.compiled.page is None:
             return None
         if not status.waits:
-            return step.node.page.before_the_wait(exact=step.flow.exact)
+            return step.compiled.page.before_the_wait(exact=step.flow.exact)
         return await stored_page(self._store, self._redaction, step.execution_id, status)
 
     async def deliver(self, callback: StoreCallback) -> CallbackOutcome:

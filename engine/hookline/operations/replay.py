@@ -301,7 +301,7 @@ def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bo
     if placed is None or position in (RelativePosition.AROUND, RelativePosition.AFTER):
         return False
     ran = record.state is not StepState.SKIPPED
-    if ran and isinstance(placed.node, CompiledAction) and placed.node.action.name != record.use:
+    if ran and isinstance(placed.compiled, CompiledAction) and placed.compiled.action.name != record.use:
         return False
     if record.state is StepState.FAILED:
         # A failure beside it is tried again. A failure before it was handled, or it would not have been reached.
@@ -364,13 +364,13 @@ def apply_merge_patch(value: Any, patch: Any) -> Any:
 
 def failure_is_handled(step: WalkedStep) -> bool:
     """Return whether the flow goes on after the step fails, because of its own `on_error` or a block around it."""
-    if isinstance(step.node, CompiledAction) and step.node.on_error == "continue":
+    if isinstance(step.compiled, CompiledAction) and step.compiled.on_error == "continue":
         return True
     inner = step
     for block in step.blocks():
-        if getattr(block.node, "on_error", "fail") == "continue":
+        if getattr(block.compiled, "on_error", "fail") == "continue":
             return True
-        if isinstance(block.node, CompiledTry) and block.node.handler is not None and inner.list_number == 0:
+        if isinstance(block.compiled, CompiledTry) and block.compiled.handler is not None and inner.list_number == 0:
             return True
         inner = block
     return False

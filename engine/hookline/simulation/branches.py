@@ -41,8 +41,8 @@ def step_paths(flow: CompiledFlow) -> StepPaths:
     steps: dict[str, CompiledStep] = {}
     branches: list[Branch] = []
     for step in (*walk_steps(flow.steps), *walk_steps(flow.on_error_steps, ON_ERROR_PREFIX)):
-        steps[step.path] = step.node
-        branches += _branches(step.node, step.path)
+        steps[step.path] = step.compiled
+        branches += _branches(step.compiled, step.path)
     return StepPaths(steps, tuple(branches))
 
 
@@ -55,13 +55,13 @@ def lane(path: str, side_by_side: Mapping[str, CompiledStep]) -> tuple[str, ...]
     found: list[str] = []
     for length in range(1, len(parts)):
         around = "/".join(parts[:length])
-        node = side_by_side.get(without_items(around))
-        if isinstance(node, CompiledForeach):
+        step = side_by_side.get(without_items(around))
+        if isinstance(step, CompiledForeach):
             found.append(around)
-        elif isinstance(node, CompiledParallel):
+        elif isinstance(step, CompiledParallel):
             inner = without_items(parts[length])
             branch = next(
-                (name for name, steps in node.branches.items() if any(one.id == inner for one in steps)), inner
+                (name for name, steps in step.branches.items() if any(one.id == inner for one in steps)), inner
             )
             found.append(f"{around}/{branch}")
     return tuple(found)
@@ -70,20 +70,20 @@ def lane(path: str, side_by_side: Mapping[str, CompiledStep]) -> tuple[str, ...]
 def side_by_side(places: StepPaths) -> dict[str, CompiledStep]:
     """Return the blocks whose parts run side by side, by path."""
     return {
-        path: node
-        for path, node in places.steps.items()
-        if isinstance(node, CompiledParallel) or (isinstance(node, CompiledForeach) and node.concurrency > 1)
+        path: step
+        for path, step in places.steps.items()
+        if isinstance(step, CompiledParallel) or (isinstance(step, CompiledForeach) and step.concurrency > 1)
     }
 
 
-def _branches(node: CompiledStep, path: str) -> Iterator[Branch]:
-    if isinstance(node, CompiledSwitch):
-        for number, case in enumerate(node.cases):
+def _branches(step: CompiledStep, path: str) -> Iterator[Branch]:
+    if isinstance(step, CompiledSwitch):
+        for number, case in enumerate(step.cases):
             name = "otherwise" if case.when is None else f"case {number + 1}"
-            yield Branch(name, f"{node.pointer}/switch/{number}", path, _paths(case.steps, path), number)
-    elif isinstance(node, CompiledTry) and node.handler is not None:
-        yield Branch("catch", f"{node.pointer}/catch", path, _paths(node.handler, path))
+            yield Branch(name, f"{step.pointer}/switch/{number}", path, _paths(case.steps, path), number)
+    elif isinstance(step, CompiledTry) and step.handler is not None:
+        yield Branch("catch", f"{step.pointer}/catch", path, _paths(step.handler, path))
 
 
-def _paths(nodes: Sequence[CompiledStep], path: str) -> tuple[str, ...]:
-    return tuple(f"{path}/{node.id}" for node in nodes)
+def _paths(steps: Sequence[CompiledStep], path: str) -> tuple[str, ...]:
+    return tuple(f"{path}/{step.id}" for step in steps)

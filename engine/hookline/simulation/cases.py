@@ -241,7 +241,7 @@ def case_problems(case: Case, flow: CompiledFlow, places: StepPaths, at: str = "
     for name in case.vars.keys() - flow.vars.keys():
         remedy = did_you_mean(name, flow.vars, "declare it in the flow's vars")
         found.append(Problem(f"the flow has no var {name!r}", f"{at}/vars/{escape(name)}", "unknown_var", remedy))
-    waits = [step for step, node in places.steps.items() if isinstance(node, CompiledWait)]
+    waits = [step for step, compiled in places.steps.items() if isinstance(compiled, CompiledWait)]
     for name in case.answers:
         if not _names(name, waits, places):
             remedy = did_you_mean(name, waits, f"there are {', '.join(waits)}" if waits else "no step of it waits")
@@ -281,16 +281,16 @@ def _state_problems(state: Mapping[str, Any], at: str) -> Iterator[Problem]:
 
 def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: StepPaths, at: str) -> Iterator[Problem]:
     for name, given in stubs.items():
-        node = places.steps.get(without_items(name))
-        if isinstance(node, CompiledWait):
+        step = places.steps.get(without_items(name))
+        if isinstance(step, CompiledWait):
             remedy = f"say under answers what comes for {name!r}"
             yield Problem(
                 f"step {name!r} waits for a call, and takes no stub", f"{at}/{escape(name)}", "invalid_value", remedy
             )
-        elif isinstance(node, CompiledSwitch | CompiledParallel | CompiledTry):
+        elif isinstance(step, CompiledSwitch | CompiledParallel | CompiledTry):
             remedy = "name the steps in it"
             yield Problem(f"no stub stands for the block {name!r}", f"{at}/{escape(name)}", "invalid_value", remedy)
-        elif isinstance(node, CompiledCall):
+        elif isinstance(step, CompiledCall):
             for number, stub in enumerate(given if isinstance(given, tuple) else (given,)):
                 outcome = stub.beside.get("outcome")
                 if outcome is not None and outcome not in _SUCCEEDED:

@@ -60,8 +60,8 @@ def coverage(flow: CompiledFlow, file: Path | None, runs: Sequence[Mapping[str, 
     begun |= {path[:place] for path in begun for place, character in enumerate(path) if character == "/"}
     document = read(flow.source if file is None or not file.exists() else file.read_bytes(), str(file or ""))
     missed = [
-        NotCovered(f"step {path}", node.pointer, document.line(node.pointer))
-        for path, node in places.steps.items()
+        NotCovered(f"step {path}", step.pointer, document.line(step.pointer))
+        for path, step in places.steps.items()
         if path not in begun
     ]
     missed += [

@@ -246,7 +246,7 @@ class MemoryCallbacks(Callbacks):
 
     async def page(self, step: WaitingStep, status: WaitStatus) -> Page | None:
         """The page of the step, if it is constant."""
-        return None if step.node.page is None else step.node.page.before_the_wait(exact=step.flow.exact)
+        return None if step.compiled.page is None else step.compiled.page.before_the_wait(exact=step.flow.exact)
 
     async def deliver(self, callback: StoreCallback) -> CallbackOutcome:
         """Keep the first call for each step, and for each key."""

@@ -152,7 +152,7 @@ def sure(walked: FlowAnalysis) -> bool:
     from hookline.flows.blocks.foreach import CompiledForeach
     from hookline.flows.types.type_scope import shape_of
 
-    loops = [(visit.node, visit.scope) for visit in walked.visits if isinstance(visit.node, CompiledForeach)]
+    loops = [(visit.compiled, visit.scope) for visit in walked.visits if isinstance(visit.compiled, CompiledForeach)]
     return all(isinstance(found, PathFound) and found.certain for found in reads(walked)) and all(
         is_list(shape_of(node.items, scope)) for node, scope in loops
     )
@@ -209,7 +209,7 @@ def test_what_is_known_before_a_flow_runs_holds_when_it_runs(seed: int) -> None:
                 assert done.state is State.SUCCEEDED, (steps, schema, body, done.error)
                 walked = known(flow_id, steps, schema)
                 assert walked is not None
-                behind = next(visit.behind for visit in walked.visits if visit.node.id == "last")
+                behind = next(visit.behind for visit in walked.visits if visit.compiled.id == "last")
                 output = (await harness.journal(engine, done.id))["last"].output
                 assert behind is not None
                 assert output is not None

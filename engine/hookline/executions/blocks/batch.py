@@ -84,52 +84,52 @@ async def batch_entries(services: Services, execution_id: str) -> tuple[Change, 
 KEY_MISSING = "batch_key_missing"
 
 
-async def run_batch(run: ExecutionContext, node: CompiledBatch, frame: Frame, _: RunSteps) -> Ending:
+async def run_batch(run: ExecutionContext, step: CompiledBatch, frame: Frame, _: RunSteps) -> Ending:
     """Lead a batch and continue with the list of its messages when it is closed, or join a batch and end.
 
     Raises StepFailed if the execution has nothing to add.
     """
-    path = frame.prefix + node.id
+    path = frame.prefix + step.id
     last_entry = run.journal.last_entry(path)
     if last_entry is not None and last_entry.signal == JOINED:
         return Ending.JOINED
-    ending = await continue_if_ended(run, node, frame, last_entry)
+    ending = await continue_if_ended(run, step, frame, last_entry)
     if ending is not None:
-        frame.steps[node.id].pop(HIDDEN, None)
+        frame.steps[step.id].pop(HIDDEN, None)
         return ending
     if not run.gate.may_act(path):
         return Ending.WAITING
     if last_entry is None or last_entry.state is not StepState.WAITING:
         frame.interruption.check()
-        reached = await _reach(run, node, frame, path, 1 if last_entry is None else last_entry.attempt + 1)
+        reached = await _reach(run, step, frame, path, 1 if last_entry is None else last_entry.attempt + 1)
         if isinstance(reached, Ending):
             return reached
         last_entry = reached
     run.progress.note_waited()
-    return await _lead(run, node, frame, path, last_entry)
+    return await _lead(run, step, frame, path, last_entry)
 
 
 async def _reach(
-    run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str, attempt: int
+    run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str, attempt: int
 ) -> StepRecord | Ending:
     """Add the message to a batch; return the entry of an execution that leads it. Raises StepFailed."""
     try:
-        key, added = await _contribution(run, node, frame, path)
+        key, added = await _contribution(run, step, frame, path)
         stub = run.services.effects.stub_batch(run.id, path, attempt)
         if stub is not None:
-            return await _from_stub(run, node, frame, path, attempt, key, stub)
+            return await _from_stub(run, step, frame, path, attempt, key, stub)
     except StepError as failure:
-        return _failed(run, node, frame, path, attempt, failure)
-    entry = await _come(run, node, path, attempt, key, added)
+        return _failed(run, step, frame, path, attempt, failure)
+    entry = await _come(run, step, path, attempt, key, added)
     return Ending.JOINED if entry.signal == JOINED else entry
 
 
-async def _contribution(run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str) -> tuple[Any, BatchItem]:
+async def _contribution(run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str) -> tuple[Any, BatchItem]:
     """The key, and the message that the execution adds. Raises StepError if there is no key, and StepFailed."""
-    key = None if node.key is None else _key(run, node, frame, path)
+    key = None if step.key is None else _key(run, step, frame, path)
     body = frame.message.body
-    if node.body is not None:
-        body = await evaluate_in_frame(run, node.body, frame, "body", path)
+    if step.body is not None:
+        body = await evaluate_in_frame(run, step.body, frame, "body", path)
     stream = stream_in(body) if run.progress.streams else None
     if stream is not None:
         raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
@@ -138,10 +138,10 @@ async def _contribution(run: ExecutionContext, node: CompiledBatch, frame: Frame
     return key, BatchItem(run.id, added, frame.message.attachments)
 
 
-def _key(run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str) -> Any:
-    assert node.key is not None  # noqa: S101 - the caller asks only then
+def _key(run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str) -> Any:
+    assert step.key is not None  # noqa: S101 - the caller asks only then
     try:
-        value = evaluate(run, node.key, run.scope(frame), "key", path)
+        value = evaluate(run, step.key, run.scope(frame), "key", path)
     except StepFailed as failed:
         if failed.error.code != MissingValue.code:
             raise
@@ -152,26 +152,26 @@ def _key(run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str) ->
 
 
 async def _come(
-    run: ExecutionContext, node: CompiledBatch, path: str, attempt: int, key: Any, added: BatchItem
+    run: ExecutionContext, step: CompiledBatch, path: str, attempt: int, key: Any, added: BatchItem
 ) -> StepRecord:
     """Join or begin a batch durably; return the step's entry, which tells which of them happened."""
     now = run.services.clock.now()
-    text = "" if node.key is None else key_text(key)
+    text = "" if step.key is None else key_text(key)
 
     def join(entry: StepRecord) -> JoinBatch:
-        return JoinBatch(entry, run.flow.id, run.flow.version, text, node.size, added, now)
+        return JoinBatch(entry, run.flow.id, run.flow.version, text, step.size, added, now)
 
     entry, came = await run.journal.join(
         join,
-        id=node.id,
+        id=step.id,
         path=path,
         use=USE,
         state=StepState.WAITING,
         attempt=attempt,
         started_at=now,
         finished_at=now,
-        input=_asked(node, key),
-        due_at=None if node.within is None else _later(now, node.within),
+        input=_asked(step, key),
+        due_at=None if step.within is None else _later(now, step.within),
     )
     ready = (came.leader_id if came.full else None) if isinstance(came, BatchJoined) else came.closed
     if ready is not None:
@@ -180,10 +180,10 @@ async def _come(
 
 
 async def _from_stub(
-    run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str, attempt: int, key: Any, stub: StubFunction
+    run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str, attempt: int, key: Any, stub: StubFunction
 ) -> Ending:
     """Take the batch that a simulation stubs. Raises StepError."""
-    started_at, asked = run.services.clock.now(), _asked(node, key)
+    started_at, asked = run.services.clock.now(), _asked(step, key)
     # An interruption doesn't discard the stubbed batch, as it wouldn't discard a real one.
     result = await stub()
     if not isinstance(result, BatchJoined):
@@ -192,15 +192,15 @@ async def _from_stub(
             raise TypeError(f"the stub of a batch returned {reply!r}")
         extra: JsonObject = {"executions": [run.id], **reply.extra}
         reply = Reply(reply.body, reply.headers, extra, reply.attachments)
-        await _note(run, node, frame, path, attempt, started_at, reply, asked)
+        await _note(run, step, frame, path, attempt, started_at, reply, asked)
         frame.interruption.check()
         return Ending.DONE
     output = joined_output(result.leader_id, result.place)
-    _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=JOINED)
+    _add(run, step, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=JOINED)
     return Ending.JOINED
 
 
-async def _lead(run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
+async def _lead(run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     """Continue with the batch if it is closed; otherwise wait."""
     is_open = (await run.services.store.batches(run.id)).get(path, False)
     over = last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now()
@@ -212,7 +212,7 @@ async def _lead(run: ExecutionContext, node: CompiledBatch, frame: Frame, path: 
         await run.journal.commit_with(CloseBatch(run.id, path))
     reply = await _opened(run, path)
     run.journal.add_changes(TakeBatch(run.id, path))
-    await _note(run, node, frame, path, last_entry.attempt, last_entry.started_at, reply)
+    await _note(run, step, frame, path, last_entry.attempt, last_entry.started_at, reply)
     # The batch is in the journal and can be replayed from there, also if the execution has to end here.
     frame.interruption.check()
     return Ending.DONE
@@ -236,7 +236,7 @@ async def _opened(run: ExecutionContext, path: str) -> Reply:
 
 async def _note(
     run: ExecutionContext,
-    node: CompiledBatch,
+    step: CompiledBatch,
     frame: Frame,
     path: str,
     attempt: int,
@@ -248,23 +248,23 @@ async def _note(
     output = await run.services.offloader.run(
         partial(encode, run.redactor.with_hidden(view)), large=is_large(reply.body)
     )
-    entry = _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)
-    frame.now, frame.steps[node.id] = entry.finished_at, view
+    entry = _add(run, step, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)
+    frame.now, frame.steps[step.id] = entry.finished_at, view
 
 
 def _failed(
-    run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str, attempt: int, failure: StepError
+    run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str, attempt: int, failure: StepError
 ) -> Ending:
     error = run.error_info(failure, path)
-    entry = _add(run, node, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
-    if node.on_error == "continue":
-        return frame.continue_after(error, node.id, entry.finished_at)
+    entry = _add(run, step, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
+    if step.on_error == "continue":
+        return frame.continue_after(error, step.id, entry.finished_at)
     raise StepFailed(error, entry.finished_at) from failure
 
 
 def _add(
     run: ExecutionContext,
-    node: CompiledBatch,
+    step: CompiledBatch,
     path: str,
     state: StepState,
     attempt: int,
@@ -274,7 +274,7 @@ def _add(
     """Record the end of the step."""
     return run.journal.add(
         recomputable=False,
-        id=node.id,
+        id=step.id,
         path=path,
         use=USE,
         state=state,
@@ -285,8 +285,8 @@ def _add(
     )
 
 
-def _asked(node: CompiledBatch, key: Any) -> bytes | None:
-    return None if node.key is None else encode({"key": key})
+def _asked(step: CompiledBatch, key: Any) -> bytes | None:
+    return None if step.key is None else encode({"key": key})
 
 
 def _later(at: datetime, within: timedelta) -> datetime:

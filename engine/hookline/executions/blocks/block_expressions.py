@@ -14,7 +14,7 @@ RunSteps: TypeAlias = Callable[[ExecutionContext, Sequence[CompiledStep], Frame]
 """Runs a list of steps; blocks use it for the steps inside them."""
 
 StepRunner: TypeAlias = Callable[[ExecutionContext, Any, Frame, RunSteps], Awaitable[Ending]]
-"""Runs a step: takes the context, the step's node and its frame, updates the frame and returns the ending."""
+"""Runs a step: takes the context, the compiled step and its frame, updates the frame and returns the ending."""
 
 
 def evaluate(

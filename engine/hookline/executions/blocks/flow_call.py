@@ -36,16 +36,16 @@ from hookline.storage.changes import Accept, BeginWait, EndWait, TimeOutWait, Wa
 _SHOWN: Final = 3
 
 
-async def run_call(run: ExecutionContext, node: CompiledCall, frame: Frame, _: RunSteps) -> Ending:
+async def run_call(run: ExecutionContext, step: CompiledCall, frame: Frame, _: RunSteps) -> Ending:
     """Start an execution of the flow. If the step waits, the last body of that flow becomes the message.
 
     Raises StepFailed if the flow can't be called or has failed, and Blocked if it can't run.
     """
-    call = _Call(run, node, frame)
+    call = _Call(run, step, frame)
     last_entry = run.journal.last_entry(call.path)
-    if node.wait:
+    if step.wait:
         run.progress.note_waited()
-    ending = await continue_if_ended(run, node, frame, last_entry)
+    ending = await continue_if_ended(run, step, frame, last_entry)
     if ending is not None:
         return ending
     if not run.gate.may_act(call.path):
@@ -54,11 +54,11 @@ async def run_call(run: ExecutionContext, node: CompiledCall, frame: Frame, _: R
 
 
 class _Call:
-    def __init__(self, run: ExecutionContext, node: CompiledCall, frame: Frame) -> None:
+    def __init__(self, run: ExecutionContext, step: CompiledCall, frame: Frame) -> None:
         self._run = run
-        self._node = node
+        self._step = step
         self._frame = frame
-        self.path = frame.prefix + node.id
+        self.path = frame.prefix + step.id
 
     async def go_on(self, last_entry: StepRecord) -> Ending:
         """Hear from the called flow, wait for the next attempt, or call again."""
@@ -81,7 +81,7 @@ class _Call:
 
         `after`: the time of the journal entry before.
         """
-        run, node, frame = self._run, self._node, self._frame
+        run, step, frame = self._run, self._step, self._frame
         frame.interruption.check()
         now = run.services.clock.now()
         # The same attempt of the same step always has the same id, so a repetition starts nothing twice.
@@ -93,14 +93,14 @@ class _Call:
             accept = await self._accept(flow, message, child_id, attempt, now)
         except StepError as error:
             return self._failed(run.error_info(error, self.path), attempt, now)
-        request = {"id": node.flow_id, "wait": node.wait, "body": message.body, "headers": message.headers}
-        if not node.wait:
+        request = {"id": step.flow_id, "wait": step.wait, "body": message.body, "headers": message.headers}
+        if not step.wait:
             reply = Reply({"execution_id": child_id}, {}, {"execution_id": child_id})
             frame.message, view = next_message(frame.message, reply)
             entry = self._add(StepState.SUCCEEDED, attempt, now, input=encode(request), output=encode(view))
             run.journal.add_changes(accept)
             await run.journal.flush()
-            frame.now, frame.steps[node.id] = entry.finished_at, view
+            frame.now, frame.steps[step.id] = entry.finished_at, view
             return Ending.DONE
         entry = self._add(
             StepState.WAITING,
@@ -108,16 +108,16 @@ class _Call:
             now,
             input=encode(request),
             output=encode({"execution_id": child_id}),
-            due_at=None if node.timeout is None else now + node.timeout,
+            due_at=None if step.timeout is None else now + step.timeout,
         )
-        awaited = BeginWait(run.id, self._waits_at(attempt), run.flow.id, node.id, None, now)
+        awaited = BeginWait(run.id, self._waits_at(attempt), run.flow.id, step.id, None, now)
         run.journal.add_changes(awaited, accept)
         await run.journal.flush()
         return await self.hear(entry)
 
     async def hear(self, last_entry: StepRecord) -> Ending:
         """Take the result of the called flow, if it has ended."""
-        run, node, frame = self._run, self._node, self._frame
+        run, step, frame = self._run, self._step, self._frame
         ended = await self._ended(last_entry)
         if ended is None and frame.interruption.cause is not None:
             await self._cancel(last_entry)
@@ -127,7 +127,7 @@ class _Call:
             if isinstance(await run.journal.commit_with(self._time_out(last_entry)), WaitTimedOut):
                 await self._cancel(last_entry)
                 seconds = (last_entry.due_at - last_entry.started_at).total_seconds()
-                message = f"flow {node.flow_id!r} took longer than {seconds:g} s (execution {_child(last_entry)})"
+                message = f"flow {step.flow_id!r} took longer than {seconds:g} s (execution {_child(last_entry)})"
                 run.journal.add_changes(self._settle(last_entry))
                 error = ErrorInfo("timed_out", message, self.path, retryable=True)
                 return self._failed(error, last_entry.attempt, last_entry.started_at, last_entry)
@@ -148,7 +148,7 @@ class _Call:
         entry = self._add(
             StepState.SUCCEEDED, last_entry.attempt, last_entry.started_at, input=last_entry.input, output=encode(view)
         )
-        frame.now, frame.steps[node.id] = entry.finished_at, view
+        frame.now, frame.steps[step.id] = entry.finished_at, view
         return Ending.DONE
 
     async def _cancel(self, last_entry: StepRecord) -> None:
@@ -156,16 +156,16 @@ class _Call:
             await self._run.services.cancel(_child(last_entry))
 
     async def _message(self) -> Message:
-        run, node, frame = self._run, self._node, self._frame
+        run, step, frame = self._run, self._step, self._frame
         message = frame.message
-        body = message.body if node.body is None else await evaluate_in_frame(run, node.body, frame, "body", self.path)
+        body = message.body if step.body is None else await evaluate_in_frame(run, step.body, frame, "body", self.path)
         stream = stream_in(body) if run.progress.streams else None
         if stream is not None:
             failure = StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
             raise StepFailed(run.error_info(failure, self.path))
         headers: Any = message.headers
-        if node.headers is not None:
-            headers = await evaluate_in_frame(run, node.headers, frame, "headers", self.path)
+        if step.headers is not None:
+            headers = await evaluate_in_frame(run, step.headers, frame, "headers", self.path)
             headers = {} if headers is None else headers
         if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
             failure = StepError("headers: this must be an object whose values are texts", code="step.settings")
@@ -174,14 +174,14 @@ class _Call:
 
     def _flow(self) -> CompiledFlow:
         try:
-            return self._run.services.find_flow(self._node.flow_id)
+            return self._run.services.find_flow(self._step.flow_id)
         except FlowNotFound as error:
             raise StepError(f"{error.message}; it can't be called", code="flow.unknown") from error
         except FlowInvalid as error:
-            raise Blocked(f"flow {self._node.flow_id!r} can't run: {error.message}") from error
+            raise Blocked(f"flow {self._step.flow_id!r} can't run: {error.message}") from error
 
     async def _accept(self, flow: CompiledFlow, message: Message, child_id: str, attempt: int, now: datetime) -> Accept:
-        run, node = self._run, self._node
+        run, step = self._run, self._step
         depth = child_depth(run.envelope)
         if depth > MAX_DEPTH:
             raise StepError(f"flows call one another more than {MAX_DEPTH} deep", code="flow.depth")
@@ -193,12 +193,12 @@ class _Call:
             listed = "; ".join(str(problem) for problem in problems[:_SHOWN])
             more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
             raise StepError(f"flow {flow.id!r} doesn't take this body: {listed}{more}", code="flow.schema")
-        waits_at = self._waits_at(attempt) if node.wait else None
+        waits_at = self._waits_at(attempt) if step.wait else None
         envelope = child_envelope(
             flow.id,
             message,
             use=USE,
-            parent=Parent(run.id, run.flow.id, self.path, node.id, depth, waits_at),
+            parent=Parent(run.id, run.flow.id, self.path, step.id, depth, waits_at),
             execution_id=child_id,
             now=now,
             exact=run.flow.exact,
@@ -206,7 +206,7 @@ class _Call:
         )
         try:
             envelope = with_keys(flow, envelope)
-            if node.wait and envelope.order_key is not None:
+            if step.wait and envelope.order_key is not None:
                 await self._check_order(flow.id, envelope.order_key)
             return await run.services.accept(flow, envelope)
         except SchemaViolation as error:
@@ -239,7 +239,7 @@ class _Call:
     def _time_out(self, last_entry: StepRecord) -> TimeOutWait:
         run, services = self._run, self._run.services
         waits_at, now = self._waits_at(last_entry.attempt), services.clock.now()
-        return TimeOutWait(services.new_id(), run.id, waits_at, run.flow.id, self._node.id, now)
+        return TimeOutWait(services.new_id(), run.id, waits_at, run.flow.id, self._step.id, now)
 
     def _settle(self, last_entry: StepRecord) -> EndWait:
         return EndWait(self._run.id, self._waits_at(last_entry.attempt))
@@ -249,18 +249,18 @@ class _Call:
         where = f"execution {ended.execution_id}"
         if ended.error is not None:
             at = f", at {ended.error.step}" if ended.error.step is not None else ""
-            message = f"flow {self._node.flow_id!r} failed: {ended.error.message} ({where}{at})"
+            message = f"flow {self._step.flow_id!r} failed: {ended.error.message} ({where}{at})"
             return ErrorInfo(ended.error.code, message, self.path, ended.error.retryable)
         if ended.outcome is Outcome.CANCELLED:
-            return ErrorInfo("flow.cancelled", f"flow {self._node.flow_id!r} was cancelled ({where})", self.path)
+            return ErrorInfo("flow.cancelled", f"flow {self._step.flow_id!r} was cancelled ({where})", self.path)
         return None
 
     def _failed(
         self, error: ErrorInfo, attempt: int, started_at: datetime, last_entry: StepRecord | None = None
     ) -> Ending:
-        run, node = self._run, self._node
+        run, step = self._run, self._step
         failure = StepError(error.message, code=error.code, retryable=error.retryable)
-        wait = next_wait(node.retry, attempt, failure, f"{run.id}\n{self.path}")
+        wait = next_wait(step.retry, attempt, failure, f"{run.id}\n{self.path}")
         due_at = None if wait is None else run.services.clock.now() + wait
         state = StepState.FAILED if due_at is None else StepState.WAITING
         known = {} if last_entry is None else {"input": last_entry.input, "output": last_entry.output}
@@ -268,14 +268,14 @@ class _Call:
         if due_at is not None:
             run.progress.wait_until(due_at, RETRY)
             return Ending.WAITING
-        if node.on_error == "continue":
-            return self._frame.continue_after(error, node.id, entry.finished_at)
+        if step.on_error == "continue":
+            return self._frame.continue_after(error, step.id, entry.finished_at)
         raise StepFailed(error, entry.finished_at)
 
     def _add(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:
         return self._run.journal.add(
             recomputable=False,
-            id=self._node.id,
+            id=self._step.id,
             path=self.path,
             use=USE,
             state=state,

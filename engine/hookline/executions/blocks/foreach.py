@@ -31,21 +31,21 @@ from hookline.sdk.action import STOPPED, Reply, Signal
 
 
 async def run_stub(
-    run: ExecutionContext, node: CompiledForeach, frame: Frame, items: list[Any] | Stream, stub: StubFunction
+    run: ExecutionContext, step: CompiledForeach, frame: Frame, items: list[Any] | Stream, stub: StubFunction
 ) -> Ending:
     """Take the result that a simulation stubs for all items. Raises StepFailed."""
-    path = frame.prefix + node.id
+    path = frame.prefix + step.id
     last_entry = run.journal.last_entry(path)
     if last_entry is not None and last_entry.state is StepState.SUCCEEDED:
-        return await continue_from_entry(run, frame, node.id, last_entry)
-    if (failure := known_failure(run, frame, node.id)) is not None:
+        return await continue_from_entry(run, frame, step.id, last_entry)
+    if (failure := known_failure(run, frame, step.id)) is not None:
         raise failure
     try:
         with frame.interruption.interruptible():
             result = normalize_result(await stub(), exact=run.flow.exact)
     except StepFailed as failed:
         at = run.services.clock.now()
-        raise block_failed(run, frame, node.id, "foreach", StepFailed(failed.error, at)) from None
+        raise block_failed(run, frame, step.id, "foreach", StepFailed(failed.error, at)) from None
     signal = result.name if isinstance(result, Signal) else None
     view: dict[str, Any] | None = None
     if isinstance(result, Reply):
@@ -56,7 +56,7 @@ async def run_stub(
     now = run.services.clock.now()
     record = run.journal.add(
         recomputable=False,
-        id=node.id,
+        id=step.id,
         path=path,
         use="foreach",
         state=StepState.SUCCEEDED,
@@ -67,7 +67,7 @@ async def run_stub(
         output=None if view is None else encode(view),
         signal=signal,
     )
-    return await continue_from_entry(run, frame, node.id, record)
+    return await continue_from_entry(run, frame, step.id, record)
 
 
 #: Seconds after which the event loop gets control, if no item awaits anything: a request needs it a dozen times.
@@ -77,7 +77,7 @@ _REST_AFTER: Final = 5
 _REST: Final = 0.001
 
 
-async def run_foreach(run: ExecutionContext, node: CompiledForeach, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_foreach(run: ExecutionContext, step: CompiledForeach, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run steps for each item, up to `concurrency` at the same time; the body becomes the list of results, in order.
 
     An item's message has the item as its body. A filtered item gives no result. The first failure ends the block,
@@ -86,28 +86,28 @@ async def run_foreach(run: ExecutionContext, node: CompiledForeach, frame: Frame
 
     For many items, and for a stream, the journal keeps only the entries of running items and the progress of the block.
     """
-    items = await _items(run, node, frame)
-    path, total = frame.prefix + node.id, items.count if isinstance(items, Stream) else len(items)
+    items = await _items(run, step, frame)
+    path, total = frame.prefix + step.id, items.count if isinstance(items, Stream) else len(items)
     many = isinstance(items, Stream) or total > frame.room
     if not run.gate.may_enter_foreach(path, total, many=many):
         return Ending.WAITING
-    stub = run.services.effects.stub_items(run.id, path, node, items)
+    stub = run.services.effects.stub_items(run.id, path, step, items)
     if stub is not None:
-        return await run_stub(run, node, frame, items, stub)
+        return await run_stub(run, step, frame, items, stub)
     latest = frame.now
     results: ItemResults
     if many:
         entry = run.journal.last_entry(path)
         if entry is not None and entry.state is StepState.SUCCEEDED and entry.signal != STOPPED.name:
-            return await continue_from_entry(run, frame, node.id, entry)
+            return await continue_from_entry(run, frame, step.id, entry)
         progress = await run.journal.begin_foreach(path, total, latest)
         latest = progress.latest
-        results = CheckpointedItems(run, node, frame, progress, listed=isinstance(items, list))
+        results = CheckpointedItems(run, step, frame, progress, listed=isinstance(items, list))
     else:
-        results = KeptItems(run, node, frame, total)
+        results = KeptItems(run, step, frame, total)
     source = source_of(run, items, results.done, path)
     with frame.interruption.child() as together:
-        return await _Items(run, node, frame, run_steps, together, source, results, total, latest).run()
+        return await _Items(run, step, frame, run_steps, together, source, results, total, latest).run()
 
 
 class _Items:
@@ -116,7 +116,7 @@ class _Items:
     def __init__(
         self,
         run: ExecutionContext,
-        node: CompiledForeach,
+        step: CompiledForeach,
         frame: Frame,
         run_steps: RunSteps,
         together: Interruption,
@@ -127,7 +127,7 @@ class _Items:
     ) -> None:
         """`together` interrupts all items. `latest`: the time of the last commit of an item so far."""
         self._run = run
-        self._node = node
+        self._step = step
         self._frame = frame
         self._run_steps = run_steps
         self._together = together
@@ -141,8 +141,8 @@ class _Items:
         self._stopped = False
 
     async def run(self) -> Ending:
-        frame, node = self._frame, self._node
-        failure, self._stopped = known_failure(self._run, frame, node.id), known_stop(self._run, frame, node.id)
+        frame, step = self._frame, self._step
+        failure, self._stopped = known_failure(self._run, frame, step.id), known_stop(self._run, frame, step.id)
         if failure is not None or self._stopped:
             self._together.interrupt(SUPERSEDED)
         try:
@@ -155,12 +155,12 @@ class _Items:
             await self._source.close()
         frame.now = self._latest
         if ending and (failure is not None or self._stopped):
-            return still_ending(self._run, frame, node.id, "foreach", failure)
+            return still_ending(self._run, frame, step.id, "foreach", failure)
         if ending:
             return Ending.WAITING
-        check_end(self._run, frame, node.id)
+        check_end(self._run, frame, step.id)
         if failure is not None:
-            raise block_failed(self._run, frame, node.id, "foreach", failure)
+            raise block_failed(self._run, frame, step.id, "foreach", failure)
         if self._stopped:
             return Ending.STOPPED
         if self._waiting:
@@ -168,7 +168,7 @@ class _Items:
         return await self._results.conclude()
 
     async def _all(self) -> StepFailed | Interrupted | None:
-        workers = min(self._node.concurrency, self._total)
+        workers = min(self._step.concurrency, self._total)
         if workers > 1:
             return await run_concurrently([self._work] * workers, self._together)
         try:
@@ -198,25 +198,25 @@ class _Items:
                 turn_ends = monotonic() + _TURN
 
     async def _item(self, index: int, item: Any) -> None:
-        frame, node = self._frame, self._node
-        prefix = f"{frame.prefix}{node.id}[{index}]/"
+        frame, step = self._frame, self._step
+        prefix = f"{frame.prefix}{step.id}[{index}]/"
         self._results.begin(prefix)
         inner = Frame(
             message=Message(item, {}, frame.message.attachments),
             steps=dict(frame.steps),
             now=frame.now,
             prefix=prefix,
-            names={**frame.names, node.as_name: item, "index": index},
-            lenient=frame.lenient or node.on_error == "continue",
+            names={**frame.names, step.as_name: item, "index": index},
+            lenient=frame.lenient or step.on_error == "continue",
             interruption=self._together,
-            items={**frame.items, node.pointer: prefix},
+            items={**frame.items, step.pointer: prefix},
             room=self._results.room,
         )
         failed: StepFailed | None = None
         try:
-            ending = await self._run_steps(self._run, node.steps, inner)
+            ending = await self._run_steps(self._run, step.steps, inner)
         except StepFailed as error:
-            if node.on_error == "fail":
+            if step.on_error == "fail":
                 raise
             failed, ending = error, Ending.FILTERED
         except Blocked as cause:
@@ -244,7 +244,7 @@ class _Items:
 
     async def _begun(self) -> dict[int, Any]:
         """The items that had started before the execution was resumed, and that this run has not reached."""
-        entered = self._run.journal.items.indexes(self._frame.prefix + self._node.id)
+        entered = self._run.journal.items.indexes(self._frame.prefix + self._step.id)
         left = {index for index in entered if index > self._last}
         begun: dict[int, Any] = {}
         while left and (taken := await self._source.take()) is not None:
@@ -255,9 +255,9 @@ class _Items:
         return begun
 
 
-async def _items(run: ExecutionContext, node: CompiledForeach, frame: Frame) -> list[Any] | Stream:
-    path = frame.prefix + node.id
-    items = await evaluate_in_frame(run, node.items, frame, "foreach", path)
+async def _items(run: ExecutionContext, step: CompiledForeach, frame: Frame) -> list[Any] | Stream:
+    path = frame.prefix + step.id
+    items = await evaluate_in_frame(run, step.items, frame, "foreach", path)
     if items is None:
         return []
     if isinstance(items, list | Stream):

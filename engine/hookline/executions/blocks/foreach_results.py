@@ -58,9 +58,9 @@ class ItemResults(Protocol):
 class KeptItems:
     """Items whose entries the journal keeps. Their results stay in memory; a resume computes them again."""
 
-    def __init__(self, run: ExecutionContext, node: CompiledForeach, frame: Frame, total: int) -> None:
+    def __init__(self, run: ExecutionContext, step: CompiledForeach, frame: Frame, total: int) -> None:
         self._run = run
-        self._node = node
+        self._step = step
         self._frame = frame
         self._total = total
         self._results: list[Any] = [_NOTHING] * total
@@ -80,15 +80,15 @@ class KeptItems:
 
     async def conclude(self) -> Ending:
         """See `ItemResults`."""
-        frame, node = self._frame, self._node
+        frame, step = self._frame, self._step
         body: Any = (
             {"count": self._total, "failed": self._failed}
-            if node.collect == "count"
+            if step.collect == "count"
             else [result for result in self._results if result is not _NOTHING]
         )
         frame.message = Message(body, {}, frame.message.attachments)
-        frame.steps[node.id] = {"body": body}
-        path, counted, output = frame.prefix + node.id, {"items": self._total}, {"body": body}
+        frame.steps[step.id] = {"body": body}
+        path, counted, output = frame.prefix + step.id, {"items": self._total}, {"body": body}
         self._run.journal.record_computed(path, "foreach", StepState.SUCCEEDED, input=counted, output=output)
         return Ending.DONE
 
@@ -97,15 +97,15 @@ class CheckpointedItems:
     """Many items. The journal keeps the entries of running items; the progress of the block replaces the others."""
 
     def __init__(
-        self, run: ExecutionContext, node: CompiledForeach, frame: Frame, progress: ForeachProgress, *, listed: bool
+        self, run: ExecutionContext, step: CompiledForeach, frame: Frame, progress: ForeachProgress, *, listed: bool
     ) -> None:
         """`listed`: the items are those of a list, not of a stream."""
         self._run = run
-        self._node = node
+        self._step = step
         self._frame = frame
         self._progress = progress
         self._listed = listed
-        self._counts = node.collect == "count" or (node.collect is None and not listed)
+        self._counts = step.collect == "count" or (step.collect is None and not listed)
         self.done = progress.done
         self.room = ROOM_INSIDE
         self.most_waiting = MOST_WAITING
@@ -130,13 +130,13 @@ class CheckpointedItems:
         if self._run.journal.last_entry(path) is not None:
             return path
         # An expression of a block has failed, which no entry shows.
-        path = f"{inner.prefix}{self._node.id}"
+        path = f"{inner.prefix}{self._step.id}"
         self._run.journal.record_computed(path, "foreach", StepState.FAILED, error=error, at=inner.now)
         return path
 
     async def conclude(self) -> Ending:
         """Replace the progress of the block by its entry, so that its result isn't computed again."""
-        run, frame, node, progress = self._run, self._frame, self._node, self._progress
+        run, frame, step, progress = self._run, self._frame, self._step, self._progress
         if not run.gate.may_act(progress.path):
             return Ending.WAITING
         counts = {"count": progress.total, "failed": progress.failed}
@@ -151,7 +151,7 @@ class CheckpointedItems:
         await run.journal.add_large(
             lambda: (encode({"items": progress.total}), encode(view)),
             recomputable=False,
-            id=node.id,
+            id=step.id,
             path=progress.path,
             use="foreach",
             state=StepState.SUCCEEDED,
@@ -162,7 +162,7 @@ class CheckpointedItems:
         )
         run.journal.items.end_foreach(progress.path)
         frame.now = now
-        frame.steps[node.id] = view
+        frame.steps[step.id] = view
         return Ending.DONE
 
 

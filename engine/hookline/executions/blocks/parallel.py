@@ -21,21 +21,21 @@ from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.message import Message
 
 
-async def run_parallel(run: ExecutionContext, node: CompiledParallel, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_parallel(run: ExecutionContext, step: CompiledParallel, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run branches concurrently, each with the message that reached the block; the body becomes `{branch: result}`.
 
     A filtered branch gives no result. The first failure ends the others, unless the block has `"on_error": "continue"`:
     then the failure is in `steps.<id>.errors`. The block waits when all remaining branches wait.
     """
-    branches = _Branches(run, node, frame, run_steps)
+    branches = _Branches(run, step, frame, run_steps)
     with frame.interruption.child() as together:
         return await branches.run(together)
 
 
 class _Branches:
-    def __init__(self, run: ExecutionContext, node: CompiledParallel, frame: Frame, run_steps: RunSteps) -> None:
+    def __init__(self, run: ExecutionContext, step: CompiledParallel, frame: Frame, run_steps: RunSteps) -> None:
         self._run = run
-        self._node = node
+        self._step = step
         self._frame = frame
         self._run_steps = run_steps
         self._endings: dict[str, Ending] = {}
@@ -44,11 +44,11 @@ class _Branches:
         self._latest = frame.now
 
     async def run(self, together: Interruption) -> Ending:
-        frame, node = self._frame, self._node
-        failure, stopped = known_failure(self._run, frame, node.id), known_stop(self._run, frame, node.id)
+        frame, step = self._frame, self._step
+        failure, stopped = known_failure(self._run, frame, step.id), known_stop(self._run, frame, step.id)
         if failure is not None or stopped:
             together.interrupt(SUPERSEDED)
-        left = await run_concurrently([partial(self._branch, name, together) for name in node.branches], together)
+        left = await run_concurrently([partial(self._branch, name, together) for name in step.branches], together)
         frame.now = self._latest
         if isinstance(left, StepFailed):
             failure = failure or left
@@ -56,26 +56,26 @@ class _Branches:
         if (failure is not None or stopped or left is not None) and await self._end_waiting(together):
             if failure is None and not stopped:
                 return Ending.WAITING
-            return still_ending(self._run, frame, node.id, "parallel", failure)
-        check_end(self._run, frame, node.id)
+            return still_ending(self._run, frame, step.id, "parallel", failure)
+        check_end(self._run, frame, step.id)
         if failure is not None:
-            raise block_failed(self._run, frame, node.id, "parallel", failure)
+            raise block_failed(self._run, frame, step.id, "parallel", failure)
         if stopped:
             return Ending.STOPPED
         return Ending.WAITING if Ending.WAITING in self._endings.values() else self._finish()
 
     async def _branch(self, name: str, together: Interruption) -> None:
-        frame, node = self._frame, self._node
+        frame, step = self._frame, self._step
         inner = frame.branch(
-            node.id,
+            step.id,
             steps=dict(frame.steps),
-            lenient=frame.lenient or node.on_error == "continue",
+            lenient=frame.lenient or step.on_error == "continue",
             interruption=together,
         )
         try:
-            ending = await self._run_steps(self._run, node.branches[name], inner)
+            ending = await self._run_steps(self._run, step.branches[name], inner)
         except StepFailed as failed:
-            if node.on_error == "fail":
+            if step.on_error == "fail":
                 raise
             self._errors[name], ending = failed.error, Ending.FILTERED
         except Blocked as cause:
@@ -101,15 +101,15 @@ class _Branches:
         return Ending.WAITING in self._endings.values()
 
     def _finish(self) -> Ending:
-        frame, node = self._frame, self._node
+        frame, step = self._frame, self._step
         # In the order of the document.
-        body = {name: self._results[name] for name in node.branches if name in self._results}
+        body = {name: self._results[name] for name in step.branches if name in self._results}
         frame.message = Message(body, {}, frame.message.attachments)
         view: dict[str, Any] = {"body": body}
         if self._errors:
             view["errors"] = {
-                name: msgspec.to_builtins(self._errors[name]) for name in node.branches if name in self._errors
+                name: msgspec.to_builtins(self._errors[name]) for name in step.branches if name in self._errors
             }
-        frame.steps[node.id] = view
-        self._run.journal.record_computed(frame.prefix + node.id, "parallel", StepState.SUCCEEDED, output=view)
+        frame.steps[step.id] = view
+        self._run.journal.record_computed(frame.prefix + step.id, "parallel", StepState.SUCCEEDED, output=view)
         return Ending.DONE

@@ -38,25 +38,25 @@ STEP_RUNNERS: Final[dict[type[CompiledStep], StepRunner]] = {
 """The function that runs each kind of step. Mappers and filters are actions, too: pure ones."""
 
 
-async def run_steps(run: ExecutionContext, nodes: Sequence[CompiledStep], frame: Frame) -> Ending:
+async def run_steps(run: ExecutionContext, steps: Sequence[CompiledStep], frame: Frame) -> Ending:
     """Run steps from top to bottom until one of them ends the list. Raises StepFailed."""
-    for node in nodes:
-        if run.edited and (edited := run.edited.get(frame.prefix + node.id)) is not None:
+    for step in steps:
+        if run.edited and (edited := run.edited.get(frame.prefix + step.id)) is not None:
             frame.message = apply_edit(frame.message, edited, run.flow.numbers)
-        if not await _holds(run, node, frame):
+        if not await _holds(run, step, frame):
             continue
-        if not run.gate.may_reach(frame.prefix + node.id, node):
+        if not run.gate.may_reach(frame.prefix + step.id, step):
             return Ending.WAITING
-        ending = await STEP_RUNNERS[type(node)](run, node, frame, run_steps)
+        ending = await STEP_RUNNERS[type(step)](run, step, frame, run_steps)
         if ending is not Ending.DONE:
             return ending
     return Ending.DONE
 
 
-async def _holds(run: ExecutionContext, node: CompiledStep, frame: Frame) -> bool:
-    if node.when is None:
+async def _holds(run: ExecutionContext, step: CompiledStep, frame: Frame) -> bool:
+    if step.when is None:
         return True
-    holds: bool = await evaluate_in_frame(run, node.when, frame, "when", frame.prefix + node.id)
+    holds: bool = await evaluate_in_frame(run, step.when, frame, "when", frame.prefix + step.id)
     if not holds:
-        run.journal.record_computed(frame.prefix + node.id, node.skipped_use, StepState.SKIPPED)
+        run.journal.record_computed(frame.prefix + step.id, step.skipped_use, StepState.SKIPPED)
     return holds

@@ -24,17 +24,17 @@ class _Done:
     """The reason why the block ends, once `finally` has run."""
 
 
-async def run_try(run: ExecutionContext, node: CompiledTry, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_try(run: ExecutionContext, step: CompiledTry, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run `try`; if a step of it fails, run `catch` with the message that reached the block; run `finally` at the end.
 
     The message continues as `try` or `catch` left it. `finally` doesn't change the message, but its failure counts.
     """
-    done = await _run_handled(run, node, frame, run_steps)
+    done = await _run_handled(run, step, frame, run_steps)
     if done.ending is Ending.WAITING:
-        run.gate.mark_reached_later(f"{frame.prefix}{node.id}/", node.last)
+        run.gate.mark_reached_later(f"{frame.prefix}{step.id}/", step.last)
         return done.ending
-    if node.last:
-        last_ending = await _run_last(run, node, frame, done, run_steps)
+    if step.last:
+        last_ending = await _run_last(run, step, frame, done, run_steps)
         if last_ending in (Ending.WAITING, Ending.STOPPED):
             return last_ending
     if done.left is not None:
@@ -44,40 +44,40 @@ async def run_try(run: ExecutionContext, node: CompiledTry, frame: Frame, run_st
         view: dict[str, Any] = {"body": frame.message.body}
         if done.caught is not None:
             view["error"] = msgspec.to_builtins(done.caught)
-        frame.steps[node.id] = view
-        run.journal.record_computed(frame.prefix + node.id, "try", StepState.SUCCEEDED, output=view)
+        frame.steps[step.id] = view
+        run.journal.record_computed(frame.prefix + step.id, "try", StepState.SUCCEEDED, output=view)
     return done.ending
 
 
-async def _run_handled(run: ExecutionContext, node: CompiledTry, frame: Frame, run_steps: RunSteps) -> _Done:
+async def _run_handled(run: ExecutionContext, step: CompiledTry, frame: Frame, run_steps: RunSteps) -> _Done:
     """Run `try`, and `catch` if a step fails."""
-    done = _Done(frame.branch(node.id, lenient=frame.lenient or node.handler is not None))
+    done = _Done(frame.branch(step.id, lenient=frame.lenient or step.handler is not None))
     try:
-        done.ending = await run_steps(run, node.steps, done.frame)
+        done.ending = await run_steps(run, step.steps, done.frame)
     except Interrupted as interrupted:
         done.left = interrupted
     except StepFailed as failed:
-        if node.handler is None:
+        if step.handler is None:
             done.left = failed
             return done
         done.caught = failed.error
         done.frame = frame.branch(
-            node.id,
+            step.id,
             now=max(done.frame.now, failed.at or done.frame.now),
             names={**frame.names, "error": msgspec.to_builtins(done.caught)},
         )
         try:
-            done.ending = await run_steps(run, node.handler, done.frame)
+            done.ending = await run_steps(run, step.handler, done.frame)
         except (StepFailed, Interrupted) as again:
             done.left = again
     return done
 
 
-async def _run_last(run: ExecutionContext, node: CompiledTry, frame: Frame, done: _Done, run_steps: RunSteps) -> Ending:
+async def _run_last(run: ExecutionContext, step: CompiledTry, frame: Frame, done: _Done, run_steps: RunSteps) -> Ending:
     """Run `finally`, whatever ends the execution."""
-    last = frame.branch(node.id, message=done.frame.message, now=done.frame.now, interruption=Interruption())
+    last = frame.branch(step.id, message=done.frame.message, now=done.frame.now, interruption=Interruption())
     if isinstance(done.left, StepFailed) and done.left.at is not None:
         last.now = max(last.now, done.left.at)
-    ending = await run_steps(run, node.last, last)
+    ending = await run_steps(run, step.last, last)
     done.frame.now = max(done.frame.now, last.now)
     return ending

@@ -21,12 +21,12 @@ from hookline.storage.changes import BeginWait, EndWait, TimeOutWait, WaitTimedO
 TIMED_OUT = "wait_timed_out"
 
 
-async def run_wait(run: ExecutionContext, node: CompiledWait, frame: Frame, _: RunSteps) -> Ending:
+async def run_wait(run: ExecutionContext, step: CompiledWait, frame: Frame, _: RunSteps) -> Ending:
     """Wait for a callback, whose content becomes the message. Raises StepFailed if none comes in time."""
-    path = frame.prefix + node.id
+    path = frame.prefix + step.id
     last_entry = run.journal.last_entry(path)
     run.progress.note_waited()
-    ending = await continue_if_ended(run, node, frame, last_entry)
+    ending = await continue_if_ended(run, step, frame, last_entry)
     if ending is not None:
         return ending
     if not run.gate.may_act(path):
@@ -34,19 +34,19 @@ async def run_wait(run: ExecutionContext, node: CompiledWait, frame: Frame, _: R
     # A step that waited when its execution ended begins to wait again after a retry.
     if last_entry is None or last_entry.state is not StepState.WAITING or last_entry.seq <= run.reopened_after:
         frame.interruption.check()
-        last_entry = await _begin(run, node, frame, path, 1 if last_entry is None else last_entry.attempt + 1)
-    return await _hear(run, node, frame, path, last_entry)
+        last_entry = await _begin(run, step, frame, path, 1 if last_entry is None else last_entry.attempt + 1)
+    return await _hear(run, step, frame, path, last_entry)
 
 
-async def _hear(run: ExecutionContext, node: CompiledWait, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
+async def _hear(run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     """Take the callback if it has come; otherwise wait further, or fail if the time is over."""
     payload = (await run.progress.callbacks()).get(path)
     if payload is None and frame.interruption.cause is not None:
-        run.journal.add_changes(_time_out(run, node, path), EndWait(run.id, path))
+        run.journal.add_changes(_time_out(run, step, path), EndWait(run.id, path))
         frame.interruption.check()
     if payload is None and last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now():
-        if isinstance(await run.journal.commit_with(_time_out(run, node, path)), WaitTimedOut):
-            return _too_late(run, node, frame, path, last_entry)
+        if isinstance(await run.journal.commit_with(_time_out(run, step, path)), WaitTimedOut):
+            return _too_late(run, step, frame, path, last_entry)
         run.progress.forget_callbacks()  # it came at the last moment
         payload = (await run.progress.callbacks()).get(path)
     result: Reply | None = None
@@ -59,32 +59,32 @@ async def _hear(run: ExecutionContext, node: CompiledWait, frame: Frame, path: s
     # Expressions may read these parts for any caller: an operator's call has neither headers nor files.
     view = {"headers": {}, "attachments": [], **output}
     run.journal.add_changes(EndWait(run.id, path))
-    frame.now = _note(run, node, path, last_entry, StepState.SUCCEEDED, output=view)
-    frame.steps[node.id] = view
+    frame.now = _note(run, step, path, last_entry, StepState.SUCCEEDED, output=view)
+    frame.steps[step.id] = view
     return Ending.DONE
 
 
-async def _begin(run: ExecutionContext, node: CompiledWait, frame: Frame, path: str, attempt: int) -> StepRecord:
+async def _begin(run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, attempt: int) -> StepRecord:
     """Store that the step waits; from then on a callback makes the execution ready."""
     now = run.services.clock.now()
     key: str | None = None
     known: dict[str, Any] = {}
-    if node.key is not None:
-        value = await evaluate_in_frame(run, node.key, frame, "correlate.key", path)
-        key = node.key_of_call.text_of(value) if node.key_of_call is not None else None
+    if step.key is not None:
+        value = await evaluate_in_frame(run, step.key, frame, "correlate.key", path)
+        key = step.key_of_call.text_of(value) if step.key_of_call is not None else None
         if key is None:
             message = "correlate.key is null, or hasn't as many parts as correlate.from; no call can be for it"
             failure = StepError(message, code="wait_key_missing")
             raise StepFailed(run.error_info(failure, path))
         known["key"] = value
     page = None
-    if node.page is not None:
-        known["page"] = page = await _page(run, node.page, frame, path)
-    timeout = node.settings.timeout
+    if step.page is not None:
+        known["page"] = page = await _page(run, step.page, frame, path)
+    timeout = step.settings.timeout
     due_at, late_at = (None, None) if timeout is None else (now + timeout, now + timeout / 2)
     entry = run.journal.add(
         recomputable=False,
-        id=node.id,
+        id=step.id,
         path=path,
         use=USE,
         state=StepState.WAITING,
@@ -95,7 +95,7 @@ async def _begin(run: ExecutionContext, node: CompiledWait, frame: Frame, path: 
         due_at=due_at,
     )
     packed = None if page is None else run.redactor.encrypt_line(encode(_shown(run, page)))
-    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, node.id, key, now, late_at, packed))
+    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, step.id, key, now, late_at, packed))
     await run.journal.flush()
     # Callbacks that came before are delivered now, without another notification.
     run.progress.forget_callbacks()
@@ -140,28 +140,28 @@ def _shown(run: ExecutionContext, page: Page) -> Page:
     )
 
 
-def _time_out(run: ExecutionContext, node: CompiledWait, path: str) -> TimeOutWait:
+def _time_out(run: ExecutionContext, step: CompiledWait, path: str) -> TimeOutWait:
     services = run.services
-    return TimeOutWait(services.new_id(), run.id, path, run.flow.id, node.id, services.clock.now())
+    return TimeOutWait(services.new_id(), run.id, path, run.flow.id, step.id, services.clock.now())
 
 
-def _too_late(run: ExecutionContext, node: CompiledWait, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
+def _too_late(run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     error = run.error_info(StepError("no callback came in time", code=TIMED_OUT), path)
     run.journal.add_changes(EndWait(run.id, path))
-    noted_at = _note(run, node, path, last_entry, StepState.FAILED, error=error)
-    if node.on_error == "continue":
-        return frame.continue_after(error, node.id, noted_at)
+    noted_at = _note(run, step, path, last_entry, StepState.FAILED, error=error)
+    if step.on_error == "continue":
+        return frame.continue_after(error, step.id, noted_at)
     raise StepFailed(error, noted_at)
 
 
 def _note(
-    run: ExecutionContext, node: CompiledWait, path: str, last_entry: StepRecord, state: StepState, **entry: Any
+    run: ExecutionContext, step: CompiledWait, path: str, last_entry: StepRecord, state: StepState, **entry: Any
 ) -> Any:
     finished_at = run.services.clock.now()
     output = entry.pop("output", None)
     run.journal.add(
         recomputable=False,
-        id=node.id,
+        id=step.id,
         path=path,
         use=USE,
         state=state,

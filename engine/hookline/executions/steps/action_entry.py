@@ -12,11 +12,11 @@ from hookline.model.message import CallerReply
 
 def entry_of(attempt: Attempt, state: StepState, finished_at: datetime) -> dict[str, Any]:
     """The fields of an attempt's entry, without those that depend on how it ended."""
-    node = attempt.node
+    step = attempt.step
     return {
-        "id": node.id,
+        "id": step.id,
         "path": attempt.path,
-        "use": node.action.name,
+        "use": step.action.name,
         "attempt": attempt.number,
         "started_at": attempt.started_at,
         "state": state,
@@ -33,7 +33,7 @@ def is_large_entry(attempt: Attempt, output: Any) -> bool:
 def input_json(attempt: Attempt) -> bytes | None:
     """The settings of the attempt; None if they were not evaluated."""
     settings = attempt.settings
-    return None if settings is UNEVALUATED else settings_json(attempt.node, settings.raw)
+    return None if settings is UNEVALUATED else settings_json(attempt.step, settings.raw)
 
 
 def output_json(output: Any) -> bytes | None:

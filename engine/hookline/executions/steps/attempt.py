@@ -99,19 +99,19 @@ class Attempt:
         "_stub",
         "first_time",
         "frame",
-        "node",
         "number",
         "path",
         "recomputable",
         "run",
         "settings",
         "started_at",
+        "step",
     )
 
     def __init__(
         self,
         run: ExecutionContext,
-        node: CompiledAction,
+        step: CompiledAction,
         frame: Frame,
         path: str,
         number: int,
@@ -121,14 +121,14 @@ class Attempt:
     ) -> None:
         """`number`: counted from 1. `first_time`: the step has no entry in the journal yet."""
         self.run = run
-        self.node = node
+        self.step = step
         self.frame = frame
         self.path = path
         self.number = number
         self.started_at = started_at
         self.first_time = first_time
         self.settings: StepSettings = UNEVALUATED
-        self.recomputable = node.action.pure
+        self.recomputable = step.action.pure
         """A resume computes the step again, because its action is pure and its result isn't a stream. If it can't, the
         entry is durable before the next action that isn't pure."""
         self._state: StateTransaction | None = None
@@ -152,8 +152,8 @@ class Attempt:
         Raises StepError, also if the call would send a credential to a host that a message chose; Blocked if something
         is missing.
         """
-        run, action = self.run, self.node.action
-        settings = self.settings = await evaluate_settings(run, self.node, self.frame)
+        run, action = self.run, self.step.action
+        settings = self.settings = await evaluate_settings(run, self.step, self.frame)
         if action.unavailable is not None:
             raise Blocked(f"{action.name}: {action.unavailable}")
         self._stub = run.services.effects.stub_action(run.id, self.path, self.number, action, settings.raw)
@@ -162,8 +162,8 @@ class Attempt:
         self._arguments = action.arguments(settings.model)
         if action.takes_context:
             self._arguments["ctx"] = self._context(settings)
-            if self.node.credential is not None:
-                check_credential_hosts(self.node, self._arguments)
+            if self.step.credential is not None:
+                check_credential_hosts(self.step, self._arguments)
 
     async def call(self) -> NormalizedResult:
         """Call the action, or the stub that a simulation puts in its place, and return the result.
@@ -173,7 +173,7 @@ class Attempt:
         may have taken effect, or any action that has already returned (unless the store failed), gets a StepError
         instead.
         """
-        run, action = self.run, self.node.action
+        run, action = self.run, self.step.action
         began, label = run.services.clock.monotonic(), "interrupted"
         try:
             result = await self._result()
@@ -200,7 +200,7 @@ class Attempt:
                 self._acted = True
                 return await self._normalized(returned)
             except BlobGone:
-                effects, action = run.services.effects, self.node.action
+                effects, action = run.services.effects, self.step.action
                 stub = effects.stub_for_missing_file(run.id, self.path, self.number, action, self.settings.raw)
                 if stub is None:
                     raise
@@ -208,8 +208,8 @@ class Attempt:
 
     async def _returned(self) -> Any:
         """The value that the action returns within its time limit. Raises PluginTimeout, and what the action raises."""
-        run, action = self.run, self.node.action
-        limit = self.node.timeout or (None if action.pure else run.services.step_timeout)
+        run, action = self.run, self.step.action
+        limit = self.step.timeout or (None if action.pure else run.services.step_timeout)
         returned = await run.services.plugin_calls.call(
             "action",
             action.name,
@@ -225,12 +225,12 @@ class Attempt:
 
     async def _run_action(self) -> Any:
         """Run the action; store the items that it gives one by one as a stream."""
-        run, action = self.run, self.node.action
+        run, action = self.run, self.step.action
         returned = action.run(**self._arguments)
         if not isinstance(returned, AsyncIterator):
             returned = await returned
         body = returned.body if isinstance(returned, Reply) else returned
-        if self.node.foreign:
+        if self.step.foreign:
             check = partial(return_type_mismatch, action.returns, returned)
             wrong = await run.services.offloader.run(check, large=is_large(body))
             if wrong is not None:
@@ -258,13 +258,13 @@ class Attempt:
 
     async def _normalized(self, returned: Any) -> NormalizedResult:
         body = returned.body if isinstance(returned, Reply | CallerReply) else returned
-        foreign = self.node.foreign
+        foreign = self.step.foreign
         if is_large(body) or (foreign and isinstance(body, str) and len(body) > _LONG_TEXT):
             return await self.run.services.offloader.run(partial(self._checked, returned), large=True)
         return self._checked(returned)
 
     def _checked(self, returned: Any) -> NormalizedResult:
-        foreign, shared = self.node.foreign, self.node.action.pure and not self.node.foreign
+        foreign, shared = self.step.foreign, self.step.action.pure and not self.step.foreign
         result = normalize_result(returned, exact=self.run.flow.exact, shared=shared)
         # Hookline's own actions have limits of their own.
         if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
@@ -276,7 +276,7 @@ class Attempt:
         return result
 
     def _too_large(self, size: str) -> StepError:
-        name = self.node.action.name
+        name = self.step.action.name
         plugin = self.run.services.plugin_calls.describe("action", name)
         return StepError(
             f"{name} of {plugin} returned {size}; return larger results item by item, or as an attachment",
@@ -298,10 +298,10 @@ class Attempt:
 
     def _step_error(self, error: BaseException) -> StepError:
         """The error of the step for an error inside its action."""
-        name = self.node.action.name
+        name = self.step.action.name
         match error:
             case PluginTimeout():
-                remedy = "" if self.node.timeout is not None else "; a step that takes longer says so itself: `timeout`"
+                remedy = "" if self.step.timeout is not None else "; a step that takes longer says so itself: `timeout`"
                 return StepError(error.message + remedy, code="timed_out", retryable=True, outcome_unknown=True)
             case StoreError():
                 retryable = not isinstance(error, BlobGone)
@@ -324,7 +324,7 @@ class Attempt:
             return False
         # The store is used before, while and after an action takes effect. A StepError says itself whether it may have.
         may_have_acted = not isinstance(error, StepError) or error.outcome_unknown
-        return not (self.node.once and may_have_acted) and self.run.services.effects.is_engine_failure(error)
+        return not (self.step.once and may_have_acted) and self.run.services.effects.is_engine_failure(error)
 
     def _log(self) -> StepLog:
         run = self.run
@@ -332,9 +332,9 @@ class Attempt:
 
     def _context(self, settings: StepSettings) -> Context[Any]:
         run, services, credential, credential_type, tokens = self.run, self.run.services, None, None, None
-        self._state = StateTransaction(run, pure=self.node.action.pure)
-        if self.node.credential is not None:
-            credential_type, credential, tokens = self._credential(self.node.credential)
+        self._state = StateTransaction(run, pure=self.step.action.pure)
+        if self.step.credential is not None:
+            credential_type, credential, tokens = self._credential(self.step.credential)
             self._hidden = hidden_of(credential, tokens)
         return Context(
             credential=credential,
@@ -347,7 +347,7 @@ class Attempt:
             files_root=services.files_root,
             log=self._log(),
             execution_id=run.id,
-            step_id=self.node.id,
+            step_id=self.step.id,
             attempt=self.number,
             idempotency_key=idempotency_key(run.id, self.path),
             exact=run.flow.exact,
@@ -356,7 +356,7 @@ class Attempt:
 
     def _credential(self, name: str) -> tuple[str, Any, CredentialTokens | None]:
         """The type of a credential, its value and its access tokens. Raises Blocked if one of them is missing."""
-        services, action = self.run.services, self.node.action
+        services, action = self.run.services, self.step.action
         try:
             credential_type, credential = services.secrets.get(name)
         except CredentialError as error:

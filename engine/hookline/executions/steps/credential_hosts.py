@@ -12,18 +12,18 @@ from hookline.kernel.errors import StepError
 _PLAIN: Final = "http://"
 
 
-def check_credential_hosts(node: CompiledAction, arguments: Mapping[str, Any]) -> None:
+def check_credential_hosts(step: CompiledAction, arguments: Mapping[str, Any]) -> None:
     """Raise StepError if a message names a host to which the step's credential may not be sent."""
-    credential, fields = arguments["ctx"].credential, node.settings.fields or {}
+    credential, fields = arguments["ctx"].credential, step.settings.fields or {}
     if credential is None:
         return
-    for name in sorted(node.action.credential_goes_to & fields.keys()):
+    for name in sorted(step.action.credential_goes_to & fields.keys()):
         url = arguments.get(name)
         if isinstance(url, str) and not has_fixed_origin(fields[name]):
-            _check(node, name, url, credential)
+            _check(step, name, url, credential)
 
 
-def _check(node: CompiledAction, name: str, url: str, credential: Any) -> None:
+def _check(step: CompiledAction, name: str, url: str, credential: Any) -> None:
     try:
         target = URL(url)
     except ValueError:
@@ -34,8 +34,8 @@ def _check(node: CompiledAction, name: str, url: str, credential: Any) -> None:
         return
     where = str(target.origin()) if target.scheme in ("http", "https") and target.raw_host else "this URL"
     raise StepError(
-        f"credential {node.credential!r} is not sent to {where}, which a message chose in `with.{name}` of step "
-        f"{node.id!r}: add the host to `hosts` of the credential, or begin the URL with a scheme and a host, or with "
+        f"credential {step.credential!r} is not sent to {where}, which a message chose in `with.{name}` of step "
+        f"{step.id!r}: add the host to `hosts` of the credential, or begin the URL with a scheme and a host, or with "
         "a var of the flow that has them",
         code="http.credential_host",
     )

@@ -12,27 +12,27 @@ from hookline.model.webhook import RATE as RATE_PATTERN
 from hookline.plugin_host.plugin_calls import PluginDefect
 
 
-async def take_turn(run: ExecutionContext, node: CompiledAction, *, had_one: bool) -> timedelta:
+async def take_turn(run: ExecutionContext, step: CompiledAction, *, had_one: bool) -> timedelta:
     """Take the step's next turn; return the time until it comes. `had_one`: an earlier turn has come."""
     # Turns are counted on the monotonic clock, so they stay where they are when the time of day is set.
     rates, clock = run.services.rates, run.services.clock
-    turns = [await rates.turn(name, rate, clock, had_one=had_one) for name, rate in _limits(run, node)]
+    turns = [await rates.turn(name, rate, clock, had_one=had_one) for name, rate in _limits(run, step)]
     return max(turns, default=timedelta(0))
 
 
-def _limits(run: ExecutionContext, node: CompiledAction) -> Iterator[tuple[str, str]]:
+def _limits(run: ExecutionContext, step: CompiledAction) -> Iterator[tuple[str, str]]:
     """The rate limits of a step: their names, and their rates."""
     # The ids of flows and steps have no space, so each name has one meaning.
-    if node.rate is not None:
-        yield f"{run.flow.id} {node.id}", node.rate
-    rate = run.services.effects.rate(node.action)
+    if step.rate is not None:
+        yield f"{run.flow.id} {step.id}", step.rate
+    rate = run.services.effects.rate(step.action)
     if callable(rate):
         try:
-            credential = None if node.credential is None else run.services.secrets.get(node.credential)[1]
+            credential = None if step.credential is None else run.services.secrets.get(step.credential)[1]
         except CredentialError:
             # The call reports the error of the credential.
             return
-        name, hidden = node.action.name, hidden_of(credential, None)
+        name, hidden = step.action.name, hidden_of(credential, None)
         try:
             with run.services.plugin_calls.contain("action", name, passing=(), hidden=hidden):
                 rate = _checked(rate(credential))
@@ -41,7 +41,7 @@ def _limits(run: ExecutionContext, node: CompiledAction) -> Iterator[tuple[str, 
             run.services.log.error("connector defect", action=name, error=f"its rate: {error}")
             return
     if rate is not None:
-        yield f"connector {node.action.connector} {node.credential or ''}", rate
+        yield f"connector {step.action.connector} {step.credential or ''}", rate
 
 
 def _checked(rate: str | None) -> str | None:

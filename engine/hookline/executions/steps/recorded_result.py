@@ -15,15 +15,15 @@ from hookline.model.message import Attachment, Message
 
 
 async def continue_if_ended(
-    run: ExecutionContext, node: CompiledCall | CompiledWait | CompiledBatch, frame: Frame, entry: StepRecord | None
+    run: ExecutionContext, step: CompiledCall | CompiledWait | CompiledBatch, frame: Frame, entry: StepRecord | None
 ) -> Ending | None:
     """Continue with the result of a step that has ended; None if it hasn't. Raises StepFailed if it failed for good."""
     if entry is not None and entry.state is StepState.SUCCEEDED:
-        return await continue_from_entry(run, frame, node.id, entry)
+        return await continue_from_entry(run, frame, step.id, entry)
     if entry is None or entry.state is not StepState.FAILED:
         return None
-    if node.on_error == "continue":
-        return frame.continue_after(entry.error, node.id, entry.finished_at)
+    if step.on_error == "continue":
+        return frame.continue_after(entry.error, step.id, entry.finished_at)
     if entry.error is not None and run.keeps_failure(frame, entry):
         raise StepFailed(entry.error, entry.finished_at)
     return None

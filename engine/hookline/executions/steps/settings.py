@@ -43,24 +43,24 @@ UNEVALUATED: Final = StepSettings(None, NoSettings(), Message(), ())
 """The settings of an attempt that hasn't evaluated them."""
 
 
-async def evaluate_settings(run: ExecutionContext, node: CompiledAction, frame: Frame) -> StepSettings:
+async def evaluate_settings(run: ExecutionContext, step: CompiledAction, frame: Frame) -> StepSettings:
     """Evaluate and validate the settings of a step, in a thread if that takes long. Raises StepError."""
-    scope = run.scope(frame, node.reads)
-    if run.progress.large and reads_large_values(node.settings.references, scope):
-        return await run.services.offloader.run(partial(_evaluated, run, node, frame, scope), large=True)
-    return _evaluated(run, node, frame, scope)
+    scope = run.scope(frame, step.reads)
+    if run.progress.large and reads_large_values(step.settings.references, scope):
+        return await run.services.offloader.run(partial(_evaluated, run, step, frame, scope), large=True)
+    return _evaluated(run, step, frame, scope)
 
 
-def _evaluated(run: ExecutionContext, node: CompiledAction, frame: Frame, scope: Scope) -> StepSettings:
-    action, message = node.action, frame.message
+def _evaluated(run: ExecutionContext, step: CompiledAction, frame: Frame, scope: Scope) -> StepSettings:
+    action, message = step.action, frame.message
     try:
-        raw = node.settings.evaluate(scope)
+        raw = step.settings.evaluate(scope)
     except ExpressionError as error:
         raise StepError(f"with: {error.message}", code=error.code) from error
-    if run.progress.streams and (stream := stream_in(_values(node, raw))) is not None:
+    if run.progress.streams and (stream := stream_in(_values(step, raw))) is not None:
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     taken = raw
-    if node.foreign:
+    if step.foreign:
         # It may change its settings.
         taken, message = _own(raw), Message(_copy(message.body), dict(message.headers), message.attachments)
     read = partial(read_stream, run.services.blobs, numbers=run.flow.numbers, redactor=run.redactor)
@@ -75,16 +75,16 @@ def _evaluated(run: ExecutionContext, node: CompiledAction, frame: Frame, scope:
         raise StepError(f"{action.name} can't take these settings: {problems}", code="step.settings") from error
 
 
-def settings_json(node: CompiledAction, raw: Any) -> bytes:
+def settings_json(step: CompiledAction, raw: Any) -> bytes:
     """The JSON of settings in the journal, without those that are secret."""
-    if node.secret and isinstance(raw, dict):
-        raw = {name: MASK if name in node.secret else value for name, value in raw.items()}
+    if step.secret and isinstance(raw, dict):
+        raw = {name: MASK if name in step.secret else value for name, value in raw.items()}
     return encode(raw)
 
 
-def _values(node: CompiledAction, raw: Any) -> Any:
+def _values(step: CompiledAction, raw: Any) -> Any:
     """The settings without the streams that the action reads as streams."""
-    items = node.action.items
+    items = step.action.items
     if not items or not isinstance(raw, dict):
         return raw
     return {name: value for name, value in raw.items() if name not in items or type(value) is not Stream}

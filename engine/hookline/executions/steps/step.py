@@ -45,11 +45,11 @@ class Situation(Enum):
     """It must not run twice, and was running when the engine stopped."""
 
 
-def situation_of(node: CompiledAction, entry: StepRecord | None) -> Situation:
+def situation_of(step: CompiledAction, entry: StepRecord | None) -> Situation:
     """The situation of a step with this last journal entry."""
     if entry is None:
         return Situation.FIRST_TRY
-    if node.action.pure:
+    if step.action.pure:
         # A pure step is computed again; the items of a stream are stored.
         stored = entry.signal == STREAM and entry.state is StepState.SUCCEEDED
         return Situation.REPLAYED if stored else Situation.FIRST_TRY
@@ -76,25 +76,25 @@ def wait_kind(entry: StepRecord) -> str:
     return SLEEP if entry.error is None else RETRY
 
 
-async def run_action(run: ExecutionContext, node: CompiledAction, frame: Frame, _: object) -> Ending:
+async def run_action(run: ExecutionContext, compiled: CompiledAction, frame: Frame, _: object) -> Ending:
     """Run an action, or take its result from the journal. Raises StepFailed, and Blocked.
 
     Before an action that is not pure starts, everything that can't be computed again is durable.
     """
-    step = StepRun(run, node, frame)
-    return await _METHODS[situation_of(node, step.last_entry)](step)
+    step = StepRun(run, compiled, frame)
+    return await _METHODS[situation_of(compiled, step.last_entry)](step)
 
 
 class StepRun:
     """The run of one action step. Each situation has its method, and so has each way in which an attempt ends."""
 
-    __slots__ = ("_begun", "_had_turn", "_number", "frame", "last_entry", "node", "path", "run")
+    __slots__ = ("_begun", "_had_turn", "_number", "frame", "last_entry", "path", "run", "step")
 
-    def __init__(self, run: ExecutionContext, node: CompiledAction, frame: Frame) -> None:
+    def __init__(self, run: ExecutionContext, step: CompiledAction, frame: Frame) -> None:
         self.run = run
-        self.node = node
+        self.step = step
         self.frame = frame
-        self.path = frame.prefix + node.id
+        self.path = frame.prefix + step.id
         self.last_entry = run.journal.last_entry(self.path)
         self._number = 1
         """The number of the next attempt."""
@@ -107,7 +107,7 @@ class StepRun:
 
     async def first_try(self) -> Ending:
         """Run the step until an attempt succeeds, fails for good, or has to wait."""
-        pure = self.node.action.pure
+        pure = self.step.action.pure
         if not pure and not self.run.gate.may_act(self.path):
             return Ending.WAITING
         while True:
@@ -119,14 +119,14 @@ class StepRun:
 
     async def replayed(self) -> Ending:
         """Take the result from the journal."""
-        return await continue_from_entry(self.run, self.frame, self.node.id, self._entry)
+        return await continue_from_entry(self.run, self.frame, self.step.id, self._entry)
 
     async def failed(self) -> Ending:
         """Handle the failure in the journal, or try again what an operator retries."""
         entry = self._entry
-        if self.node.on_error == "continue":
-            return self.frame.continue_after(entry.error, self.node.id, entry.finished_at)
-        unknown = self.node.once and entry.error is not None and entry.error.code == OUTCOME_UNKNOWN
+        if self.step.on_error == "continue":
+            return self.frame.continue_after(entry.error, self.step.id, entry.finished_at)
+        unknown = self.step.once and entry.error is not None and entry.error.code == OUTCOME_UNKNOWN
         if entry.error is not None and (unknown or self.run.keeps_failure(self.frame, entry)):
             raise StepFailed(entry.error, entry.finished_at)
         return await self.first_try()
@@ -152,7 +152,7 @@ class StepRun:
         entry = self._entry
         if not self.run.gate.may_act(self.path):
             return Ending.WAITING
-        error = self.run.error_info(_unknown(self.node, "the engine was stopped while it ran"), self.path)
+        error = self.run.error_info(_unknown(self.step, "the engine was stopped while it ran"), self.path)
         recorded_at = await self._record(self._attempt_of(entry), StepState.FAILED, error=error)
         self.run.progress.note_unknown(error)
         return self._end_failed(error, recorded_at)
@@ -180,9 +180,9 @@ class StepRun:
         return True
 
     async def _take_turn(self) -> timedelta:
-        if self.node.rate is None and self.node.action.rate is None:
+        if self.step.rate is None and self.step.action.rate is None:
             return _NO_WAIT
-        return await take_turn(self.run, self.node, had_one=self._had_turn)
+        return await take_turn(self.run, self.step, had_one=self._had_turn)
 
     async def _attempt(self) -> Ending | None:
         """Make one attempt; None if another one follows at once."""
@@ -193,7 +193,7 @@ class StepRun:
             if isinstance(result, Increment):
                 return await self._counted(attempt, result)
         except Interrupted:
-            if self.node.once:
+            if self.step.once:
                 await self._interrupted(attempt)
             raise
         except EngineUnavailable as failure:
@@ -205,12 +205,12 @@ class StepRun:
 
     async def _call(self, attempt: Attempt) -> NormalizedResult:
         await attempt.prepare()
-        if self.node.action.pure:
+        if self.step.action.pure:
             self._begun = True
             # A pure step isn't interrupted, or a `finally` after it would not be reached.
             return await attempt.call()
         self._check_lease()
-        if self.node.once:
+        if self.step.once:
             await self._record_start(attempt)
             self._check_lease()
         with self.frame.interruption.interruptible():
@@ -253,7 +253,7 @@ class StepRun:
                 f"the flow's state under {count.key!r} is not a number that can be added to; set it, or remove it",
                 code="state.not_a_number",
             )
-        return await continue_from_entry(run, self.frame, self.node.id, entry)
+        return await continue_from_entry(run, self.frame, self.step.id, entry)
 
     async def _sleep(self, attempt: Attempt, pause: Sleep) -> Ending:
         """Sleep through a short pause; store a longer one."""
@@ -278,7 +278,7 @@ class StepRun:
 
     async def _finish(self, attempt: Attempt, result: Signal | Reply | CallerReply) -> Ending:
         """Record the result, unless the journal has it already, and continue with it."""
-        run, frame, node = self.run, self.frame, self.node
+        run, frame, step = self.run, self.frame, self.step
         output: Any = None
         signal: str | None = None
         if isinstance(result, Reply):
@@ -292,23 +292,23 @@ class StepRun:
             signal = result.name
         else:
             signal, output = PASS.name, result
-        recorded = node.action.pure and self.last_entry is not None and self.last_entry.state is StepState.SUCCEEDED
+        recorded = step.action.pure and self.last_entry is not None and self.last_entry.state is StepState.SUCCEEDED
         if not recorded:
             kept = attempt.changes()
             recorded_at = await self._record(attempt, StepState.SUCCEEDED, output=output, signal=signal, kept=kept)
             if not attempt.recomputable:
                 frame.now = recorded_at
-        frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
+        frame.steps[step.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
         return Ending.after(signal)
 
     async def _attempt_failed(self, attempt: Attempt, failure: StepError) -> Ending | None:
         """Wait for the next attempt, or fail; None if the next attempt follows at once."""
-        run, node = self.run, self.node
-        error = _unknown(node, failure.message) if node.once and failure.outcome_unknown else failure
+        run, step = self.run, self.step
+        error = _unknown(step, failure.message) if step.once and failure.outcome_unknown else failure
         info = run.error_info(error, self.path)
-        if node.action.pure:
+        if step.action.pure:
             return await self._pure_failed(attempt, info)
-        wait = next_wait(node.retry, self._number, error, f"{run.id}\n{self.path}")
+        wait = next_wait(step.retry, self._number, error, f"{run.id}\n{self.path}")
         if wait is None:
             return self._end_failed(info, await self._record(attempt, StepState.FAILED, error=info))
         due_at = run.services.clock.now() + wait
@@ -325,12 +325,12 @@ class StepRun:
 
         `frame.now` doesn't change: on a resume the step is computed again, and expressions must see the same time.
         """
-        entry, continues = self.last_entry, self.node.on_error == "continue"
+        entry, continues = self.last_entry, self.step.on_error == "continue"
         known = entry is not None and entry.state is StepState.FAILED
         if entry is None or not known or not (continues or self.run.keeps_failure(self.frame, entry)):
             await self._record(attempt, StepState.FAILED, error=error)
         if continues:
-            return self.frame.continue_after(error, self.node.id, self.frame.now)
+            return self.frame.continue_after(error, self.step.id, self.frame.now)
         raise StepFailed(error)
 
     async def _interrupted(self, attempt: Attempt) -> None:
@@ -338,7 +338,7 @@ class StepRun:
         if not self._begun:
             await self._record_not_begun(attempt)
             return
-        error = self.run.error_info(_unknown(self.node, "it was interrupted while it ran"), self.path)
+        error = self.run.error_info(_unknown(self.step, "it was interrupted while it ran"), self.path)
         self.run.progress.note_unknown(error)
         await self._record(attempt, StepState.FAILED, error=error)
 
@@ -348,7 +348,7 @@ class StepRun:
         services.engine_failures.noticed(
             execution_id=self.run.id, flow_id=self.run.flow.id, step=self.path, error=str(failure)
         )
-        if self.node.once:
+        if self.step.once:
             await self._record_not_begun(attempt)
         self.frame.interruption.check()
         await services.clock.sleep(STORE_RETRY)
@@ -395,8 +395,8 @@ class StepRun:
         await journal.flush()
 
     def _end_failed(self, error: ErrorInfo, recorded_at: datetime) -> Ending:
-        if self.node.on_error == "continue":
-            return self.frame.continue_after(error, self.node.id, recorded_at)
+        if self.step.on_error == "continue":
+            return self.frame.continue_after(error, self.step.id, recorded_at)
         raise StepFailed(error, recorded_at)
 
     def _attempt_of(self, entry: StepRecord) -> Attempt:
@@ -405,7 +405,7 @@ class StepRun:
 
     def _new_attempt(self, number: int, started_at: datetime) -> Attempt:
         return Attempt(
-            self.run, self.node, self.frame, self.path, number, started_at, first_time=self.last_entry is None
+            self.run, self.step, self.frame, self.path, number, started_at, first_time=self.last_entry is None
         )
 
     @property
@@ -423,9 +423,9 @@ _METHODS: Final[Mapping[Situation, Callable[[StepRun], Awaitable[Ending]]]] = {
 }
 
 
-def _unknown(node: CompiledAction, why: str) -> StepError:
+def _unknown(step: CompiledAction, why: str) -> StepError:
     """The error of a step for which it isn't known whether it took effect."""
-    return StepError(f"it isn't known whether {node.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
+    return StepError(f"it isn't known whether {step.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
 
 
 def _end_of(pause: Sleep, started_at: datetime) -> datetime:

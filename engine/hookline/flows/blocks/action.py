@@ -65,10 +65,10 @@ class CompiledAction(CompiledStep):
 
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledAction | None, VisibleNames]:
-    return _node(step, compiling), step.place.after(step.id)
+    return _step(step, compiling), step.place.after(step.id)
 
 
-def _node(step: RawStep, compiling: CompileContext) -> CompiledAction | None:
+def _step(step: RawStep, compiling: CompileContext) -> CompiledAction | None:
     raw, pointer, registry = step.raw, step.pointer, compiling.registry
     given = raw.get("with", {})
     settings = compiling.template(given if isinstance(given, dict) else {}, f"{pointer}/with", step.place)

@@ -80,7 +80,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledBatch | 
         compiling.problem(message, f"{at}/key", "constant_key", remedy, "warning", fix=removing(f"{at}/key"))
     if document is None or settings is None:
         return None, behind
-    node = CompiledBatch(
+    compiled = CompiledBatch(
         id=step.id,
         pointer=pointer,
         when=step.when,
@@ -90,7 +90,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledBatch | 
         body=body,
         on_error=document.on_error,
     )
-    return node, behind
+    return compiled, behind
 
 
 def _bounds(settings: BatchSettings, pointer: str, compiling: CompileContext) -> None:

@@ -103,7 +103,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledCall | N
         message, remedy = "with this timeout no flow can end in time", "remove it, or write a longer time, such as 30s"
         at = f"{pointer}/timeout"
         compiling.problem(message, at, "invalid_value", remedy, fix=removing(at))
-    node = CompiledCall(
+    compiled = CompiledCall(
         id=step.id,
         pointer=pointer,
         when=step.when,
@@ -116,7 +116,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledCall | N
         timeout=document.timeout,
         on_error=document.on_error,
     )
-    return node, behind
+    return compiled, behind
 
 
 def _waits_for_nothing(raw: Any, pointer: str, compiling: CompileContext) -> None:

@@ -45,7 +45,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledForeach 
     steps, _ = compiling.steps(step.raw.get("steps"), documents, f"{pointer}/steps", inner)
     if document is None:
         return None, behind
-    node = CompiledForeach(
+    compiled = CompiledForeach(
         step.id,
         pointer,
         step.when,
@@ -56,7 +56,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledForeach 
         document.on_error,
         document.collect,
     )
-    return node, behind
+    return compiled, behind
 
 
 def _item(raw: Mapping[str, Any]) -> str:

@@ -29,10 +29,10 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledParallel
     for name, steps in _branches(step.raw):
         documents = document.parallel.get(name) if document is not None else None
         branches[name], _ = compiling.steps(steps, documents, f"{step.pointer}/parallel/{escape(name)}", step.place)
-    node = None
+    compiled = None
     if document is not None:
-        node = CompiledParallel(step.id, step.pointer, step.when, branches, document.on_error)
-    return node, step.place.after(step.id)
+        compiled = CompiledParallel(step.id, step.pointer, step.when, branches, document.on_error)
+    return compiled, step.place.after(step.id)
 
 
 def _branches(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -92,7 +92,7 @@ class CompileContext:
     credentials: list[CredentialUse] = field(default_factory=list)
     flows: list[FlowUse] = field(default_factory=list)
     """The places that name another flow."""
-    nodes: dict[str, CompiledStep] = field(default_factory=dict)
+    compiled_steps: dict[str, CompiledStep] = field(default_factory=dict)
     """The compiled steps by id."""
     reads_path: bool = False
     """An expression reads `trigger.path`."""
@@ -152,15 +152,17 @@ class CompileContext:
 
         `raw` may be any JSON. `documents` is the same, typed, if the form of the flow's document is right.
         """
-        nodes: list[CompiledStep] = []
+        steps: list[CompiledStep] = []
         for index, step in enumerate(raw if isinstance(raw, list) else ()):
             if not isinstance(step, dict):
                 continue
             at = f"{pointer}/{index}"
             when = None if step.get("when", True) is True else self.condition(step["when"], f"{at}/when", place)
             document = documents[index] if documents is not None else None
-            node, place = self.step_type_of(step).compile(RawStep(step, document, self.ids[at], at, place, when), self)
-            if node is not None:
-                nodes.append(node)
-                self.nodes[node.id] = node
-        return tuple(nodes), place
+            compiled, place = self.step_type_of(step).compile(
+                RawStep(step, document, self.ids[at], at, place, when), self
+            )
+            if compiled is not None:
+                steps.append(compiled)
+                self.compiled_steps[compiled.id] = compiled
+        return tuple(steps), place

@@ -20,7 +20,7 @@ _ITEM: Final = re.compile(r"\[\d+\]")
 class WalkedStep:
     """A compiled step and its position in the tree."""
 
-    node: CompiledStep
+    compiled: CompiledStep
     path: str
     """The ids of the blocks around it and its own, such as `lines/post`."""
     index: int
@@ -49,18 +49,22 @@ def walk_steps(steps: Sequence[CompiledStep], prefix: str = "") -> Iterator[Walk
 def _walk(
     steps: Sequence[CompiledStep], prefix: str, list_number: int, block: WalkedStep | None
 ) -> Iterator[WalkedStep]:
-    for index, node in enumerate(steps):
-        step = WalkedStep(node, prefix + node.id, index, list_number, block)
+    for index, compiled in enumerate(steps):
+        step = WalkedStep(compiled, prefix + compiled.id, index, list_number, block)
         yield step
-        for number, inner in enumerate(node.lists):
+        for number, inner in enumerate(compiled.lists):
             yield from _walk(inner, f"{step.path}/", number, step)
 
 
 def find_step(steps: Sequence[CompiledStep], path: str) -> CompiledStep | None:
     """Return the step with a path, whatever the numbers of items in it; None if there is none."""
     name, _, rest = without_items(path).partition("/")
-    node = next((node for node in steps if node.id == name), None)
-    return node if node is None or not rest else find_step([step for inner in node.lists for step in inner], rest)
+    compiled = next((compiled for compiled in steps if compiled.id == name), None)
+    return (
+        compiled
+        if compiled is None or not rest
+        else find_step([step for inner in compiled.lists for step in inner], rest)
+    )
 
 
 def without_items(path: str) -> str:

@@ -49,10 +49,10 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledSwitch |
         steps, behind = compiling.steps(case.get("steps"), documents, f"{at}/steps", here)
         inside |= (behind.steps | behind.maybe) - (place.steps | place.maybe)
         cases.append(CompiledCase(condition, steps))
-    node = None
+    compiled = None
     if document is not None:
-        node = CompiledSwitch(step.id, step.pointer, step.when, tuple(cases), document.match)
-    return node, place.after(step.id, inside)
+        compiled = CompiledSwitch(step.id, step.pointer, step.when, tuple(cases), document.match)
+    return compiled, place.after(step.id, inside)
 
 
 def _cases(raw: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -43,11 +43,11 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledTry | No
     last, behind = compiling.steps(
         raw.get("finally"), document.finally_ if document else None, f"{pointer}/finally", place.besides(maybe)
     )
-    node = None
+    compiled = None
     if document is not None:
         caught_by = handler if document.catch is not None else None
-        node = CompiledTry(step.id, pointer, step.when, steps, caught_by, last)
-    return node, place.after(step.id, maybe | _new(behind, place))
+        compiled = CompiledTry(step.id, pointer, step.when, steps, caught_by, last)
+    return compiled, place.after(step.id, maybe | _new(behind, place))
 
 
 def _new(behind: VisibleNames, before: VisibleNames) -> set[str]:

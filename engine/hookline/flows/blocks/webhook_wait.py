@@ -84,7 +84,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledWait | N
         compiling.problems += page_problems(settings, page, at, exact=compiling.expressions.exact)
     if document is None or settings is None:
         return None, behind
-    node = CompiledWait(
+    compiled = CompiledWait(
         id=step.id,
         pointer=pointer,
         when=step.when,
@@ -97,7 +97,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledWait | N
         on_error=document.on_error,
         page=page,
     )
-    return node, behind
+    return compiled, behind
 
 
 def _keys(

@@ -34,9 +34,13 @@ _DURATION: Final[TypeAdapter[timedelta]] = TypeAdapter(Duration)
 
 def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield a warning for each reply that no caller waits for, and for a caller who may get none."""
-    replying = [visit.node for visit in walked.visits if isinstance(visit.node, CompiledAction) and replies(visit.node)]
+    replying = [
+        visit.compiled
+        for visit in walked.visits
+        if isinstance(visit.compiled, CompiledAction) and replies(visit.compiled)
+    ]
     respond = None if flow.trigger.webhook is None else flow.trigger.webhook.respond
-    batch = next((visit.node for visit in walked.visits if isinstance(visit.node, CompiledBatch)), None)
+    batch = next((visit.compiled for visit in walked.visits if isinstance(visit.compiled, CompiledBatch)), None)
     if respond == "finished" and batch is not None:
         yield Problem(
             f"the caller waits for the last body, but gets none if the execution joins the batch of another at step "
@@ -54,10 +58,10 @@ def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem
             if flow.trigger.webhook is not None
             else "remove the step: this flow is not started by requests"
         )
-        for node in replying:
-            message = f"no caller waits for the reply of step {node.id!r}"
-            fix = removing(node.pointer) if flow.trigger.webhook is None else adding("/trigger/with/respond", "reply")
-            yield Problem(message, node.pointer, "reply_unheard", remedy, "warning", fix=fix)
+        for step in replying:
+            message = f"no caller waits for the reply of step {step.id!r}"
+            fix = removing(step.pointer) if flow.trigger.webhook is None else adding("/trigger/with/respond", "reply")
+            yield Problem(message, step.pointer, "reply_unheard", remedy, "warning", fix=fix)
     elif not replying:
         message = "the caller waits for a reply, but no step replies"
         remedy = 'add a step with "use": "reply", or write "respond": "finished"'
@@ -81,7 +85,7 @@ def _late(flow: CompiledFlow, replying: Sequence[CompiledAction]) -> Iterator[Pr
     assert flow.trigger.webhook is not None  # noqa: S101 - nobody else waits for a reply
     patience = flow.trigger.webhook.respond_timeout
     for step in walk_steps(flow.steps):
-        if step.node not in replying:
+        if step.compiled not in replying:
             continue
         waited, longest = timedelta(), ""
         for earlier in _before(step, flow.steps):
@@ -90,9 +94,9 @@ def _late(flow: CompiledFlow, replying: Sequence[CompiledAction]) -> Iterator[Pr
                 waited, longest = min(waited, timedelta.max - wait) + wait, longest or earlier.id
         if waited > patience:
             yield Problem(
-                f"step {step.node.id!r} may reply too late: the flow waits at step {longest!r}, and after "
+                f"step {step.compiled.id!r} may reply too late: the flow waits at step {longest!r}, and after "
                 f"{patience.total_seconds():g} s the caller gets 504",
-                step.node.pointer,
+                step.compiled.pointer,
                 "reply_late",
                 "reply before the wait, or give the caller another way to learn the result; `respond_timeout` is how "
                 "long the caller waits",
@@ -104,18 +108,18 @@ def _before(step: WalkedStep, steps: Sequence[CompiledStep]) -> Iterator[Compile
     """Yield the steps that may run before a step on the way to it."""
     here: WalkedStep | None = step
     while here is not None:
-        beside = steps if here.block is None else here.block.node.lists[here.list_number]
+        beside = steps if here.block is None else here.block.compiled.lists[here.list_number]
         for earlier in walk_steps(beside[: here.index]):
-            yield earlier.node
+            yield earlier.compiled
         here = here.block
 
 
-def _wait(node: CompiledStep) -> timedelta | None:
+def _wait(step: CompiledStep) -> timedelta | None:
     """The longest time that a step waits by itself; None if it doesn't wait, or it isn't known how long."""
-    if isinstance(node, CompiledWait):
-        return node.settings.timeout or timedelta.max
-    if isinstance(node, CompiledAction) and Sleep in result_classes(node.action.returns):
-        length = (node.settings.fields or {}).get("for")
+    if isinstance(step, CompiledWait):
+        return step.settings.timeout or timedelta.max
+    if isinstance(step, CompiledAction) and Sleep in result_classes(step.action.returns):
+        length = (step.settings.fields or {}).get("for")
         if length is not None and length.constant:
             with suppress(ValidationError):
                 return _DURATION.validate_python(length.value)
@@ -132,91 +136,91 @@ class _Ways:
     def silent(self, steps: Sequence[CompiledStep]) -> str | None:
         """Say how a list of steps may end without a reply or a failure; None if it can't."""
         why: str | None = None
-        for node in steps:
-            left = self._leaves(node, filters=True)
+        for step in steps:
+            left = self._leaves(step, filters=True)
             if left is not None:
                 return left
-            found = self._silent_step(node)
+            found = self._silent_step(step)
             if found is None:
                 return None
             why = why or found or None
         return why or (f"step {steps[-1].id!r} is the last" if steps else "nothing is left to run")
 
-    def _leaves(self, node: CompiledStep, *, filters: bool) -> str | None:
+    def _leaves(self, step: CompiledStep, *, filters: bool) -> str | None:
         """Say how a step may end the execution early; None if it can't. `filters`: a filter ends the execution, too."""
         inner: list[tuple[Sequence[CompiledStep], bool]] = []
-        match node:
+        match step:
             case CompiledAction():
-                marks = metadata(node.action.returns)
-                if any(isinstance(mark, EndsExecution) for mark in marks) and not _fails(node):
-                    return f"step {node.id!r} ends the execution"
+                marks = metadata(step.action.returns)
+                if any(isinstance(mark, EndsExecution) for mark in marks) and not _fails(step):
+                    return f"step {step.id!r} ends the execution"
                 if filters and any(isinstance(mark, PassesIf) for mark in marks):
-                    return f"step {node.id!r} filters the message out"
+                    return f"step {step.id!r} filters the message out"
             case CompiledBatch():
-                return f"it joins the batch of another at step {node.id!r}"
+                return f"it joins the batch of another at step {step.id!r}"
             case CompiledSwitch():
-                inner = [(case.steps, False) for case in node.cases]
+                inner = [(case.steps, False) for case in step.cases]
             case CompiledTry():
-                inner = [(node.steps, filters), (node.handler or (), filters)]
+                inner = [(step.steps, filters), (step.handler or (), filters)]
             case CompiledParallel():
-                inner = [(steps, False) for steps in node.branches.values()]
+                inner = [(steps, False) for steps in step.branches.values()]
             case CompiledForeach():
-                inner = [(node.steps, False)]
+                inner = [(step.steps, False)]
         return next((why for steps, filtered in inner if (why := self._leave_first(steps, filtered)) is not None), None)
 
     def _leave_first(self, steps: Sequence[CompiledStep], filters: bool) -> str | None:
-        for node in steps:
-            left = self._leaves(node, filters=filters)
+        for step in steps:
+            left = self._leaves(step, filters=filters)
             if left is not None:
                 return left
-            if self._silent_step(node) is None:
+            if self._silent_step(step) is None:
                 return None
         return None
 
-    def _silent_step(self, node: CompiledStep) -> str | None:
+    def _silent_step(self, step: CompiledStep) -> str | None:
         """Say how a step may succeed without a reply; the empty text if it always does, None if it never does."""
-        if node.id not in self._found:
-            self._found[node.id] = self._inside(node)
-        found = self._found[node.id]
-        if found is None and node.when is not None:
-            return f"step {node.id!r} is skipped"
+        if step.id not in self._found:
+            self._found[step.id] = self._inside(step)
+        found = self._found[step.id]
+        if found is None and step.when is not None:
+            return f"step {step.id!r} is skipped"
         return found
 
-    def _inside(self, node: CompiledStep) -> str | None:
-        match node:
+    def _inside(self, step: CompiledStep) -> str | None:
+        match step:
             case CompiledAction():
-                if replies(node):
+                if replies(step):
                     return None
                 # The caller gets an error response after a failure.
-                return None if _fails(node) else ""
+                return None if _fails(step) else ""
             case CompiledSwitch():
                 whys = [
-                    f"case {number} of {node.id!r} is chosen"
-                    for number, case in enumerate(node.cases)
+                    f"case {number} of {step.id!r} is chosen"
+                    for number, case in enumerate(step.cases)
                     if self.silent(case.steps) is not None
                 ]
-                if len(whys) == len(node.cases):
+                if len(whys) == len(step.cases):
                     return ""
-                if not any(case.when is None for case in node.cases):
-                    whys.append(f"no case of {node.id!r} applies")
+                if not any(case.when is None for case in step.cases):
+                    whys.append(f"no case of {step.id!r} applies")
                 return whys[0] if whys else None
             case CompiledTry():
-                if node.last and self.silent(node.last) is None:
+                if step.last and self.silent(step.last) is None:
                     return None
-                tried = self.silent(node.steps)
-                handled = self.silent(node.handler) if node.handler is not None else None
+                tried = self.silent(step.steps)
+                handled = self.silent(step.handler) if step.handler is not None else None
                 if tried is not None:
-                    return f"`try` of {node.id!r} succeeds"
-                return f"`catch` of {node.id!r} runs" if handled is not None else None
+                    return f"`try` of {step.id!r} succeeds"
+                return f"`catch` of {step.id!r} runs" if handled is not None else None
             case CompiledParallel():
-                return None if any(self.silent(steps) is None for steps in node.branches.values()) else ""
+                return None if any(self.silent(steps) is None for steps in step.branches.values()) else ""
             case CompiledForeach():
-                return f"{node.id!r} has no items" if self.silent(node.steps) is None else ""
+                return f"{step.id!r} has no items" if self.silent(step.steps) is None else ""
             case _:
                 return ""
 
 
-def _fails(node: CompiledAction) -> bool:
+def _fails(step: CompiledAction) -> bool:
     """Return whether the action ends the execution as failed."""
-    ends = any(isinstance(mark, EndsExecution) for mark in metadata(node.action.returns))
-    return ends and result_classes(node.action.returns) == [type(None)] and node.on_error == "fail"
+    ends = any(isinstance(mark, EndsExecution) for mark in metadata(step.action.returns))
+    return ends and result_classes(step.action.returns) == [type(None)] and step.on_error == "fail"

@@ -20,22 +20,22 @@ def secret_exposure_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield a warning for each exposed secret."""
     seen: set[Problem] = set()
     for visit in walked.visits:
-        if isinstance(visit.node, CompiledAction):
-            for problem in _of(visit.node):
+        if isinstance(visit.compiled, CompiledAction):
+            for problem in _of(visit.compiled):
                 if problem not in seen:
                     seen.add(problem)
                     yield problem
 
 
-def _of(node: CompiledAction) -> Iterator[Problem]:
-    fields = node.settings.fields or {}
-    for name in sorted(node.action.exposed & fields.keys()):
-        yield from _in_expressions(node, fields[name])
+def _of(step: CompiledAction) -> Iterator[Problem]:
+    fields = step.settings.fields or {}
+    for name in sorted(step.action.exposed & fields.keys()):
+        yield from _in_expressions(step, fields[name])
         if fields[name].constant:
             yield from _in_url(fields[name])
-    if node.credential is not None:
-        yield from _chosen_hosts(node, fields)
-    for info in node.action.settings.model_fields.values():
+    if step.credential is not None:
+        yield from _chosen_hosts(step, fields)
+    for info in step.action.settings.model_fields.values():
         field = fields.get(info.alias or "")
         if field is not None and field.constant and isinstance(field.value, str) and _takes_secret(info):
             yield Problem(
@@ -47,11 +47,11 @@ def _of(node: CompiledAction) -> Iterator[Problem]:
             )
 
 
-def _chosen_hosts(node: CompiledAction, fields: Mapping[str, Template]) -> Iterator[Problem]:
-    for name in sorted(node.action.credential_goes_to & fields.keys()):
+def _chosen_hosts(step: CompiledAction, fields: Mapping[str, Template]) -> Iterator[Problem]:
+    for name in sorted(step.action.credential_goes_to & fields.keys()):
         if not has_fixed_origin(fields[name]):
             yield Problem(
-                f"a message chooses the host to which the credential {node.credential!r} is sent",
+                f"a message chooses the host to which the credential {step.credential!r} is sent",
                 fields[name].pointer,
                 "credential_host",
                 "begin the URL with a scheme and a host, or with a var of the flow that has them; or name the hosts in "
@@ -60,12 +60,12 @@ def _chosen_hosts(node: CompiledAction, fields: Mapping[str, Template]) -> Itera
             )
 
 
-def _in_expressions(node: CompiledAction, field: Template) -> Iterator[Problem]:
+def _in_expressions(step: CompiledAction, field: Template) -> Iterator[Problem]:
     for pointer, expression in field.parts():
         for reference in expression.references:
             if _secret(reference.path):
                 yield Problem(
-                    f"{path_text(reference.path)} looks like a secret, which {node.action.name!r} shows to others",
+                    f"{path_text(reference.path)} looks like a secret, which {step.action.name!r} shows to others",
                     pointer,
                     "secret_shown",
                     "remove it; put secrets of requests into a credential or a header",

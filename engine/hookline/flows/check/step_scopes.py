@@ -44,7 +44,7 @@ def step_scopes(
         if only_changes:
             before = here
         body = None if visit.behind is None else texts.of(visit.behind.message.body)
-        yield StepScope(visit.node.id, visit.node.pointer, scope, body, tuple(gone))
+        yield StepScope(visit.compiled.id, visit.compiled.pointer, scope, body, tuple(gone))
 
 
 class _ShapeTexts:

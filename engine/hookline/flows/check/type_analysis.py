@@ -69,7 +69,7 @@ Compiled: TypeAlias = Template | Condition
 class StepAnalysis:
     """A step that is reached, with the scopes before and after it."""
 
-    node: CompiledStep
+    compiled: CompiledStep
     scope: TypeScope
     behind: TypeScope | None
     """The scope after it; None if no step runs after it."""
@@ -137,32 +137,32 @@ class _Analyser:
         self._out.expressions += [(tag, arriving) for tag in flow.tags.templates.values()] if flow.tags else []
         end = self._steps(flow.steps, start)
         if flow.on_error_steps:
-            known: dict[str, Shape] = {visit.node.id: UNKNOWN for visit in self._out.visits}
+            known: dict[str, Shape] = {visit.compiled.id: UNKNOWN for visit in self._out.visits}
             if end is not None:
                 known |= end.results_since(start)
             self._steps(flow.on_error_steps, replace(start.knowing(known), names={"error": ERROR}))
         return self._out
 
-    def _steps(self, nodes: Sequence[CompiledStep], scope: TypeScope) -> TypeScope | None:
+    def _steps(self, steps: Sequence[CompiledStep], scope: TypeScope) -> TypeScope | None:
         """The scope after a list of steps; None if the end is never reached."""
         here: TypeScope | None = scope
-        for number, node in enumerate(nodes):
+        for number, step in enumerate(steps):
             if here is None:
-                self._out.unreachable.append((node, nodes[number - 1]))
+                self._out.unreachable.append((step, steps[number - 1]))
                 return None
-            here = self._step(node, here)
+            here = self._step(step, here)
         return here
 
-    def _step(self, node: CompiledStep, scope: TypeScope) -> TypeScope | None:
+    def _step(self, step: CompiledStep, scope: TypeScope) -> TypeScope | None:
         inner = scope
-        if node.when is not None:
-            self._out.expressions.append((node.when, scope))
-            inner = _guarded(scope, node.when)
+        if step.when is not None:
+            self._out.expressions.append((step.when, scope))
+            inner = _guarded(scope, step.when)
         at = len(self._out.visits)
-        behind = _BLOCKS[type(node)](self, node, inner)
-        if node.when is not None:
-            behind = _maybe(node, scope, behind)
-        self._out.visits.insert(at, StepAnalysis(node, scope, behind))
+        behind = _BLOCKS[type(step)](self, step, inner)
+        if step.when is not None:
+            behind = _maybe(step, scope, behind)
+        self._out.visits.insert(at, StepAnalysis(step, scope, behind))
         return behind
 
     @contextmanager
@@ -174,30 +174,30 @@ class _Analyser:
         finally:
             self._filtered = outer
 
-    def action(self, node: CompiledAction, scope: TypeScope) -> TypeScope | None:
-        self._out.expressions.append((node.settings, scope))
-        outcome = result_shape(node, scope)
+    def action(self, step: CompiledAction, scope: TypeScope) -> TypeScope | None:
+        self._out.expressions.append((step.settings, scope))
+        outcome = result_shape(step, scope)
         message = outcome.message
         if isinstance(message.body, Unknown):
-            message = replace(message, body=self._samples.results.get(node.id, UNKNOWN))
-        for mark in metadata(node.action.returns):
+            message = replace(message, body=self._samples.results.get(step.id, UNKNOWN))
+        for mark in metadata(step.action.returns):
             if isinstance(mark, EndsExecution):
-                return self._failing(node, scope) if node.on_error == "continue" else None
+                return self._failing(step, scope) if step.on_error == "continue" else None
             if isinstance(mark, PassesIf):
                 self._filtered.append(scope.message)
-                keep = (node.settings.fields or {}).get(mark.name)
+                keep = (step.settings.fields or {}).get(mark.name)
                 if keep is not None and keep.constant and keep.value is False:
                     return None
                 if keep is not None:
                     scope = _guarded(scope, keep)
-        return self._settled(node, scope, ResultShape(message, _with_body(outcome.view, message.body)))
+        return self._settled(step, scope, ResultShape(message, _with_body(outcome.view, message.body)))
 
     def _settled(
-        self, node: CompiledAction | CompiledCall | CompiledWait | CompiledBatch, scope: TypeScope, outcome: ResultShape
+        self, step: CompiledAction | CompiledCall | CompiledWait | CompiledBatch, scope: TypeScope, outcome: ResultShape
     ) -> TypeScope:
         """The scope after a step that may fail."""
-        if node.on_error == "fail":
-            return scope.with_message(outcome.message).after(node.id, outcome.view)
+        if step.on_error == "fail":
+            return scope.with_message(outcome.message).after(step.id, outcome.view)
         view = outcome.view
         failed = Field(ERROR, required=False)
         if isinstance(view, Record):
@@ -207,33 +207,33 @@ class _Analyser:
             }
             fields["body"] = Field(join((body.shape, scope.message.body)))
             view = replace(view, fields={**fields, "error": failed})
-        return scope.with_message(join_messages((outcome.message, scope.message))).after(node.id, view)
+        return scope.with_message(join_messages((outcome.message, scope.message))).after(step.id, view)
 
-    def _failing(self, node: CompiledStep, scope: TypeScope) -> TypeScope:
-        return scope.after(node.id, closed(body=scope.message.body, error=ERROR))
+    def _failing(self, step: CompiledStep, scope: TypeScope) -> TypeScope:
+        return scope.after(step.id, closed(body=scope.message.body, error=ERROR))
 
-    def call(self, node: CompiledCall, scope: TypeScope) -> TypeScope:
-        self._out.expressions += [(each, scope) for each in (node.body, node.headers) if each is not None]
-        if not node.wait:
+    def call(self, step: CompiledCall, scope: TypeScope) -> TypeScope:
+        self._out.expressions += [(each, scope) for each in (step.body, step.headers) if each is not None]
+        if not step.wait:
             body: Shape = closed(execution_id=TEXT)
             return self._settled(
-                node,
+                step,
                 scope,
                 ResultShape(MessageShape(body, NO_HEADERS, scope.message.attachments), _view(body, execution_id=TEXT)),
             )
-        body = self._samples.results.get(node.id, UNKNOWN)
+        body = self._samples.results.get(step.id, UNKNOWN)
         return self._settled(
-            node, scope, ResultShape(MessageShape(body, NO_HEADERS), _view(body, execution_id=TEXT, outcome=TEXT))
+            step, scope, ResultShape(MessageShape(body, NO_HEADERS), _view(body, execution_id=TEXT, outcome=TEXT))
         )
 
-    def wait(self, node: CompiledWait, scope: TypeScope) -> TypeScope:
-        if node.key is not None:
-            self._out.expressions.append((node.key, scope))
-        if node.page is None:
-            body = self._samples.results.get(node.id, UNKNOWN)
+    def wait(self, step: CompiledWait, scope: TypeScope) -> TypeScope:
+        if step.key is not None:
+            self._out.expressions.append((step.key, scope))
+        if step.page is None:
+            body = self._samples.results.get(step.id, UNKNOWN)
         else:
-            self._out.expressions += [(each, scope) for each in node.page.templates.values()]
-            body = _page_body(node.page, scope)
+            self._out.expressions += [(each, scope) for each in step.page.templates.values()]
+            body = _page_body(step.page, scope)
         view = _view(
             body,
             headers=HEADERS,
@@ -243,21 +243,21 @@ class _Analyser:
             verified_by=MAYBE_TEXT,
         )
         view = replace(view, fields={**view.fields, "attachments": replace(view.fields["attachments"], required=True)})
-        return self._settled(node, scope, ResultShape(MessageShape(body), view))
+        return self._settled(step, scope, ResultShape(MessageShape(body), view))
 
-    def batch(self, node: CompiledBatch, scope: TypeScope) -> TypeScope:
-        self._out.expressions += [(each, scope) for each in (node.key, node.body) if each is not None]
-        added = scope.message.body if node.body is None else shape_of(node.body, scope)
+    def batch(self, step: CompiledBatch, scope: TypeScope) -> TypeScope:
+        self._out.expressions += [(each, scope) for each in (step.key, step.body) if each is not None]
+        added = scope.message.body if step.body is None else shape_of(step.body, scope)
         body = ListOf(added)
         view = _view(body, executions=ListOf(TEXT))
-        return self._settled(node, scope, ResultShape(MessageShape(body, NO_HEADERS, scope.message.attachments), view))
+        return self._settled(step, scope, ResultShape(MessageShape(body, NO_HEADERS, scope.message.attachments), view))
 
-    def switch(self, node: CompiledSwitch, scope: TypeScope) -> TypeScope | None:
+    def switch(self, step: CompiledSwitch, scope: TypeScope) -> TypeScope | None:
         ends: list[TypeScope] = []
         messages: list[MessageShape] = []
         before, chosen = scope, False
         with self._filters() as filtered:
-            for case in node.cases:
+            for case in step.cases:
                 inner = before
                 if case.when is not None:
                     self._out.expressions.append((case.when, before))
@@ -267,7 +267,7 @@ class _Analyser:
                 if end is not None:
                     ends.append(end)
                     messages.append(end.message)
-                if node.match == "all" and end is not None:
+                if step.match == "all" and end is not None:
                     before = before.knowing(end.results_since(before))
             messages += filtered
         if not chosen:
@@ -275,69 +275,69 @@ class _Analyser:
         if not messages:
             return None
         behind = _known(scope, ends)
-        return behind.with_message(scope.message if node.match == "all" else join_messages(messages))
+        return behind.with_message(scope.message if step.match == "all" else join_messages(messages))
 
-    def foreach(self, node: CompiledForeach, scope: TypeScope) -> TypeScope:
-        self._out.expressions.append((node.items, scope))
-        items = shape_of(node.items, scope)
+    def foreach(self, step: CompiledForeach, scope: TypeScope) -> TypeScope:
+        self._out.expressions.append((step.items, scope))
+        items = shape_of(step.items, scope)
         item = join(one.item if isinstance(one, ListOf | StreamOf) else UNKNOWN for one in _listed(expected(items)))
         item = likely(item) if isinstance(items, Likely) else item
         inner = scope.with_message(replace(scope.message, body=item, headers=NO_HEADERS))
-        inner = replace(inner, names={**inner.names, node.as_name: item, "index": NUMBER})
+        inner = replace(inner, names={**inner.names, step.as_name: item, "index": NUMBER})
         with self._filters():
-            end = self._steps(node.steps, inner)
+            end = self._steps(step.steps, inner)
         result = end.message.body if end is not None else UNKNOWN
         counts = closed(count=NUMBER, failed=NUMBER)
         # A large number of results becomes a stream.
         lists = OneOf((ListOf(result), StreamOf(result)))
         streams = [isinstance(one, StreamOf) for one in _listed(expected(items))]
-        if node.collect == "count" or (node.collect is None and all(streams)):
+        if step.collect == "count" or (step.collect is None and all(streams)):
             body: Shape = counts
-        elif node.collect is None and (any(streams) or isinstance(items, Unknown | Likely)):
+        elif step.collect is None and (any(streams) or isinstance(items, Unknown | Likely)):
             body = join((counts, *lists.options))
         else:
             body = lists
         message = MessageShape(body, NO_HEADERS, scope.message.attachments)
         view = Record({"body": Field(body)})
-        return scope.with_message(message).after(node.id, view)
+        return scope.with_message(message).after(step.id, view)
 
-    def parallel(self, node: CompiledParallel, scope: TypeScope) -> TypeScope:
+    def parallel(self, step: CompiledParallel, scope: TypeScope) -> TypeScope:
         results: dict[str, Field] = {}
-        for name, steps in node.branches.items():
+        for name, steps in step.branches.items():
             with self._filters() as filtered:
                 end = self._steps(steps, scope)
-                sure = end is not None and not filtered and node.on_error == "fail"
+                sure = end is not None and not filtered and step.on_error == "fail"
                 results[name] = Field(end.message.body if end is not None else UNKNOWN, sure)
         body = Record(results, closed=True)
         view = _view(body)
-        if node.on_error == "continue":
-            errors = Record({name: Field(ERROR, required=False) for name in node.branches}, closed=True)
+        if step.on_error == "continue":
+            errors = Record({name: Field(ERROR, required=False) for name in step.branches}, closed=True)
             view = replace(view, fields={**view.fields, "errors": Field(errors, required=False)})
-        return scope.with_message(MessageShape(body, NO_HEADERS, scope.message.attachments)).after(node.id, view)
+        return scope.with_message(MessageShape(body, NO_HEADERS, scope.message.attachments)).after(step.id, view)
 
-    def attempt(self, node: CompiledTry, scope: TypeScope) -> TypeScope | None:
+    def attempt(self, step: CompiledTry, scope: TypeScope) -> TypeScope | None:
         at = len(self._out.visits)
-        tried = self._steps(node.steps, scope)
-        inside = [visit.node.id for visit in self._out.visits[at:]]
+        tried = self._steps(step.steps, scope)
+        inside = [visit.compiled.id for visit in self._out.visits[at:]]
         started = scope.knowing(dict.fromkeys(inside, UNKNOWN) if tried is None else tried.results_since(scope))
         ends = [tried]
-        if node.handler is not None:
+        if step.handler is not None:
             caught = replace(started, message=scope.message, names={**scope.names, "error": ERROR})
-            handled = self._steps(node.handler, caught)
+            handled = self._steps(step.handler, caught)
             ends.append(handled if handled is None else replace(handled, names=scope.names))
         reached = [end for end in ends if end is not None]
         behind = reduce(lambda one, end: one.knowing(end.results_since(scope)), reached, started)
-        if node.last:
+        if step.last:
             self._steps(
-                node.last, behind.with_message(join_messages([scope.message, *(end.message for end in reached)]))
+                step.last, behind.with_message(join_messages([scope.message, *(end.message for end in reached)]))
             )
         if not reached:
             return None
         message = join_messages(end.message for end in reached)
         view = _view(message.body)
-        if node.handler is not None:
+        if step.handler is not None:
             view = replace(view, fields={**view.fields, "error": Field(ERROR, required=False)})
-        return replace(behind.with_message(message), names=scope.names).after(node.id, view)
+        return replace(behind.with_message(message), names=scope.names).after(step.id, view)
 
 
 _BLOCKS: Final[Mapping[type[CompiledStep], Callable[[_Analyser, Any, TypeScope], TypeScope | None]]] = {
@@ -393,7 +393,7 @@ def _known(scope: TypeScope, ends: Iterable[TypeScope]) -> TypeScope:
     return scope.knowing({name: join(shapes) for name, shapes in found.items()})
 
 
-def _maybe(node: CompiledStep, scope: TypeScope, behind: TypeScope | None) -> TypeScope | None:
+def _maybe(step: CompiledStep, scope: TypeScope, behind: TypeScope | None) -> TypeScope | None:
     """The scope after a step that its `when` may skip."""
     if behind is None:
         return scope

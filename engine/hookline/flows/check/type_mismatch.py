@@ -38,11 +38,11 @@ def type_mismatch_problems(walked: FlowAnalysis, vars: Mapping[str, Any]) -> Ite
         if isinstance(compiled, Condition):
             yield from _condition(compiled.template, scope)
     for visit in walked.visits:
-        node, scope = visit.node, visit.scope
-        if isinstance(node, CompiledForeach):
-            yield from _list(node.items, scope)
-        if isinstance(node, CompiledAction):
-            yield from _settings(node, scope, vars)
+        step, scope = visit.compiled, visit.scope
+        if isinstance(step, CompiledForeach):
+            yield from _list(step.items, scope)
+        if isinstance(step, CompiledAction):
+            yield from _settings(step, scope, vars)
 
 
 def _condition(template: Template, scope: TypeScope) -> Iterator[Problem]:
@@ -66,12 +66,12 @@ def _list(template: Template, scope: TypeScope) -> Iterator[Problem]:
         )
 
 
-def _settings(node: CompiledAction, scope: TypeScope, vars: Mapping[str, Any]) -> Iterator[Problem]:
-    for place in _expressions(node.settings):
+def _settings(step: CompiledAction, scope: TypeScope, vars: Mapping[str, Any]) -> Iterator[Problem]:
+    for place in _expressions(step.settings):
         shape = _known_shape(place, scope)
         values = _values(shape) if shape is not None else ()
         if shape is not None and values:
-            found = remedy_if_none_fits(node.action, node.settings, vars, f"{node.pointer}/with", place.pointer, values)
+            found = remedy_if_none_fits(step.action, step.settings, vars, f"{step.pointer}/with", place.pointer, values)
             if found is not None:
                 yield Problem(
                     f"this gives {in_words(shape)}, which is not valid here", place.pointer, "wrong_type", found

@@ -12,35 +12,35 @@ from hookline.kernel.pointer import Patch, removing
 
 def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield a warning for each step or case that never runs; of steps in a row, only for the first."""
-    for node, before in walked.unreachable:
+    for step, before in walked.unreachable:
         ends = f"{before.action.name!r} " if isinstance(before, CompiledAction) else ""
         yield _warning(
-            f"step {node.id!r} never runs, because the execution always ends at {ends}step {before.id!r}",
-            node.pointer,
+            f"step {step.id!r} never runs, because the execution always ends at {ends}step {before.id!r}",
+            step.pointer,
             "move it up, or remove it",
-            removing(node.pointer),
+            removing(step.pointer),
         )
     for visit in walked.visits:
-        if visit.node.when is not None and _always(visit.node, False):
+        if visit.compiled.when is not None and _always(visit.compiled, False):
             yield _warning(
-                f"step {visit.node.id!r} never runs, because its `when` is false",
-                f"{visit.node.pointer}/when",
+                f"step {visit.compiled.id!r} never runs, because its `when` is false",
+                f"{visit.compiled.pointer}/when",
                 "correct the condition, or remove the step",
-                removing(visit.node.pointer),
+                removing(visit.compiled.pointer),
             )
-        if isinstance(visit.node, CompiledSwitch):
-            yield from _cases(visit.node)
+        if isinstance(visit.compiled, CompiledSwitch):
+            yield from _cases(visit.compiled)
 
 
-def _always(node: CompiledStep, value: bool) -> bool:
-    return node.when is not None and node.when.constant and node.when.template.value is value
+def _always(step: CompiledStep, value: bool) -> bool:
+    return step.when is not None and step.when.constant and step.when.template.value is value
 
 
-def _cases(node: CompiledSwitch) -> Iterator[Problem]:
+def _cases(step: CompiledSwitch) -> Iterator[Problem]:
     sure: int | None = None
-    for number, case in enumerate(node.cases):
-        pointer = f"{node.pointer}/switch/{number}"
-        if sure is not None and node.match == "first":
+    for number, case in enumerate(step.cases):
+        pointer = f"{step.pointer}/switch/{number}"
+        if sure is not None and step.match == "first":
             yield _warning(
                 f"this case never runs, because case {sure} always applies",
                 pointer,

@@ -13,25 +13,25 @@ from hookline.kernel.pointer import adding
 def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield a warning for each step that is retried but not safe to repeat."""
     for visit in walked.visits:
-        node = visit.node
-        if not isinstance(node, CompiledAction) or node.once or node.retry.attempts < 2:
+        step = visit.compiled
+        if not isinstance(step, CompiledAction) or step.once or step.retry.attempts < 2:
             continue
-        if _unsafe(node):
+        if _unsafe(step):
             yield Problem(
-                f"step {node.id!r} is tried up to {node.retry.attempts} times, but {node.action.name!r} with these "
+                f"step {step.id!r} is tried up to {step.retry.attempts} times, but {step.action.name!r} with these "
                 "settings may take effect each time",
-                node.pointer,
+                step.pointer,
                 "unsafe_retry",
                 'write "delivery": "at_most_once" or "retry": {"attempts": 1}, or make the step safe to repeat',
                 "warning",
                 # This works beside a `retry` of the step's own, too; `delivery` doesn't.
-                fix=adding(f"{node.pointer}/retry/attempts", 1),
+                fix=adding(f"{step.pointer}/retry/attempts", 1),
             )
 
 
-def _unsafe(node: CompiledAction) -> bool:
+def _unsafe(step: CompiledAction) -> bool:
     try:
-        return node.action.repeats(_constants(node.settings)) is False
+        return step.action.repeats(_constants(step.settings)) is False
     except Exception:  # noqa: BLE001 - a plugin's defect says nothing about the flow
         return False
 

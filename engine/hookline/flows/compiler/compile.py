@@ -215,7 +215,7 @@ class _Compiler:
             tags=tags,
             on_error_steps=on_error_steps,
             on_error_flow=self._model.on_error if isinstance(self._model.on_error, str) else None,
-            waits={node.id: node for node in self._compiling.nodes.values() if isinstance(node, CompiledWait)},
+            waits={step.id: step for step in self._compiling.compiled_steps.values() if isinstance(step, CompiledWait)},
             wait_places=(
                 *wait_places(steps),
                 *wait_places(on_error_steps, ON_ERROR_PREFIX),
@@ -243,21 +243,21 @@ class _Compiler:
             fix = adding("/trigger/with/overlap", True)
         else:
             return
-        for node in self._compiling.nodes.values():
-            if isinstance(node, CompiledBatch):
+        for step in self._compiling.compiled_steps.values():
+            if isinstance(step, CompiledBatch):
                 message = f"while one execution waits here, {why} the executions that should join its batch"
-                self._compiling.problem(message, node.pointer, "batch_in_order", remedy, fix=fix)
+                self._compiling.problem(message, step.pointer, "batch_in_order", remedy, fix=fix)
 
     def _shadowing(self) -> None:
         """Warn that callbacks of correlating steps take paths of the trigger, if the flow reads `trigger.path`."""
         if not self._compiling.reads_path:
             return
-        for node in self._compiling.nodes.values():
-            if isinstance(node, CompiledWait) and node.key_of_call is not None:
+        for step in self._compiling.compiled_steps.values():
+            if isinstance(step, CompiledWait) and step.key_of_call is not None:
                 self._compiling.problem(
-                    f"callbacks for this step come to the URL's path {node.id!r}, so a request with that path never "
+                    f"callbacks for this step come to the URL's path {step.id!r}, so a request with that path never "
                     "starts the flow, but its expressions read $.trigger.path",
-                    f"{node.pointer}/with/correlate",
+                    f"{step.pointer}/with/correlate",
                     "path_taken",
                     "give the step an id that no sender uses as a path",
                     "warning",
@@ -345,7 +345,7 @@ class _Compiler:
         if redaction is not None:
             dedupe_key = trigger.dedupe_key if trigger is not None else None
             keys = [(dedupe_key, "/trigger/with/dedupe_key"), (order_by, "/order_by")]
-            self.problems += key_problems(redaction, keys, self._compiling.nodes.values())
+            self.problems += key_problems(redaction, keys, self._compiling.compiled_steps.values())
             self.problems += tag_problems(redaction, tags)
         return redaction
 

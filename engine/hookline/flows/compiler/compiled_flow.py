@@ -40,14 +40,14 @@ class WaitPlace:
 
 def wait_places(steps: Sequence[CompiledStep], prefix: str = "") -> tuple[WaitPlace, ...]:
     """The positions of all waiting steps in a list of steps; their paths begin with `prefix`."""
-    return tuple(_wait_place(step) for step in walk_steps(steps, prefix) if isinstance(step.node, CompiledWait))
+    return tuple(_wait_place(step) for step in walk_steps(steps, prefix) if isinstance(step.compiled, CompiledWait))
 
 
 def _wait_place(step: WalkedStep) -> WaitPlace:
-    foreach = next((block for block in step.blocks() if isinstance(block.node, CompiledForeach)), None)
+    foreach = next((block for block in step.blocks() if isinstance(block.compiled, CompiledForeach)), None)
     if foreach is None:
-        return WaitPlace(step.node.id, None, step.path)
-    return WaitPlace(step.node.id, foreach.node.pointer, step.path.removeprefix(f"{foreach.path}/"))
+        return WaitPlace(step.compiled.id, None, step.path)
+    return WaitPlace(step.compiled.id, foreach.compiled.pointer, step.path.removeprefix(f"{foreach.path}/"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,21 +91,21 @@ def _parsed(source: str) -> list[tuple[PathPart, ...]]:
         raise _Rejected(f"this is not a JSONPath: {error}") from None
 
 
-def _parts(node: Any) -> list[tuple[PathPart, ...]]:
-    match node:
+def _parts(step: Any) -> list[tuple[PathPart, ...]]:
+    match step:
         case Root():
             return [()]
         case AnyMember():
             return [(Wildcard.EACH,)]
         case Fields():
-            return [(Wildcard.EACH if field == "*" else field,) for field in node.fields]
+            return [(Wildcard.EACH if field == "*" else field,) for field in step.fields]
         case Index():
-            return [(index,) for index in node.indices]
+            return [(index,) for index in step.indices]
         case Child() | Descendants():
-            between = (Wildcard.DEEP,) if isinstance(node, Descendants) else ()
-            return [(*left, *between, *right) for left in _parts(node.left) for right in _parts(node.right)]
+            between = (Wildcard.DEEP,) if isinstance(step, Descendants) else ()
+            return [(*left, *between, *right) for left in _parts(step.left) for right in _parts(step.right)]
         case _:
-            raise _Rejected(f"{node} selects by something other than keys and indexes")
+            raise _Rejected(f"{step} selects by something other than keys and indexes")
 
 
 def _placed(parts: tuple[PathPart, ...]) -> tuple[PathPart, ...]:
@@ -126,20 +126,20 @@ def _placed(parts: tuple[PathPart, ...]) -> tuple[PathPart, ...]:
 
 
 def key_problems(
-    redaction: RedactionRules, keys: Iterable[tuple[MessageKey | None, str]], nodes: Iterable[CompiledStep]
+    redaction: RedactionRules, keys: Iterable[tuple[MessageKey | None, str]], steps: Iterable[CompiledStep]
 ) -> list[Problem]:
     """Problems of keys that contain redacted values, because keys are stored unencrypted.
 
     `keys`: each with its pointer.
     """
     templates = [each for key, pointer in keys for each in _parts_of(key, pointer)]
-    for node in nodes:
-        if isinstance(node, CompiledWait):
-            at = f"{node.pointer}/with/correlate"
-            templates += [(node.key, f"{at}/key")] if node.key is not None else []
-            templates += _parts_of(node.key_of_call, f"{at}/from")
-        elif isinstance(node, CompiledBatch) and node.key is not None:
-            templates.append((node.key, f"{node.pointer}/with/key"))
+    for step in steps:
+        if isinstance(step, CompiledWait):
+            at = f"{step.pointer}/with/correlate"
+            templates += [(step.key, f"{at}/key")] if step.key is not None else []
+            templates += _parts_of(step.key_of_call, f"{at}/from")
+        elif isinstance(step, CompiledBatch) and step.key is not None:
+            templates.append((step.key, f"{step.pointer}/with/key"))
     problems = []
     for template, pointer in templates:
         read = redaction.read_by(reference.path for reference in template.references)

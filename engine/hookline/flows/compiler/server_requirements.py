@@ -17,7 +17,7 @@ PUBLIC_URL: Final = (
 def public_url_problems(flow: CompiledFlow) -> list[Problem]:
     """A warning for each part of a flow that needs the server's public URL, for a server without that setting."""
     places = [("/trigger/with/verify", flow.trigger.scheme)]
-    places += [(f"{node.pointer}/with/verify", node.scheme) for node in flow.waits.values()]
+    places += [(f"{step.pointer}/with/verify", step.scheme) for step in flow.waits.values()]
     missing = []
     if flow.trigger.subscribes is not None:
         message = f"trigger {flow.trigger.use!r} tells the provider the URL of this server, which has no public_url"
@@ -56,8 +56,12 @@ _SQLITE: Final = "sqlite:"
 
 def _uses(flow: CompiledFlow) -> list[tuple[str, str]]:
     """The places where a flow names a trigger or an action, and the names."""
-    nodes = [step.node for steps in (flow.steps, flow.on_error_steps) for step in walk_steps(steps)]
-    actions = [(f"{node.pointer}/use", node.action.name) for node in nodes if isinstance(node, CompiledAction)]
+    compiled_steps = [step.compiled for steps in (flow.steps, flow.on_error_steps) for step in walk_steps(steps)]
+    actions = [
+        (f"{compiled.pointer}/use", compiled.action.name)
+        for compiled in compiled_steps
+        if isinstance(compiled, CompiledAction)
+    ]
     return [("/trigger/use", flow.trigger.use), *actions]
 
 

@@ -32,7 +32,7 @@ class StepOrder:
 
     def paths_of(self, step_id: str) -> list[str]:
         """The paths, without items, of the steps with an id."""
-        return [path for path, step in self._steps.items() if step.node.id == step_id]
+        return [path for path, step in self._steps.items() if step.compiled.id == step_id]
 
     def paths(self) -> Iterator[str]:
         """All paths, without items, in the order of the document."""
@@ -47,7 +47,7 @@ class StepOrder:
         ours, theirs = _from_top(first), _from_top(second)
         for level, (one, two) in enumerate(zip(ours, theirs, strict=False)):
             if one.list_number != two.list_number:
-                if one.block is not None and isinstance(one.block.node, CompiledParallel):
+                if one.block is not None and isinstance(one.block.compiled, CompiledParallel):
                     return RelativePosition.BESIDE
                 return RelativePosition.BEFORE if one.list_number < two.list_number else RelativePosition.AFTER
             if one.index != two.index:

@@ -23,12 +23,12 @@ class ResultShape:
     view: Shape
 
 
-def result_shape(node: CompiledAction, scope: TypeScope) -> ResultShape:
+def result_shape(step: CompiledAction, scope: TypeScope) -> ResultShape:
     """The shapes after an action that succeeds."""
-    returns = node.action.returns
+    returns = step.action.returns
     for mark in metadata(returns):
         if isinstance(mark, ReturnsSetting):
-            given = (node.settings.fields or {}).get(mark.name)
+            given = (step.settings.fields or {}).get(mark.name)
             return _plain(UNKNOWN if given is None else shape_of(given, scope), scope)
     kinds = result_classes(returns)
     if kinds and all(issubclass(kind, _PASSING) for kind in kinds):
@@ -39,9 +39,9 @@ def result_shape(node: CompiledAction, scope: TypeScope) -> ResultShape:
     return _plain(from_annotation(returns), scope)
 
 
-def replies(node: CompiledAction) -> bool:
+def replies(step: CompiledAction) -> bool:
     """Return whether the action replies to the caller."""
-    return result_classes(node.action.returns) == [CallerReply]
+    return result_classes(step.action.returns) == [CallerReply]
 
 
 def _plain(body: Shape, scope: TypeScope) -> ResultShape:

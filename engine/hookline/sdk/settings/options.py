@@ -117,13 +117,13 @@ class OptionsFunctions:
 
     def add(self, function: ListOptions) -> None:
         """Add a function under its name. Raises PluginError."""
-        choices, name = read_options_function(function), function.__name__
+        options_function, name = read_options_function(function), function.__name__
         if name in self._named:
             raise PluginError(f"there are two functions named {name!r} that list options")
-        self._named[name] = choices
+        self._named[name] = options_function
         for found, of, setting, known in self._waiting.pop(name, ()):
-            check_options_function(choices, of, setting, known)
-            found[setting] = choices
+            check_options_function(options_function, of, setting, known)
+            found[setting] = options_function
 
     def for_settings(
         self, markers: Mapping[str, Options], of: str, parameters: Iterable[str]
@@ -137,14 +137,14 @@ class OptionsFunctions:
         for parameter, marker in markers.items():
             setting = setting_name(parameter)
             if not isinstance(marker.of, str):
-                choices = read_options_function(marker.of)
+                options_function = read_options_function(marker.of)
             elif marker.of in self._named:
-                choices = self._named[marker.of]
+                options_function = self._named[marker.of]
             else:
                 self._waiting.setdefault(marker.of, []).append((found, of, setting, known))
                 continue
-            check_options_function(choices, of, setting, known)
-            found[setting] = choices
+            check_options_function(options_function, of, setting, known)
+            found[setting] = options_function
         return found
 
     @property
@@ -157,13 +157,14 @@ class OptionsFunctions:
         ]
 
 
-def check_options_function(choices: OptionsFunction, of: str, setting: str, known: Iterable[str]) -> None:
+def check_options_function(options_function: OptionsFunction, of: str, setting: str, known: Iterable[str]) -> None:
     """Raise PluginError if the function needs a setting that the component `of` doesn't have."""
     names = set(known)
-    unknown = [name for name in choices.depends_on if name not in names]
+    unknown = [name for name in options_function.depends_on if name not in names]
     if unknown:
         listed = ", ".join(sorted(names - {setting})) or "no other"
+        name = options_function.settings.__name__.removesuffix(" settings")
         raise PluginError(
-            f"{choices.settings.__name__.removesuffix(' settings')} lists options for {setting!r} of {of!r}, and needs "
-            f"{unknown[0]!r}, which is not one of its settings; it has {listed}"
+            f"{name} lists options for {setting!r} of {of!r}, and needs {unknown[0]!r}, "
+            f"which is not one of its settings; it has {listed}"
         )

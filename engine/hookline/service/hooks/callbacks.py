@@ -55,31 +55,31 @@ class CallbackHandler:
         self, request: HookRequest, headers: Headers, step: WaitingStep, context: RequestContext
     ) -> HookResponse:
         """Handle a callback to the URL of one step of one execution."""
-        return await self._handle(request, headers, step.flow, step.node, step, context)
+        return await self._handle(request, headers, step.flow, step.compiled, step, context)
 
     async def handle_by_key(
-        self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: CompiledWait, context: RequestContext
+        self, request: HookRequest, headers: Headers, flow: CompiledFlow, step: CompiledWait, context: RequestContext
     ) -> HookResponse:
         """Handle a callback that finds its execution by a key."""
-        return await self._handle(request, headers, flow, node, None, context)
+        return await self._handle(request, headers, flow, step, None, context)
 
     async def _handle(
         self,
         request: HookRequest,
         headers: Headers,
         flow: CompiledFlow,
-        node: CompiledWait,
+        compiled: CompiledWait,
         step: WaitingStep | None,
         context: RequestContext,
     ) -> HookResponse:
-        if node.settings.cors is not None:
-            context.webhook, context.origin = node.settings, headers.joined.get("origin")
+        if compiled.settings.cors is not None:
+            context.webhook, context.origin = compiled.settings, headers.joined.get("origin")
         if request.method == "HEAD":
             return HookResponse(200)
         if request.method == "OPTIONS":
-            return cors.options(node.settings, headers.joined)
-        context.bare = node.scheme is not None and node.scheme.bare_rejections
-        target = target_of(flow, node)
+            return cors.options(compiled.settings, headers.joined)
+        context.bare = compiled.scheme is not None and compiled.scheme.bare_rejections
+        target = target_of(flow, compiled)
         if not target.takes(request):
             raise target.not_taken()
         blobs = self._receiver.request_blobs()
@@ -89,9 +89,9 @@ class CallbackHandler:
                 await blobs.discard()
                 return immediate_responses.scheme_response(incoming)
             body = None
-            if step is not None and node.page is not None:
+            if step is not None and compiled.page is not None:
                 body = await self._page_body(step, incoming, context)
-            callback = self._callback(flow, node, step, incoming, body)
+            callback = self._callback(flow, compiled, step, incoming, body)
         except BaseException:  # if the request is cancelled or rejected, its files are removed
             await blobs.discard()
             raise
@@ -104,16 +104,16 @@ class CallbackHandler:
         if isinstance(outcome, CallbackStored | CallbackRepeated):
             context.outcomes = (outcome,)
         if isinstance(outcome, CallbackStored):
-            return immediate_responses.callback_response(flow, node, outcome)
+            return immediate_responses.callback_response(flow, compiled, outcome)
         await blobs.discard()
         if isinstance(outcome, CallbackRepeated):
             if outcome.identical:
-                return immediate_responses.callback_response(flow, node, outcome)
-            raise AlreadyCalled(f"step {node.id!r} has received another callback before")
+                return immediate_responses.callback_response(flow, compiled, outcome)
+            raise AlreadyCalled(f"step {compiled.id!r} has received another callback before")
         if isinstance(outcome, NotWaiting):
-            raise WaitOver(f"step {node.id!r} no longer waits for a callback")
+            raise WaitOver(f"step {compiled.id!r} no longer waits for a callback")
         raise TooManyRequests(
-            f"step {node.id!r} keeps no more calls that came before anything waits for them",
+            f"step {compiled.id!r} keeps no more calls that came before anything waits for them",
             retry_after=_EARLY_RETRY_AFTER,
         )
 
@@ -128,13 +128,13 @@ class CallbackHandler:
         if status.called:
             return None  # the store tells whether it is the same callback again
         if status.timed_out or step.over:
-            raise WaitOver(f"step {step.node.id!r} no longer waits for a callback")
+            raise WaitOver(f"step {step.compiled.id!r} no longer waits for a callback")
         page = await self._waiting.page(step, status)
         if page is None:
             if status.waits:
                 return None  # it began to wait under a version without a page
             raise ServiceUnavailable(
-                f"the execution hasn't reached step {step.node.id!r} yet", retry_after=_NOT_YET_RETRY_AFTER
+                f"the execution hasn't reached step {step.compiled.id!r} yet", retry_after=_NOT_YET_RETRY_AFTER
             )
         given, headers = incoming.received.body, incoming.headers
         form = headers.joined.get("content-type", "").startswith(FORMS)
@@ -150,7 +150,7 @@ class CallbackHandler:
     def _callback(
         self,
         flow: CompiledFlow,
-        node: CompiledWait,
+        compiled: CompiledWait,
         step: WaitingStep | None,
         incoming: ReceivedRequest,
         page_body: dict[str, Any] | None,
@@ -174,11 +174,11 @@ class CallbackHandler:
             call = msgspec.structs.replace(call, body=msgspec.Raw(encode(page_body)))
         now = self._clock.now()
         key: str | None = None
-        if step is None and node.key_of_call is not None:
+        if step is None and compiled.key_of_call is not None:
             arrival = Arrival(
                 use="webhook",
                 method=incoming.method,
-                path=node.id,
+                path=compiled.id,
                 query=query,
                 received_at=incoming.received_at,
                 verified_by=incoming.verified_by,
@@ -186,17 +186,17 @@ class CallbackHandler:
                 scheme_id=scheme_id,
             )
             message = Message(received.body, headers, received.attachments)
-            key = node.key_of_call.text(arrival_scope(message, arrival, flow.vars))
+            key = compiled.key_of_call.text(arrival_scope(message, arrival, flow.vars))
         return StoreCallback(
             id=self._ids.new(),
             execution_id=None if step is None else step.execution_id,
             path=None if step is None else step.path,
             flow_id=flow.id,
-            step_id=node.id,
+            step_id=compiled.id,
             key=key,
             digest=digest,
             at=now,
-            until=None if step is not None else now + node.settings.early,
+            until=None if step is not None else now + compiled.settings.early,
             payload=self._redaction.redact_call(flow.redaction_rules, call),
             blob_ids=tuple(attachment.id for attachment in received.attachments),
             audit=None if step is None else self._audit(step, now, incoming.client),
@@ -215,9 +215,9 @@ class CallbackHandler:
         )
 
 
-def target_of(flow: CompiledFlow, node: CompiledWait) -> RequestTarget:
+def target_of(flow: CompiledFlow, step: CompiledWait) -> RequestTarget:
     """The target of a callback to a step."""
-    return RequestTarget(f"{flow.id}/{node.id}", flow, node.settings, node)
+    return RequestTarget(f"{flow.id}/{step.id}", flow, step.settings, step)
 
 
 def callback_digest(call: Call, scheme_id: str | None) -> bytes:

@@ -45,15 +45,15 @@ class ResumeEndpoint:
         step = await self._waiting.find(request.path)
         context.flow_id = step.flow.id
         context.path = f"/resume/… ({step.path})"
-        target = target_of(step.flow, step.node)
+        target = target_of(step.flow, step.compiled)
         if request.method == "GET" and not (request.query and target.takes(request)):
             self._receiver.check_sender(request, headers, target, context)
             return await self._page(step)
-        if step.node.page is not None and expects_page(headers):
+        if step.compiled.page is not None and expects_page(headers):
             context.rejection = rejection_page
         reply = await self._callbacks.handle_by_token(request, headers, step, context)
-        shown = is_browser(headers) if step.node.page is None else expects_page(headers)
-        if request.method != "POST" or not shown or step.node.scheme is not None or step.node.settings.accepted:
+        shown = is_browser(headers) if step.compiled.page is None else expects_page(headers)
+        if request.method != "POST" or not shown or step.compiled.scheme is not None or step.compiled.settings.accepted:
             return reply
         return recorded_page(step.flow, reply.status)
 
@@ -61,12 +61,12 @@ class ResumeEndpoint:
         """The page of a step. Raises AlreadyCalled and WaitOver."""
         status = await self._waiting.status(step)
         if status.called:
-            raise AlreadyCalled(f"step {step.node.id!r} has received a callback before")
+            raise AlreadyCalled(f"step {step.compiled.id!r} has received a callback before")
         if status.timed_out or step.over:
-            raise WaitOver(f"step {step.node.id!r} no longer waits for a callback")
+            raise WaitOver(f"step {step.compiled.id!r} no longer waits for a callback")
         page = await self._waiting.page(step, status) if status.waits else None
         if page is not None:
             return form_page(page)
-        if step.node.page is not None and not status.waits:
+        if step.compiled.page is not None and not status.waits:
             return early_page(step.flow)
-        return confirmation_page(step.flow, step.node)
+        return confirmation_page(step.flow, step.compiled)

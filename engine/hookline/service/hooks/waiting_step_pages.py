@@ -45,11 +45,11 @@ def expects_page(headers: Headers) -> bool:
     return is_browser(headers) or (form and "json" not in headers.joined.get("accept", ""))
 
 
-def confirmation_page(flow: CompiledFlow, node: CompiledWait) -> HookResponse:
+def confirmation_page(flow: CompiledFlow, step: CompiledWait) -> HookResponse:
     """The page of a step that describes none. It has a button that sends an empty callback, if the step accepts it."""
-    settings = node.settings
+    settings = step.settings
     by_form = (
-        node.scheme is None
+        step.scheme is None
         and "POST" in settings.methods
         and (settings.media_types is None or takes(settings.media_types, FORM))
     )
@@ -58,7 +58,7 @@ def confirmation_page(flow: CompiledFlow, node: CompiledWait) -> HookResponse:
         if by_form
         else "<p>It waits for a call from another system: nothing can be done about it here.</p>"
     )
-    text = f"<p>This flow waits at its step <strong>{escape(node.id)}</strong>.</p>\n{asks}"
+    text = f"<p>This flow waits at its step <strong>{escape(step.id)}</strong>.</p>\n{asks}"
     return html_page(200, flow.settings.title or flow.id, text)
 
 

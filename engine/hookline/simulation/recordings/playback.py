@@ -298,12 +298,13 @@ def _result(found: RecordedAttempt) -> Any:
     return Reply(body, output.get("headers", {}), beside, attachments)
 
 
-def _touches_nothing(nodes: Sequence[CompiledStep]) -> bool:
+def _touches_nothing(steps: Sequence[CompiledStep]) -> bool:
     """Return true if all steps can run without anything outside the execution."""
-    walked = [step.node for step in walk_steps(nodes)]
+    walked = [step.compiled for step in walk_steps(steps)]
     return not any(
-        isinstance(node, CompiledCall | CompiledWait) or (isinstance(node, CompiledAction) and not node.action.pure)
-        for node in walked
+        isinstance(compiled, CompiledCall | CompiledWait)
+        or (isinstance(compiled, CompiledAction) and not compiled.action.pure)
+        for compiled in walked
     )
 
 

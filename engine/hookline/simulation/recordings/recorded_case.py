@@ -176,24 +176,24 @@ def _stubs(
 
     `read`: the paths of steps that read values which others had set meanwhile.
     """
-    nodes, whole = step_paths(flow).steps, unkept(steps)
+    compiled_steps, whole = step_paths(flow).steps, unkept(steps)
     attempts: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for one in _outside_of(whole, steps):
-        path, node = one["path"], nodes.get(without_items(one["path"]))
+        path, step = one["path"], compiled_steps.get(without_items(one["path"]))
         if one["error"] is None and one["state"] != "succeeded":
             continue
-        if isinstance(node, CompiledAction):
+        if isinstance(step, CompiledAction):
             # An action that reads a file can't run if the case doesn't have the file.
-            itself = touches_nothing_outside(node.action, registry) and not (
-                without_files and node.action.pure and node.action.takes_context
+            itself = touches_nothing_outside(step.action, registry) and not (
+                without_files and step.action.pure and step.action.takes_context
             )
             outside = not itself or path in read or one["signal"] == STREAM
         else:
             # A batch step that failed had nothing to add, and fails in the same way without a stub.
-            gathered = isinstance(node, CompiledBatch) and one["error"] is None
-            outside = isinstance(node, CompiledCall) or gathered or path in whole
+            gathered = isinstance(step, CompiledBatch) and one["error"] is None
+            outside = isinstance(step, CompiledCall) or gathered or path in whole
         if outside:
-            attempts.setdefault(path, []).append((one["attempt"], _stub(one, node)))
+            attempts.setdefault(path, []).append((one["attempt"], _stub(one, step)))
     return {path: _each(given) for path, given in attempts.items()}
 
 
@@ -213,12 +213,12 @@ def _each(given: Sequence[tuple[int, dict[str, Any]]]) -> Any:
     return each[0] if all(one == each[0] for one in each) else each
 
 
-def _stub(step: Mapping[str, Any], node: CompiledStep | None) -> dict[str, Any]:
+def _stub(step: Mapping[str, Any], compiled: CompiledStep | None) -> dict[str, Any]:
     output, error = step["output"] or {}, step["error"]
     if error is not None:
         message, place = error["message"], error["step"]
-        if isinstance(node, CompiledCall):
-            told, place = told_by_flow(step, node.flow_id)
+        if isinstance(compiled, CompiledCall):
+            told, place = told_by_flow(step, compiled.flow_id)
             message = told or message
         inner = {"step": place} if place not in (None, step["path"]) else {}
         again = {"retryable": True} if error["retryable"] else {}
@@ -233,7 +233,7 @@ def _stub(step: Mapping[str, Any], node: CompiledStep | None) -> dict[str, Any]:
         beside["status"] = status
     if headers := public_headers(output.get("headers", {})):
         stub["headers"] = headers
-    if isinstance(node, CompiledCall):
+    if isinstance(compiled, CompiledCall):
         beside = {"outcome": output["outcome"]} if output.get("outcome", "completed") != "completed" else {}
     if beside:
         stub["beside"] = beside
@@ -242,11 +242,11 @@ def _stub(step: Mapping[str, Any], node: CompiledStep | None) -> dict[str, Any]:
 
 def _answers(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the callbacks of the steps that waited."""
-    nodes = step_paths(flow).steps
+    compiled_steps = step_paths(flow).steps
     found: dict[str, Any] = {}
     for one in steps:
         path, output = one["path"], one["output"]
-        if found.get(path) is not None or not isinstance(nodes.get(without_items(path)), CompiledWait):
+        if found.get(path) is not None or not isinstance(compiled_steps.get(without_items(path)), CompiledWait):
             continue
         if output is None:
             found[path] = None

@@ -8,8 +8,8 @@ from hookline.model import flow as document
 
 def test_each_kind_of_step_has_a_document_a_compiler_and_a_runner() -> None:
     assert list(document.BLOCKS) == list(compiling.BLOCKS)
-    kinds = {node.__name__ for node in CompiledStep.__subclasses__()}
-    assert {node.__name__ for node in running.STEP_RUNNERS} == kinds
+    kinds = {one.__name__ for one in CompiledStep.__subclasses__()}
+    assert {one.__name__ for one in running.STEP_RUNNERS} == kinds
     assert len(kinds) == 1 + len(compiling.BLOCKS) + len(compiling.USES)
 
 

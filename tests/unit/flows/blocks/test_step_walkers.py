@@ -32,12 +32,12 @@ def test_both_walkers_visit_the_same_steps_in_the_order_of_the_text(registry: Re
     )
     walked = list(walk_steps(flow.steps))
     assert [step.path for step in walked] == PATHS
-    assert [step.node.pointer for step in walked] == [pointer for pointer, _ in walk_documents(STEPS, "/steps")]
-    inner = next(step for step in walked if step.node.id == "c")
-    assert [block.node.id for block in inner.blocks()] == ["each", "choose"]
+    assert [step.compiled.pointer for step in walked] == [pointer for pointer, _ in walk_documents(STEPS, "/steps")]
+    inner = next(step for step in walked if step.compiled.id == "c")
+    assert [block.compiled.id for block in inner.blocks()] == ["each", "choose"]
     assert (inner.index, next(iter(inner.blocks())).list_number) == (0, 1)
-    assert all(find_step(flow.steps, path) is step.node for path, step in zip(PATHS, walked, strict=True))
-    assert find_step(flow.steps, "choose/each[7]/c") is inner.node
+    assert all(find_step(flow.steps, path) is step.compiled for path, step in zip(PATHS, walked, strict=True))
+    assert find_step(flow.steps, "choose/each[7]/c") is inner.compiled
     assert find_step(flow.steps, "choose/d") is None
 
 

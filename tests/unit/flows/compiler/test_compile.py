@@ -47,15 +47,15 @@ def test_names_are_resolved_and_expressions_compiled(compiled: Compiled, registr
             "on_error": "continue",
         }
     )
-    (node,) = made.steps
-    assert isinstance(node, CompiledAction)
-    assert (node.id, node.pointer, node.credential, node.on_error) == ("book", "/steps/0", "acme-prod", "continue")
-    assert node.action is registry.actions["acme.create_order"]
-    assert node.settings.evaluate({"body": {"sku": "x"}}) == {"sku": "x", "quantity": 2}
-    assert node.when is not None
-    assert node.when.evaluate({"body": {"paid": True}}) is True
-    assert node.retry == RetryPolicy(5, timedelta(seconds=2), 3.0, timedelta(minutes=1))
-    assert node.timeout == timedelta(seconds=30)
+    (step,) = made.steps
+    assert isinstance(step, CompiledAction)
+    assert (step.id, step.pointer, step.credential, step.on_error) == ("book", "/steps/0", "acme-prod", "continue")
+    assert step.action is registry.actions["acme.create_order"]
+    assert step.settings.evaluate({"body": {"sku": "x"}}) == {"sku": "x", "quantity": 2}
+    assert step.when is not None
+    assert step.when.evaluate({"body": {"paid": True}}) is True
+    assert step.retry == RetryPolicy(5, timedelta(seconds=2), 3.0, timedelta(minutes=1))
+    assert step.timeout == timedelta(seconds=30)
     assert made.trigger.scheme is registry.schemes["signed"]
     assert made.trigger.scheme_settings == registry.schemes["signed"].settings()
     assert made.trigger.credential == "hook"
@@ -64,10 +64,10 @@ def test_names_are_resolved_and_expressions_compiled(compiled: Compiled, registr
 
 @pytest.mark.rule(21)
 def test_a_step_that_says_nothing_of_retries_is_tried_three_times(compiled: Compiled) -> None:
-    (node,) = compiled({"use": "stop"}).steps
-    assert isinstance(node, CompiledAction)
-    assert node.retry.attempts == 3
-    assert node.when is None
+    (step,) = compiled({"use": "stop"}).steps
+    assert isinstance(step, CompiledAction)
+    assert step.retry.attempts == 3
+    assert step.when is None
 
 
 def test_blocks_are_compiled_with_their_steps(compiled: Compiled) -> None:

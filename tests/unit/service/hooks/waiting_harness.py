@@ -33,7 +33,7 @@ def waiting_flow(
 ) -> CompiledFlow:
     """A flow whose step `approve` waits; `by` is the expression over a call that gives the key it is for."""
     verify = {"scheme": scheme.name, "credential": "key"} if scheme else "none"
-    node = CompiledWait(
+    step = CompiledWait(
         id="approve",
         pointer="/steps/0",
         when=None,
@@ -46,7 +46,7 @@ def waiting_flow(
         on_error="fail",
     )
     flow = webhook_flow("orders", methods=("POST", "GET"))
-    return replace(flow, waits={"approve": node}, settings=replace(flow.settings, title=title))
+    return replace(flow, waits={"approve": step}, settings=replace(flow.settings, title=title))
 
 
 def waiting(*, over: bool = False, **settings: Any) -> HookOverMemory:
