@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from hookline.access.audit import OPERATIONS
 from hookline.cli.main import COMMANDS, main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import SCALE
 from hookline.flows.check.codes import CODES
 from hookline.kernel import errors
@@ -30,7 +30,7 @@ from hookline.model.webhook import PageChoice, PageField, PageSettings
 from hookline.sdk import hookspecs
 from hookline.server_settings import PREFIX, Settings
 from hookline.service.views.components import ComponentView, component_views, setting_views
-from hookline.storage.changes import DECLARATIONS
+from hookline.storage.change_declarations import DECLARATIONS
 
 
 def settings() -> str:

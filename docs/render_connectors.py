@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import level_of
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.formatter import format_flow

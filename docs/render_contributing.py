@@ -33,7 +33,7 @@ ADDITIONS: Final = {
         {
             "engine/hookline/server_settings.py": "the field, with its default and its description",
             "engine/hookline/engine_options.py": "the same for an engine, which knows of no files and variables",
-            "engine/hookline/cli/engine_setup.py": "from the one to the other",
+            "engine/hookline/cli/options_from_settings.py": "from the one to the other",
             "engine/hookline/engine.py": "passed to the part that needs it",
             "engine/hookline/intake/backlog.py": "that part",
             "docs/reference/settings.md": "generated: `tox run -e docs -- -r`",
@@ -95,9 +95,9 @@ ADDITIONS: Final = {
             "engine/hookline/flows/blocks/parallel.py": "its compiled form, and the function that compiles it",
             "engine/hookline/flows/blocks/__init__.py": "its entry in the table of blocks",
             "engine/hookline/flows/blocks/batch.py": "if a `batch` may not stand in it: the reason",
-            "engine/hookline/flows/compiler/step_order.py": "which of its steps run before which",
+            "engine/hookline/flows/compiler/step_positions.py": "which of its steps run before which",
             "engine/hookline/flows/check/": "what the checker knows after it",
-            "engine/hookline/flows/provenance.py": "where the values that it gives come from",
+            "engine/hookline/flows/value_origins.py": "where the values that it gives come from",
             "engine/hookline/flows/authoring/formatter.py": "the keys of its steps, which come last",
             "engine/hookline/flows/authoring/flow_difference.py": "its lists of steps, and how two such blocks differ",
             "engine/hookline/flows/graph/": "how it is drawn",
@@ -142,7 +142,7 @@ ADDITIONS: Final = {
     "change": Addition(
         r"\bOverrideState\b",
         {
-            "engine/hookline/storage/changes.py": "the frozen record, once, with what it returns",
+            "engine/hookline/storage/change_declarations.py": "the frozen record, once, with what it returns",
             "engine/hookline/api_storage.py": "its name, for backends",
             "plugins/hookline_sqlstore/": "how SQL commits it",
             "engine/hookline/testing/contracts/store/": "what every store has to do with it",

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from render_connectors import DOCS, keep_pages
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.json import encode
 from hookline.sdk.schemes import Scheme
 from hookline.service.views.components import setting_views

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 import hookline.testing  # noqa: F401  # it makes logged tracebacks short
-from hookline.discovery import loader
+from hookline.discovery import plugin_loader
 from hookline_sqlstore.databases import pending_commits
 from tests import migrated_template, route_builders
 from tests.shares import shared_out
@@ -55,7 +55,7 @@ def _entry_points(*, group: str) -> Any:
 
 
 # Each engine in a test loads the plugins. Half of that time goes into looking for them in all installed packages.
-loader.entry_points = _entry_points  # type: ignore[assignment]
+plugin_loader.entry_points = _entry_points  # type: ignore[assignment]
 
 # Most of what tests make is freed by reference counts: to look for garbage as often as usual finds little, and takes a
 # tenth of their time.

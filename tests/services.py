@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.service.site import missing_pages
 
 

@@ -67,10 +67,10 @@ from hookline.sdk.oauth2 import OAuth2, Tokens
 from hookline.sdk.pagination import cursor_items, linked_items, numbered_items
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, changed_items, items_above
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
-from hookline.sdk.settings.encoding import Encoding
 from hookline.sdk.settings.function_signatures import message_attachment
-from hookline.sdk.settings.options import Option, Options, OptionsContext
-from hookline.sdk.site import Site
+from hookline.sdk.settings.options_functions import Option, Options, OptionsContext
+from hookline.sdk.settings.text_encoding import Encoding
+from hookline.sdk.site_pages import Site
 from hookline.sdk.triggers import (
     BrokerMessage,
     ConsumeContext,

@@ -1,5 +1,6 @@
 """The public API for storage plugins: the interfaces, the changes, and their data."""
 
+from hookline.kernel.clocks import Clock, FollowingClock
 from hookline.kernel.errors import (
     BlobGone,
     DeploymentConflict,
@@ -16,8 +17,7 @@ from hookline.kernel.errors import (
     VersionOutdated,
 )
 from hookline.kernel.fault_points import fault
-from hookline.kernel.threads import Threads
-from hookline.kernel.time import Clock, FollowingClock
+from hookline.kernel.unwaited_threads import Threads
 from hookline.model.access import (
     ALL_ENTRIES,
     Actor,
@@ -82,7 +82,7 @@ from hookline.storage.captures import (
     CapturedInfo,
     CapturedRequest,
 )
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     MAX_EARLY_CALLBACKS,
     MAX_REJECTED_KEPT,
     MAX_SIGN_INS_KEPT,
@@ -177,7 +177,7 @@ from hookline.storage.changes import (
     counted_output,
 )
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
-from hookline.storage.database_copy import (
+from hookline.storage.copy_interfaces import (
     CopySource,
     CopyTarget,
     Row,
@@ -186,10 +186,7 @@ from hookline.storage.database_copy import (
 )
 from hookline.storage.database_status import DatabaseStatus, Inspectable
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
-from hookline.storage.node_problems import NodeProblem, NodeProblemKind
-from hookline.storage.process_identity import has_ended, host_of_process
-from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
-from hookline.storage.rate_parts import (
+from hookline.storage.limit_parts import (
     BACKLOG,
     Moved,
     NodeParts,
@@ -200,6 +197,9 @@ from hookline.storage.rate_parts import (
     move_backlog_parts,
     move_parts,
 )
+from hookline.storage.node_problems import NodeProblem, NodeProblemKind
+from hookline.storage.process_identity import has_ended, host_of_process
+from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.statistics import (
     ALL_FLOWS,
     BUCKETS,

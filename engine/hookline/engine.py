@@ -21,7 +21,7 @@ from hookline.catalog.versions_and_states import FlowStates, VersionResolver
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.database_keys import DatabaseKeys
 from hookline.credentials.oauth_authorization import CALLBACK, Authorizations
-from hookline.credentials.store import Credentials
+from hookline.credentials.stored_credentials import Credentials
 from hookline.deployments.database_flow_storage import DatabaseFlowStorage
 from hookline.deployments.deployer import Deployer
 from hookline.deployments.deployment_check import DeploymentCheck
@@ -48,13 +48,13 @@ from hookline.intake.intake import Intake
 from hookline.intake.queue_inserter import INSERTION_DUTY, Inserter
 from hookline.intake.queue_publisher import Publisher
 from hookline.intake.shared_limits import SharedLimits
+from hookline.kernel.clocks import Clock, SystemClock, follow_jumps
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
-from hookline.kernel.time import Clock, SystemClock, follow_jumps
-from hookline.maintenance.blob_store_check import check_blob_store, is_readable
 from hookline.maintenance.disk_budget import DiskBudget
 from hookline.maintenance.duty import Duty
 from hookline.maintenance.retention import Purger, Retention, retention_in
+from hookline.maintenance.shared_blob_store_check import check_blob_store, is_readable
 from hookline.maintenance.sweeper import Sweeper
 from hookline.operations.attention import Attention
 from hookline.operations.captures import Captures
@@ -70,26 +70,26 @@ from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.context_parts import Resources
 from hookline.sdk.http import HttpClient
+from hookline.secrets.encryption import Vault
 from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.secrets.vault import Vault
 from hookline.simulation.authoring.worker_pool import WorkerPool
 from hookline.sources.source import SourceServices
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import SetAdminToken
+from hookline.storage.change_declarations import SetAdminToken
 from hookline.storage.cluster import Membership, NodeDescription, NodeRole
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.captures import CaptureRecord
-from hookline.telemetry.events import Events
+from hookline.telemetry.live_events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.node_broadcasts import NodeBroadcasts
 from hookline.telemetry.rejections import RejectionRecord
-from hookline.telemetry.statistics import StatisticsRecord
+from hookline.telemetry.statistics_record import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds in which renewals of tokens must end, unless the grace period is shorter.

@@ -45,7 +45,7 @@ async def messages(
 
     from hookline_amqp.connection import connected
     from hookline_amqp.failures import as_step_error, told
-    from hookline_amqp.message_conversion import as_delivery
+    from hookline_amqp.received_amqp_message import as_delivery
 
     inbox: asyncio.Queue[AbstractIncomingMessage | StepError] = asyncio.Queue()
     where = f"queue {queue!r} at {ctx.credential.shown}"

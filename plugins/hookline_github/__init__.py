@@ -8,9 +8,9 @@ from hookline_github import (  # noqa: F401 - they add to the connector
     credential_check,
     events_trigger,
     files,
+    github_request,
     issues,
     releases,
-    request,
     workflow_dispatch,
 )
 from hookline_github.connector import github

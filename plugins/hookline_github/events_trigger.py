@@ -7,7 +7,7 @@ from pydantic import Field
 from hookline.api import StepError, Subscription, SubscriptionContext
 from hookline_github.client import GitHub, segment
 from hookline_github.connector import GitHubApi, github
-from hookline_github.settings import Repository, repository_path
+from hookline_github.shared_settings import Repository, repository_path
 
 _ACCESS = "the token needs to administer its webhooks"
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from hookline.api import Attachment, Context, Either, Reply, StepError
 from hookline_github.client import GitHub, as_object, path_of
 from hookline_github.connector import GitHubApi, github
-from hookline_github.settings import Repository, given, repository_path
+from hookline_github.shared_settings import Repository, given, repository_path
 
 Path = Annotated[str, Field(min_length=1, description="The file's path, from the repository's root.")]
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from hookline.api import Context, Response, StepError
 from hookline_github.client import GitHub, segment
 from hookline_github.connector import GitHubApi, github
-from hookline_github.settings import Labels, Number, Repository, given, repository_path
+from hookline_github.shared_settings import Labels, Number, Repository, given, repository_path
 
 Title = Annotated[str, Field(min_length=1, description="The title.")]
 Body = Annotated[str | None, Field(description="The text, in Markdown.")]

@@ -7,7 +7,7 @@ from pydantic import Field
 from hookline.api import Context
 from hookline_github.client import GitHub
 from hookline_github.connector import GitHubApi, github
-from hookline_github.settings import Repository, given, repository_path
+from hookline_github.shared_settings import Repository, given, repository_path
 
 
 @github.action(idempotent=False)

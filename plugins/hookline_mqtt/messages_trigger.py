@@ -75,7 +75,7 @@ async def messages(
     from paho.mqtt.client import topic_matches_sub
 
     from hookline_mqtt.connection import Connection
-    from hookline_mqtt.message_conversion import as_delivery
+    from hookline_mqtt.received_mqtt_message import as_delivery
 
     inbox: asyncio.Queue[MQTTMessage] = asyncio.Queue()
     strangers: set[str] = set()

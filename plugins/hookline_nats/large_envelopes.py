@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from hookline.api import StoreError
 from hookline.api_storage import BlobGone, Blobs, Envelope
-from hookline_nats import stream_messages
+from hookline_nats import stream_message_encoding
 
 
 class Unreadable(Exception):
@@ -20,8 +20,8 @@ class LargeEnvelopes:
 
     async def write(self, envelope: Envelope) -> tuple[bytes, str | None]:
         """Return the data of a message, and its blob if it is large. Raises StoreError."""
-        data = stream_messages.encode(envelope)
-        if len(data) <= stream_messages.LARGEST:
+        data = stream_message_encoding.encode(envelope)
+        if len(data) <= stream_message_encoding.LARGEST:
             return data, None
         writer = await self._blobs.create()
         try:
@@ -34,11 +34,11 @@ class LargeEnvelopes:
 
     async def read(self, data: bytes, headers: Mapping[str, str]) -> Envelope:
         """Return the envelope of a message. Raises Unreadable, and StoreError if the blob can't be read now."""
-        blob_id = headers.get(stream_messages.BLOB)
+        blob_id = headers.get(stream_message_encoding.BLOB)
         try:
             if blob_id is not None:
                 data = b"".join([chunk async for chunk in self._blobs.open(blob_id)])
-            return stream_messages.decode(data)
+            return stream_message_encoding.decode(data)
         except BlobGone as error:
             raise Unreadable(f"the blob {blob_id} with its payload is gone") from error
         except (ValueError, TypeError) as error:

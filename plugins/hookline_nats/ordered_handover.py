@@ -16,7 +16,7 @@ from nats.js.errors import NotFoundError
 
 from hookline.api import StoreError
 from hookline.api_storage import Envelope, InsertInOrder
-from hookline_nats import stream, stream_messages
+from hookline_nats import stream_message_encoding, stream_setup
 from hookline_nats.address import Address
 from hookline_nats.connection import ERRORS, check_cancelled, reason
 from hookline_nats.large_envelopes import LargeEnvelopes, Unreadable
@@ -45,7 +45,11 @@ class OrderedHandover:
     """Takes messages in groups, in the order in which they were published."""
 
     def __init__(
-        self, jetstream: JetStreamContext, address: Address, subjects: stream.Subjects, large_envelopes: LargeEnvelopes
+        self,
+        jetstream: JetStreamContext,
+        address: Address,
+        subjects: stream_setup.Subjects,
+        large_envelopes: LargeEnvelopes,
     ) -> None:
         self._jetstream = jetstream
         self._address = address
@@ -97,7 +101,11 @@ class OrderedHandover:
             assert message.seq is not None  # noqa: S101 - a stored message has one
             group.append(message)
             after = message.seq
-            size += len(message.data or b"") if stream_messages.BLOB not in (message.headers or {}) else _GROUP_BYTES
+            size += (
+                len(message.data or b"")
+                if stream_message_encoding.BLOB not in (message.headers or {})
+                else _GROUP_BYTES
+            )
         return group
 
     async def _hand_over(self, group: list[RawStreamMsg], position: _Position, insert: InsertInOrder) -> _Position:
@@ -115,7 +123,7 @@ class OrderedHandover:
             await insert(envelopes, msgspec.json.encode(reached))
         await self._remove(reached)
         for message in group:
-            await self._large_envelopes.forget((message.headers or {}).get(stream_messages.BLOB))
+            await self._large_envelopes.forget((message.headers or {}).get(stream_message_encoding.BLOB))
         return reached
 
     async def _remove(self, reached: _Position) -> None:

@@ -20,7 +20,7 @@ from hookline.api_storage import (
     InsertInOrder,
     fault,
 )
-from hookline_nats import stream, stream_messages
+from hookline_nats import stream_message_encoding, stream_setup
 from hookline_nats.address import parse
 from hookline_nats.connection import ERRORS, connect, error_code, failing, reason
 from hookline_nats.large_envelopes import LargeEnvelopes
@@ -46,7 +46,7 @@ class JetStreamQueue:
 
     def __init__(self, url: str, blobs: Blobs) -> None:
         self._address = parse(url)
-        self._subjects = stream.Subjects(self._address.stream)
+        self._subjects = stream_setup.Subjects(self._address.stream)
         self._large_envelopes = LargeEnvelopes(blobs)
         self._client: Client | None = None
 
@@ -63,7 +63,7 @@ class JetStreamQueue:
         self._client = await connect(self._address)
         try:
             with failing(self._name, "opened"):
-                await stream.prepare(self._connected()[1], self._address, self._subjects)
+                await stream_setup.prepare(self._connected()[1], self._address, self._subjects)
         except BaseException:
             await self.close()
             raise
@@ -77,9 +77,9 @@ class JetStreamQueue:
         data, blob_id = await self._large_envelopes.write(envelope)
         fault("stream.before_commit")
         # After an error, the message may be in the stream, and its blob is kept.
-        ack = await self._published(envelope, data, stream_messages.headers(envelope, new=new, blob_id=blob_id))
+        ack = await self._published(envelope, data, stream_message_encoding.headers(envelope, new=new, blob_id=blob_id))
         fault("stream.after_commit")
-        if not ack.duplicate or stream_messages.message_id(envelope, new=new) == envelope.execution_id:
+        if not ack.duplicate or stream_message_encoding.message_id(envelope, new=new) == envelope.execution_id:
             return Accepted(envelope.execution_id)
         return await self._repeated(envelope, ack.seq, blob_id)
 
@@ -87,14 +87,14 @@ class JetStreamQueue:
         """The result of a publish whose message id the server knows."""
         original = await self._message(seq)
         given = {} if original is None else original.headers or {}
-        first = given.get(stream_messages.EXECUTION)
+        first = given.get(stream_message_encoding.EXECUTION)
         if first == envelope.execution_id:
             return Accepted(first)  # an attempt of the same publish, whose answer was lost
-        if blob_id is not None and given.get(stream_messages.BLOB) != blob_id and original is not None:
+        if blob_id is not None and given.get(stream_message_encoding.BLOB) != blob_id and original is not None:
             await self._large_envelopes.forget(blob_id)
         if first is None:
             return None
-        if stream_messages.is_open(given, envelope.accepted_at):
+        if stream_message_encoding.is_open(given, envelope.accepted_at):
             return Duplicate(first)
         # The server remembers ids for longer than the flow does.
         return await self.publish(envelope, new=True)

@@ -16,7 +16,7 @@ from nats.js.client import JetStreamContext
 
 from hookline.api import StoreError
 from hookline.api_storage import Envelope, Insert
-from hookline_nats import stream, stream_messages
+from hookline_nats import stream_message_encoding, stream_setup
 from hookline_nats.address import Address
 from hookline_nats.connection import ERRORS, check_cancelled, reason
 from hookline_nats.large_envelopes import LargeEnvelopes, Unreadable
@@ -45,7 +45,7 @@ class UnorderedHandover:
         client: Client,
         jetstream: JetStreamContext,
         address: Address,
-        subjects: stream.Subjects,
+        subjects: stream_setup.Subjects,
         large_envelopes: LargeEnvelopes,
     ) -> None:
         self._client = client
@@ -59,7 +59,9 @@ class UnorderedHandover:
         """Hand over messages forever."""
         while True:
             try:
-                taken = await self._jetstream.pull_subscribe_bind(consumer=stream.CONSUMER, stream=self._address.stream)
+                taken = await self._jetstream.pull_subscribe_bind(
+                    consumer=stream_setup.CONSUMER, stream=self._address.stream
+                )
                 try:
                     while True:
                         check_cancelled()
@@ -73,7 +75,7 @@ class UnorderedHandover:
                 _log.debug("no messages can be taken from %s: %s", self._address.name, reason(error))
                 await asyncio.sleep(_AGAIN)
                 with contextlib.suppress(*ERRORS):
-                    await stream.add_consumer(self._jetstream, self._address, self._subjects)
+                    await stream_setup.add_consumer(self._jetstream, self._address, self._subjects)
 
     async def _taken(self, taken: JetStreamContext.PullSubscription) -> list[Msg]:
         """Return the next messages, or none after a while."""
@@ -114,12 +116,12 @@ class UnorderedHandover:
                 await message.nak(delay=_AGAIN)
             else:
                 readable.append((message, envelope))
-                if stream_messages.BLOB in headers:
-                    size += len(envelope.body_json or b"") + len(envelope.raw or b"") + stream_messages.LARGEST
+                if stream_message_encoding.BLOB in headers:
+                    size += len(envelope.body_json or b"") + len(envelope.raw or b"") + stream_message_encoding.LARGEST
         return readable, []
 
     async def _done(self, message: Msg) -> None:
-        blob_id = (message.headers or {}).get(stream_messages.BLOB)
+        blob_id = (message.headers or {}).get(stream_message_encoding.BLOB)
         if blob_id is None:
             await message.ack()
             return
@@ -143,7 +145,7 @@ class UnorderedHandover:
 
     async def _hold(self, group: Sequence[Msg]) -> None:
         while True:
-            await asyncio.sleep(stream.ACK_WAIT / 3)
+            await asyncio.sleep(stream_setup.ACK_WAIT / 3)
             for message in group:
                 if not message.is_acked and self._client.is_connected:
                     with contextlib.suppress(*ERRORS):

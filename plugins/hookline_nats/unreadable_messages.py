@@ -6,7 +6,7 @@ from typing import Final
 
 from nats.js.client import JetStreamContext
 
-from hookline_nats import stream, stream_messages
+from hookline_nats import stream_message_encoding, stream_setup
 from hookline_nats.address import Address
 from hookline_nats.large_envelopes import Unreadable
 
@@ -16,7 +16,7 @@ _log: Final = logging.getLogger("hookline.queue")
 class UnreadableMessages:
     """Keeps messages apart that nobody can read: they stay in the stream, under a subject that nobody takes from."""
 
-    def __init__(self, jetstream: JetStreamContext, address: Address, subjects: stream.Subjects) -> None:
+    def __init__(self, jetstream: JetStreamContext, address: Address, subjects: stream_setup.Subjects) -> None:
         self._jetstream = jetstream
         self._address = address
         self._subjects = subjects
@@ -24,12 +24,15 @@ class UnreadableMessages:
     async def keep(self, subject: str, data: bytes, headers: Mapping[str, str], why: Unreadable) -> None:
         """Return when the message is durable under its new subject."""
         to = self._subjects.unreadable(subject)
-        kept = {**headers, stream_messages.MESSAGE_ID: f"{to}:{headers.get(stream_messages.MESSAGE_ID, '')}"}
+        kept = {
+            **headers,
+            stream_message_encoding.MESSAGE_ID: f"{to}:{headers.get(stream_message_encoding.MESSAGE_ID, '')}",
+        }
         await self._jetstream.publish(to, data, headers=kept)
         _log.error(
             "a message of %s can't be stored: %s. It is kept in the stream under %s; execution_id=%s",
             self._address.name,
             why,
             to,
-            headers.get(stream_messages.EXECUTION),
+            headers.get(stream_message_encoding.EXECUTION),
         )

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_paypal import credential_check, events_trigger, orders, payment_captures, payouts, request, transactions  # noqa: F401 - they add to the connector
+from hookline_paypal import (  # noqa: F401 - they add to the connector
+    credential_check,
+    events_trigger,
+    orders,
+    payment_captures,
+    payouts,
+    paypal_request,
+    transactions,
+)
 from hookline_paypal.connector import paypal
 
 

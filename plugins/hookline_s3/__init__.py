@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hookline.api import Connector, hookimpl
 from hookline.api_storage import BlobStoreFactory
-from hookline_s3.blobs.address import s3_blobs
+from hookline_s3.blobs.bucket_from_url import s3_blobs
 
 
 @hookimpl

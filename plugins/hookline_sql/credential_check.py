@@ -6,7 +6,7 @@ from hookline.api import StepError, VerifyContext
 from hookline_sql.connector import SqlCredential, connector
 from hookline_sql.databases.address import address
 from hookline_sql.databases.pools import Database, Databases
-from hookline_sql.databases.read_only import read_only
+from hookline_sql.databases.read_only_transaction import read_only
 
 
 @connector.verify

@@ -11,7 +11,7 @@ from hookline_sql.connector import SqlCredential, connector
 from hookline_sql.databases.address import address
 from hookline_sql.databases.mysql import commits_by_itself, is_mysql
 from hookline_sql.databases.pools import Database, Databases
-from hookline_sql.databases.read_only import fetching, read_only
+from hookline_sql.databases.read_only_transaction import fetching, read_only
 from hookline_sql.databases.streaming import streamed
 from hookline_sql.exactly_once import once as exactly_once
 from hookline_sql.statements import bound, names, pages, rows

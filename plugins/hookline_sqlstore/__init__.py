@@ -9,6 +9,6 @@ from hookline.api_storage import BackendFactory
 @hookimpl
 def register_backends() -> Mapping[str, BackendFactory]:
     # Imported here, because discovery imports every plugin, also for commands that open no database.
-    from hookline_sqlstore.backend_urls import postgresql, sqlite
+    from hookline_sqlstore.backend_makers import postgresql, sqlite
 
     return {"sqlite": sqlite, "postgresql": postgresql}

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from hookline_sqlstore.lease import LOCK_LIMIT, Lease, check_renewed, run_in_driver
+from hookline_sqlstore.node_lease import LOCK_LIMIT, Lease, check_renewed, run_in_driver
 
 Row = tuple[Any, ...]
 

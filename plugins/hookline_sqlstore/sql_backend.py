@@ -7,7 +7,7 @@ from hookline_sqlstore.databases.database import Database, Listener
 from hookline_sqlstore.queue.pages import Pages
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.store import SqlStore
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 
 class SqlBackend:

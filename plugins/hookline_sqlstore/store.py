@@ -72,8 +72,8 @@ from hookline_sqlstore.reading import (
     statistics,
     waits,
 )
-from hookline_sqlstore.writing import batches
-from hookline_sqlstore.writing.commit import Claims, no_claims, ping, prepare_commit
+from hookline_sqlstore.writing import batch_joining
+from hookline_sqlstore.writing.prepared_commit import Claims, no_claims, ping, prepare_commit
 
 #: Bytes of a message above which it is decoded in a thread.
 _LARGE: Final = 64 * 1024
@@ -144,10 +144,10 @@ class SqlStore:
         return await self._database.read(lambda connection: waits.wait_status(connection, execution_id, path))
 
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
-        return await self._database.read(lambda connection: batches.batches_of(connection, execution_id))
+        return await self._database.read(lambda connection: batch_joining.batches_of(connection, execution_id))
 
     async def batch_items(self, execution_id: str, path: str) -> Sequence[BatchItem]:
-        return await self._database.read(lambda connection: batches.items_of(connection, execution_id, path))
+        return await self._database.read(lambda connection: batch_joining.items_of(connection, execution_id, path))
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
         return await self._database.read(lambda connection: flows.state_of(connection, flow_id, key))

@@ -8,7 +8,7 @@ from pydantic import Field
 from hookline.api import Context
 from hookline_stripe.client import Stripe, segment
 from hookline_stripe.connector import StripeApi, stripe
-from hookline_stripe.settings import Limit, Since, given, made_since
+from hookline_stripe.shared_settings import Limit, Since, given, made_since
 
 
 @stripe.action(idempotent=True)

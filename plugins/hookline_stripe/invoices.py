@@ -8,7 +8,7 @@ from pydantic import Field
 from hookline.api import Context
 from hookline_stripe.client import Stripe, segment
 from hookline_stripe.connector import StripeApi, stripe
-from hookline_stripe.settings import Currency, Limit, Metadata, More, Since, given, made_since
+from hookline_stripe.shared_settings import Currency, Limit, Metadata, More, Since, given, made_since
 
 CustomerId = Annotated[str, Field(min_length=1, description="The customer's id, `cus_…`.")]
 InvoiceId = Annotated[str, Field(min_length=1, description="The invoice's id, `in_…`.")]

@@ -8,7 +8,7 @@ from pydantic import Field
 from hookline.api import Context, StepError
 from hookline_stripe.client import Stripe, segment
 from hookline_stripe.connector import StripeApi, stripe
-from hookline_stripe.settings import Amount, Currency, Limit, Metadata, More, Since, given, made_since
+from hookline_stripe.shared_settings import Amount, Currency, Limit, Metadata, More, Since, given, made_since
 
 IntentId = Annotated[str, Field(min_length=1, description="The payment intent's id, `pi_…`.")]
 Method = Annotated[str | None, Field(description="The id of a payment method, `pm_…`.")]

@@ -31,7 +31,12 @@ MIGRATIONS = "HOOKLINE_TEST_MIGRATIONS"
 """The variable with a folder of migrations that a server has instead of its own, as a later release has."""
 
 #: What a server imports late, besides plugins.
-_LATE = ("hookline.cli.host.serve", "hookline.cli.host.server", "hookline.service.server.hypercorn_server", "uvloop")
+_LATE = (
+    "hookline.cli.host.serve",
+    "hookline.cli.host.run_server",
+    "hookline.service.server.hypercorn_server",
+    "uvloop",
+)
 
 
 class ForkedServer(ServerProcess):

@@ -137,7 +137,7 @@ def test_a_worker_that_dies_is_replaced(server: ServerProcess) -> None:
 
 _COUNTED = """
 import json, sys, tempfile
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.simulation.authoring.jobs import GivenDocument, TryJob
 from hookline.simulation.authoring.try_document import try_document
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 import aio_pika
 import pytest
 
-from hookline.discovery.loader import load_plugins
-from hookline.testing.harness import Harness
+from hookline.discovery.plugin_loader import load_plugins
+from hookline.testing.connector_harness import Harness
 from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.services import need_server

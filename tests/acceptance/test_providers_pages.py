@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.json import decode, encode
 from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookline.secrets.vault import generate_key
+from hookline.secrets.encryption import generate_key
 from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN as ADMIN
 from tests.acceptance.server_process import ServerProcess, eventually

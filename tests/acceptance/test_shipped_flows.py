@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from hookline.catalog.flow_folder import scan
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.kernel.time import SystemClock
+from hookline.kernel.clocks import SystemClock
 from hookline.simulation.case_run import CaseRunner
 from hookline.simulation.cases import Case, read_cases
 

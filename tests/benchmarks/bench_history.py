@@ -17,14 +17,14 @@ from typing import Any, Final
 
 from tests.benchmarks.large.rows import History, fill
 
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.json import encode
-from hookline.kernel.time import SystemClock
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.service.admin.executions.dead_letters import dead_letters_view
 from hookline.service.views.executions import execution_view, page_view, steps_view
 from hookline.storage.backend import Backend
 from hookline.storage.store import Store
-from hookline_sqlstore.backend_urls import postgresql, sqlite
+from hookline_sqlstore.backend_makers import postgresql, sqlite
 
 BOUND_MS: Final = 50.0
 ROUNDS: Final = 200

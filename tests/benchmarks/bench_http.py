@@ -17,8 +17,8 @@ from typing import Any
 
 import aiohttp
 
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.json import encode
-from hookline.kernel.time import SystemClock
 from hookline.model.message import Message
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress

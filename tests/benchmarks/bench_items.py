@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 
 from hookline.api import Connector, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.model.execution import FINAL
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.secrets.vault import generate_key, read_keys
+from hookline.secrets.encryption import generate_key, read_keys
 
 STEPS: dict[str, list[dict[str, Any]]] = {
     "probe": [{"id": "count", "use": "bench.count", "with": {"value": "$.body.id"}}],

@@ -18,14 +18,14 @@ from statistics import quantiles
 
 import structlog
 
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.ids import Ids
-from hookline.kernel.time import SystemClock
 from hookline.maintenance.retention import Purger, Retention
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept
+from hookline.storage.change_declarations import Accept
 from hookline.testing.hook_over_memory import MemoryBlobs
-from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.backend_makers import sqlite
 
 _OLD = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"

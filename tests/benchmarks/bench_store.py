@@ -12,13 +12,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.json import encode
-from hookline.kernel.time import SystemClock
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, End, RecordSteps, Start
+from hookline.storage.change_declarations import Accept, End, RecordSteps, Start
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import postgresql, sqlite
+from hookline_sqlstore.backend_makers import postgresql, sqlite
 
 BODY = {"id": "evt_1", "resource": {"id": "PAY-1", "amount": {"value": "10.00"}, "note": "x" * 600}}
 OUTPUT = encode({"body": BODY})

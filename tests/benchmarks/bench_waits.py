@@ -23,17 +23,17 @@ from typing import Any
 import psutil
 
 from hookline.api import Connector, Context, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
+from hookline.kernel.clocks import Clock, SystemClock
 from hookline.kernel.ids import Ids
-from hookline.kernel.time import Clock, SystemClock
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.app import create_endpoints
-from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.receive import HookOptions
-from hookline.storage.changes import Accept, BeginWait, Change, Park, RecordSteps, Start
+from hookline.service.request_and_response import HookRequest
+from hookline.storage.change_declarations import Accept, BeginWait, Change, Park, RecordSteps, Start
 
 KEYS = (b"k" * 32,)
 GROUP = 500

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hookline.cli.host import interpreter_tuning
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions, Role
-from hookline.secrets.vault import generate_key, read_keys
+from hookline.secrets.encryption import generate_key, read_keys
 from hookline.service.app import create_app
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.server.serving import Server, loop_factory, serve
 
 ACCEPTED = b'{"status":"queued"}'

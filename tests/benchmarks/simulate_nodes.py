@@ -438,12 +438,12 @@ async def _measured(db: str) -> Times:
 
     import asyncpg
 
-    from hookline.kernel.time import SystemClock
+    from hookline.kernel.clocks import SystemClock
     from hookline.model.execution import Outcome as Result
     from hookline.model.execution import State
-    from hookline.storage.changes import Accept, End, RecordSteps, Start
+    from hookline.storage.change_declarations import Accept, End, RecordSteps, Start
     from hookline.testing.envelopes import Envelopes
-    from hookline_sqlstore.backend_urls import postgresql
+    from hookline_sqlstore.backend_makers import postgresql
 
     backend, clock = postgresql(db, clock=SystemClock()), SystemClock()
     await backend.open()

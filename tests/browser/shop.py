@@ -6,10 +6,10 @@ from math import pi, sin
 from random import Random
 from typing import Any, Final
 
-from hookline.kernel.time import SystemClock
-from hookline.storage.changes import PutStatistics
+from hookline.kernel.clocks import SystemClock
+from hookline.storage.change_declarations import PutStatistics
 from hookline.storage.statistics import ALL_FLOWS, BUCKETS, MINUTE, Counts, FlowMinute, begin_of, total
-from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.backend_makers import sqlite
 from tests.acceptance.server_process import ServerProcess
 
 _OPEN: Final = {"use": "webhook", "with": {"verify": "none"}}

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from hookline.flows.check.check_flow import check_flow
-from hookline.flows.types.samples import NO_SAMPLES
+from hookline.flows.types.sample_shapes import NO_SAMPLES
 from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.browser.console import Console, open_console
 from tests.browser.flow_editor import editor, problems

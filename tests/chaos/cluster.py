@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from hookline.secrets.vault import generate_key
+from hookline.secrets.encryption import generate_key
 from tests.acceptance.own_postgres import OwnPostgres
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.test_set_clock import LIBRARY, set_clock

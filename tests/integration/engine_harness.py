@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, Context, StepError, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.model.execution import FINAL, Execution, ExecutionFilter, State, StepRecord
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.secrets.vault import generate_key, read_keys
+from hookline.secrets.encryption import generate_key, read_keys
 from hookline.sources.source import SourceStatus
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.change_declarations import Accepted, Duplicate
 from hookline.testing.clock import ManualClock
 
 KEYS = read_keys(generate_key())

@@ -8,7 +8,7 @@ import asyncpg  # type: ignore[import-untyped]  # it has no types
 from sqlalchemy import make_url
 
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend_urls import postgresql
+from hookline_sqlstore.backend_makers import postgresql
 
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 _PARTITIONS = (

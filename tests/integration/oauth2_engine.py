@@ -11,7 +11,7 @@ from yarl import URL
 from hookline.engine import Engine
 from hookline.kernel.errors import HooklineError
 from hookline.model.access import SYSTEM
-from hookline.testing.harness import plugin_of
+from hookline.testing.connector_harness import plugin_of
 from tests.integration.engine_harness import Harness
 
 HERE = {"egress_allow": ("127.0.0.1",)}

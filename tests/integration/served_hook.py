@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from hookline.service.app import create_app
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.hooks.sender import Networks
 from hookline.service.server.hook_application import PrefixRouter
 from hookline.service.server.serving import Server, serve

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
-from hookline.storage.changes import Change, CommitResult
+from hookline.storage.change_declarations import Change, CommitResult
 
 
 class Trouble:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 import hookline_generic
 import hookline_mapping
 from hookline.api import Connector, Context, FromVars, NoSettings, PollContext, PollResult, Scheme, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import PluginStatus, Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import Problem

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 import hookline.api
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.sdk import hookspecs

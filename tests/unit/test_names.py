@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2] / "engine" / "hookline"
 SAME_IDEA = {
     "Address": {"outbound/egress.py", "service/hooks/sender.py"},  # an IP address
     "Network": {"model/webhook.py", "outbound/egress.py"},  # an IP network: as a setting, and as itself
-    "Severity": {"discovery/doctor.py", "operations/attention.py"},  # error or warning
+    "Severity": {"discovery/plugin_doctor.py", "operations/attention.py"},  # error or warning
 }
 
 

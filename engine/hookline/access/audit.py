@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict, Unpack
 
 from hookline.model.access import Actor, AuditEntry
-from hookline.storage.changes import RecordAudit
+from hookline.storage.change_declarations import RecordAudit
 
 AuditedOperation: TypeAlias = Literal[
     "capture.close",

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from hookline.access.tokens import Invalid
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError, TooManyRequests
-from hookline.kernel.time import Clock
 from hookline.model.access import RejectedSignIn
-from hookline.storage.changes import RejectSignIns
+from hookline.storage.change_declarations import RejectSignIns
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
 

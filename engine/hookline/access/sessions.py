@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 from hookline.access.audit import audited
 from hookline.access.caller import Caller
 from hookline.access.tokens import Invalid, digest
-from hookline.kernel.time import Clock
+from hookline.kernel.clocks import Clock
 from hookline.model.access import Session, SignInCode
-from hookline.storage.changes import Change, CreateSession, CreateSignInCode, EndSession, UseSignInCode
+from hookline.storage.change_declarations import Change, CreateSession, CreateSignInCode, EndSession, UseSignInCode
 from hookline.storage.store import Store
 
 SESSION_LIFETIME: Final = timedelta(hours=12)

@@ -14,11 +14,11 @@ from typing import Final, Literal
 
 from hookline.access.audit import audited
 from hookline.access.caller import Caller
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import Malformed, ScopeTooSmall, TokenNotFound
 from hookline.kernel.suggest import counted
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor, Token, TokenScope
-from hookline.storage.changes import CreateToken, RevokeToken
+from hookline.storage.change_declarations import CreateToken, RevokeToken
 from hookline.storage.store import Store
 
 PREFIX: Final = "hookline_"

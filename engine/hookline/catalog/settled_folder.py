@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from hookline.catalog.flow_folder import FileStamp, stamps
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import FolderBusy
-from hookline.kernel.time import Clock
 
 QUIET: Final = 1.0
 """Seconds without a change after which a folder is settled."""

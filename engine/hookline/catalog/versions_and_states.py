@@ -8,11 +8,11 @@ from typing import Final
 from hookline.access.audit import AuditedOperation, audited
 from hookline.catalog.catalog import Catalog
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import FlowInvalid, FlowNotFound
-from hookline.kernel.time import Clock
 from hookline.model.access import SYSTEM, Actor
 from hookline.model.flow import ServingState
-from hookline.storage.changes import Change, OverrideState, Publish
+from hookline.storage.change_declarations import Change, OverrideState, Publish
 from hookline.storage.store import StateOverride, Store
 
 _OPERATIONS: Final[Mapping[ServingState | None, AuditedOperation]] = {

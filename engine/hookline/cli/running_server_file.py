@@ -13,7 +13,7 @@ import msgspec
 from hookline.access.tokens import ServerToken, digest
 from hookline.kernel.errors import ConfigError
 from hookline.secrets import secret_file
-from hookline.secrets.vault import generate_key
+from hookline.secrets.encryption import generate_key
 from hookline.server_settings import Settings
 from hookline.storage.cluster import Alone
 

@@ -17,13 +17,13 @@ from typing import Final, TypeAlias
 
 from pydantic import BaseModel
 
-from hookline.credentials.store import Credentials, OAuth2Credential, token_info, unauthorized, why_lost
+from hookline.credentials.stored_credentials import Credentials, OAuth2Credential, token_info, unauthorized, why_lost
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
 from hookline.credentials.token_set import TokenSet
 from hookline.kernel.cancellation import cancelled_externally
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
 from hookline.kernel.logs import Log
-from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
 from hookline.secrets.masking import HiddenValues, secret_values
 from hookline.storage.cluster import Alone, Membership

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from hookline.credentials.access_tokens import AccessTokens
-from hookline.credentials.store import Credentials
+from hookline.credentials.stored_credentials import Credentials
 from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
 from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginTimeout

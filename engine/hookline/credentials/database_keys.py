@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from hookline.access.audit import audited
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ConfigError, CredentialError, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.logs import Log
 from hookline.kernel.suggest import counted
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor
+from hookline.secrets.encryption import Vault
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.secrets.vault import Vault
 from hookline.storage.backend import Backend
-from hookline.storage.changes import KeysInUse, RetireKeys, UseKeys
+from hookline.storage.change_declarations import KeysInUse, RetireKeys, UseKeys
 from hookline.storage.cluster import NodeDescription
 from hookline.storage.store import Store
 

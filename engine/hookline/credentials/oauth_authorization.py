@@ -15,11 +15,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel
 
-from hookline.credentials.store import Credentials, OAuth2Credential
+from hookline.credentials.stored_credentials import Credentials, OAuth2Credential
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
 from hookline.kernel.cancellation import shielded
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, HooklineError, StepError
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.sdk.http import HttpClient
 from hookline.storage.cluster import Alone, Membership

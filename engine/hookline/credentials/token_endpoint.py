@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from hookline.credentials.store import OAuth2Credential
+from hookline.credentials.stored_credentials import OAuth2Credential
 from hookline.credentials.token_set import TokenSet
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
-from hookline.kernel.time import Clock
-from hookline.outbound.request import origin
+from hookline.outbound.outgoing_request import origin
 from hookline.sdk.http import HttpClient, Response, seconds_until
 from hookline.secrets.masking import HiddenValues, secret_values
 

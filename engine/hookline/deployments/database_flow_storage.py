@@ -10,7 +10,7 @@ from hookline.catalog.stored_catalog import StoredCatalog, StoredReading
 from hookline.deployments.flow_storage import NewTexts
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
-from hookline.storage.changes import Change, SetCases
+from hookline.storage.change_declarations import Change, SetCases
 from hookline.storage.store import Store
 
 

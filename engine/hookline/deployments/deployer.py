@@ -19,12 +19,12 @@ from hookline.deployments.deployment_request import (
 from hookline.deployments.flow_storage import FlowReading, FlowStorage, NewTexts
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.cancellation import shielded
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CasesConflict, DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
 from hookline.kernel.ids import Ids
-from hookline.kernel.time import Clock
 from hookline.model.access import FOLDER, AuditEntry
 from hookline.model.deployment import DeployedFlow, Deployment
-from hookline.storage.changes import Change, Deploy, Publish, RecordAudit
+from hookline.storage.change_declarations import Change, Deploy, Publish, RecordAudit
 from hookline.storage.store import Store
 
 

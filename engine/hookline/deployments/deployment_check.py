@@ -14,7 +14,7 @@ from hookline.flows.authoring.formatter import format_flow
 from hookline.flows.check.check_flow import CheckedFlow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import Document, read
-from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
+from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import escape

@@ -6,11 +6,11 @@ from typing import Final
 
 from hookline.access.audit import audited
 from hookline.deployments.deployment_request import Expected
+from hookline.kernel.clocks import Clock, rfc3339
 from hookline.kernel.errors import DraftConflict, DraftNotFound
-from hookline.kernel.time import Clock, rfc3339
 from hookline.model.access import Actor
 from hookline.model.deployment import Draft, DraftInfo
-from hookline.storage.changes import Change, DropDraft, PutDraft
+from hookline.storage.change_declarations import Change, DropDraft, PutDraft
 from hookline.storage.store import Store
 
 _ABSENT: Final = Expected(absent=True)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from hookline.catalog.catalog import Catalog, CatalogChanges, CatalogEntry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.storage.changes import Change
+from hookline.storage.change_declarations import Change
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,11 @@ from hookline.flows.authoring.formatter import format_flow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import FlowInvalid, FolderReadOnly, StoreError, UnpublishedChanges
 from hookline.kernel.fault_points import fault
-from hookline.kernel.time import Clock
 from hookline.model.deployment import FileKind, FlowFile
-from hookline.storage.changes import Change, FilesWritten, WriteFiles
+from hookline.storage.change_declarations import Change, FilesWritten, WriteFiles
 from hookline.storage.store import Store
 
 _PREFIX: Final = ".hookline-"

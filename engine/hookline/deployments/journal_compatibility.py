@@ -11,9 +11,9 @@ from datetime import datetime
 from functools import partial
 
 from hookline.deployments.journal_dry_run import DryRun
-from hookline.executions.blocks.on_error import run_on_error
+from hookline.executions.blocks.on_error_steps import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
-from hookline.executions.context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed
+from hookline.executions.execution_context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed
 from hookline.executions.interruption import Interrupted
 from hookline.executions.journal.journal import Journal
 from hookline.executions.replay_edits import edits_in
@@ -26,7 +26,7 @@ from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import ErrorInfo, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, with_numbers
 from hookline.sdk.action import Action
-from hookline.storage.changes import Change, CommitResult
+from hookline.storage.change_declarations import Change, CommitResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from hookline.executions.context import StepGate
+from hookline.executions.execution_context import StepGate
 from hookline.executions.waiting_callers import FINISHED
 from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.blocks.batch import USE as GATHER

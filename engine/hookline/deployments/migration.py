@@ -10,12 +10,12 @@ from hookline.deployments.journal_compatibility import Compatibility, Compatibil
 from hookline.deployments.version_history import VersionHistory
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.server_requirements import require_actions
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, JournalIncompatible
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.model.execution import Execution, ExecutionFilter, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Change, Rebind
+from hookline.storage.change_declarations import Change, Rebind
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 

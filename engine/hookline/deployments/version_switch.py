@@ -18,14 +18,14 @@ from hookline.flows.authoring.formatter import with_silent_keys
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import DeploymentConflict, FlowNotFound, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.model.flow import ServingState
 from hookline.sources.supervisor import SourceSupervisor
-from hookline.storage.changes import Unblock
+from hookline.storage.change_declarations import Unblock
 from hookline.storage.cluster import Membership, has_duty
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store

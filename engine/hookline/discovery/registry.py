@@ -7,14 +7,14 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ConfigError, NoConnectors
-from hookline.kernel.time import Clock
 from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper, TemplateFilter
 from hookline.sdk.oauth2 import OAuth2
 from hookline.sdk.schemes import Scheme
-from hookline.sdk.site import Site
+from hookline.sdk.site_pages import Site
 from hookline.sdk.triggers import Trigger
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blobs, BlobStoreFactory

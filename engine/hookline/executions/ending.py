@@ -6,22 +6,22 @@ from typing import Final
 
 import msgspec
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import CANCELLED, Interrupted
 from hookline.executions.services import Services
 from hookline.executions.waiting_callers import FINISHED, Ended, read_reply
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import child_envelope
+from hookline.intake.envelope_creation import child_envelope
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import is_heavy_value
-from hookline.kernel.time import rfc3339
 from hookline.model.execution import BLOCKED, OUTCOME_UNKNOWN, Outcome, State, StepState
 from hookline.model.items import Stream
 from hookline.model.message import CallerReply, Envelope, Message, Parent, is_heavy_message
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
 from hookline.secrets.redaction import NO_REDACTION, NO_REDACTOR, NoRedaction, NoRedactor, Redaction, Redactor
-from hookline.storage.changes import Change, End, Park, StoreCallback
+from hookline.storage.change_declarations import Change, End, Park, StoreCallback
 
 ON_ERROR_USE: Final = "on_error"
 """The `use` in the `Arrival` of an execution that was started by the `on_error` of another flow."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final
 
-from hookline.kernel.time import Clock
+from hookline.kernel.clocks import Clock
 from hookline.model.execution import ErrorInfo, Outcome
 
 _TIMED_OUT: Final = "flow.timed_out"

@@ -6,7 +6,7 @@ from typing import Final
 
 from hookline.intake.limits import seconds_each
 from hookline.intake.shared_limits import SharedLimits
-from hookline.kernel.time import Clock, SystemClock
+from hookline.kernel.clocks import Clock, SystemClock
 from hookline.storage.cluster import Alone
 
 LONGEST_SLEEP: Final = timedelta(seconds=1)

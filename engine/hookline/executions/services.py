@@ -13,23 +13,23 @@ from hookline.executions.rate_limits import StepRates
 from hookline.executions.waiting_callers import Replies
 from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.kernel.clocks import Clock
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.kernel.time import Clock
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
 from hookline.plugin_host.engine_failures import is_engine_failure
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.sdk.action import Action, ClientRate
 from hookline.sdk.context_parts import Resources
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import NO_REDACTION, NoRedaction, Redaction
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Accept
+from hookline.storage.change_declarations import Accept
 from hookline.storage.cluster import Alone, Membership
 from hookline.storage.store import Store
-from hookline.telemetry.events import Events
+from hookline.telemetry.live_events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
 

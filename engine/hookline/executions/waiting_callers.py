@@ -10,7 +10,7 @@ from hookline.kernel.json import reader
 from hookline.model.execution import Execution, State, StepRecord
 from hookline.model.message import CallerReply, Envelope
 from hookline.secrets.redaction import REPLY, Redaction
-from hookline.storage.changes import Change, CommitResult, MarkDelivered
+from hookline.storage.change_declarations import Change, CommitResult, MarkDelivered
 
 #: The step id of the reply that the engine gives at the end of a flow with `"respond": "finished"`.
 FINISHED = "$reply"

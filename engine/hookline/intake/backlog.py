@@ -7,9 +7,9 @@ from typing import Final
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.limits import BacklogLimit, Throughput
 from hookline.intake.shared_limits import SharedLimits
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import TooManyRequests
 from hookline.kernel.suggest import counted
-from hookline.kernel.time import Clock
 from hookline.storage.cluster import Alone
 
 _PARTS_LATER: Final = 2.0

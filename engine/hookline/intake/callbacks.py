@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from hookline.bodies.page_input import read_page_input
+from hookline.bodies.page_form_input import read_page_input
 from hookline.catalog.versions_and_states import VersionResolver
 from hookline.flows.blocks.webhook_wait import USE, CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
@@ -27,7 +27,7 @@ from hookline.model.execution import FINAL, Execution, StepRecord, StepState
 from hookline.model.waits import Call, Page, WaitStatus, pack_callback, unpack_page
 from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.storage.changes import CallbackOutcome, CallbackStored, StoreCallback
+from hookline.storage.change_declarations import CallbackOutcome, CallbackStored, StoreCallback
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
 

@@ -13,11 +13,12 @@ from hookline.access.audit import About, entry
 from hookline.catalog.versions_and_states import state_in_file
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.backlog import Backlog
-from hookline.intake.envelopes import manual_envelope, with_keys
+from hookline.intake.envelope_creation import manual_envelope, with_keys
 from hookline.intake.limits import QueueDepth, RateLimit
 from hookline.intake.queue_publisher import Publisher
 from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.cancellation import shielded
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
@@ -29,17 +30,16 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import is_heavy_value
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor, AuditEntry
 from hookline.model.flow import ServingState
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.secrets.redaction import Redaction
-from hookline.storage.changes import Accept, Accepted, Change, Duplicate
+from hookline.storage.change_declarations import Accept, Accepted, Change, Duplicate
 from hookline.storage.cluster import Alone, Membership
 from hookline.storage.queue import ImmediateStart, Queue, Stored
 from hookline.storage.store import Store
-from hookline.telemetry.events import Events
+from hookline.telemetry.live_events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
 

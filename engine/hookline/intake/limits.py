@@ -6,8 +6,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from hookline.kernel.time import Clock
-from hookline.storage.rate_parts import Parts
+from hookline.kernel.clocks import Clock
+from hookline.storage.limit_parts import Parts
 from hookline.storage.store import Store
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -42,8 +42,8 @@ _ROUNDING: Final = 1e-9
 class RateLimit:
     """A rate limit by the generic cell rate algorithm: `10/s` allows ten at once, then one each tenth of a second.
 
-    A node may have only some parts of a rate (`hookline.storage.rate_parts`), or none. `now` is monotonic time in every
-    method.
+    A node may have only some parts of a rate (`hookline.storage.limit_parts`), or none. `now` is monotonic time in
+    every method.
     """
 
     def __init__(self, text: str, parts: int | None = None) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from hookline.intake.backlog import Backlog
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ExecutionNotFound, StoreError
-from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accept, Accepted, CommitResult, Duplicate, KeepAlias, SetCursor
+from hookline.storage.change_declarations import Accept, Accepted, CommitResult, Duplicate, KeepAlias, SetCursor
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
-from hookline.telemetry.events import Events
+from hookline.telemetry.live_events import Events
 from hookline.telemetry.store_problem import StoreProblem
 
 INSERTION_DUTY: Final = "intake queue"

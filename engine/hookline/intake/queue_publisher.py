@@ -4,12 +4,12 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ServiceUnavailable, StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.change_declarations import Accepted, Duplicate
 from hookline.storage.cluster import Alone, Membership
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.store import Store

@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.limits import BacklogLimit, RateLimit, rate_parts, seconds_to_recover
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
-from hookline.kernel.time import Clock
 from hookline.storage.cluster import Membership
-from hookline.storage.rate_parts import BACKLOG, NodeParts, Parts, PartsRequest, QueueCount
+from hookline.storage.limit_parts import BACKLOG, NodeParts, Parts, PartsRequest, QueueCount
 
 _MEMORY: Final = 3.0
 """The longest time, in seconds, after which a message counts for only a third."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
 
-from hookline.kernel.time import Clock
+from hookline.kernel.clocks import Clock
 
 _COUNTER_BITS = 42
 _LOW_BITS = 30

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.logs import Log
-from hookline.kernel.time import Clock
 
 _REMIND: Final = 60.0
 """Seconds until a problem that goes on is logged again."""

@@ -9,7 +9,7 @@ import msgspec
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.suggest import counted
-from hookline.storage.database_copy import CopySource, CopyTarget, Row, TableReader, TableWriter
+from hookline.storage.copy_interfaces import CopySource, CopyTarget, Row, TableReader, TableWriter
 
 if TYPE_CHECKING:
     from hashlib import _Hash

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.kernel.time import Clock
 from hookline.maintenance.retention import Purger
 from hookline.maintenance.usage import Usage, measure_usage
 from hookline.storage.blobs import Blobs

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from hookline.kernel.time import Clock
+from hookline.kernel.clocks import Clock
 from hookline.storage.cluster import Membership, has_duty
 
 

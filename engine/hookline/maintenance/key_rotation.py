@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Final
 
 from hookline.access.audit import audited
-from hookline.credentials.store import Credentials
+from hookline.credentials.stored_credentials import Credentials
 from hookline.kernel.cancellation import shielded
+from hookline.kernel.clocks import Clock
 from hookline.kernel.suggest import counted
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor
-from hookline.secrets.vault import FOR_DATA_KEY, Vault, for_subscription
-from hookline.storage.changes import RecordAudit, ReencryptSubscription, RetireKeys, SetDataKey
+from hookline.secrets.encryption import FOR_DATA_KEY, Vault, for_subscription
+from hookline.storage.change_declarations import RecordAudit, ReencryptSubscription, RetireKeys, SetDataKey
 from hookline.storage.store import Store
 
 #: The number of data keys that one commit encrypts again.

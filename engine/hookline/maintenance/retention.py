@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from hookline.catalog.catalog import Catalog
+from hookline.kernel.clocks import Clock
 from hookline.kernel.logs import Log
-from hookline.kernel.time import Clock
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Change, ForgetDedupeKeys, ForgetVersions, Purge, RollUpStatistics
+from hookline.storage.change_declarations import Change, ForgetDedupeKeys, ForgetVersions, Purge, RollUpStatistics
 from hookline.storage.statistics import HOURS_KEPT, MINUTES_KEPT
 from hookline.storage.store import Store
 

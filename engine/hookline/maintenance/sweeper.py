@@ -5,15 +5,15 @@ old audit entries."""
 from datetime import timedelta
 from typing import Final
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.kernel.time import Clock
 from hookline.maintenance.retention import CLOCKS_DIFFER, OldestUnstored, Purger, nothing_unstored
 from hookline.model.access import AuditFilter
 from hookline.storage.blobs import Blobs
 from hookline.storage.captures import CAPTURED_KEPT
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     ForgetAudit,
     ForgetCallbacks,
     ForgetCaptured,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from hookline.model.durations import Duration
-from hookline.model.expression_types import ConditionExpression, ListExpression, TextExpression
+from hookline.model.expression_setting_types import ConditionExpression, ListExpression, TextExpression
 from hookline.model.message import MAX_TAG, MAX_TAGS
 from hookline.model.webhook import Rate
 

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from hookline.model.durations import Duration
-from hookline.model.expression_types import ObjectExpression, TextExpression
+from hookline.model.expression_setting_types import ObjectExpression, TextExpression
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
 CallMethod = Literal["POST", "PUT", "PATCH"]

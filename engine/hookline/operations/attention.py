@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, urlencode
 
-from hookline.credentials.store import CredentialInfo, Credentials
+from hookline.credentials.stored_credentials import CredentialInfo, Credentials
+from hookline.kernel.clocks import Clock, rfc3339
 from hookline.kernel.suggest import counted
-from hookline.kernel.time import Clock, rfc3339
 from hookline.model.access import Token, TokenScope
 from hookline.model.dead_letter_causes import full_cause
 from hookline.model.execution import BLOCKED
 from hookline.operations.node_problems import REPORTED_WITHIN
-from hookline.storage.changes import MAX_REJECTED_KEPT
+from hookline.storage.change_declarations import MAX_REJECTED_KEPT
 from hookline.storage.cluster import Membership, Node
 from hookline.storage.node_problems import NodeProblem
 from hookline.storage.store import DeadLetters, Held, Rejections, Store

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from hookline.access.audit import AuditedOperation, audited
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CaptureNotFound
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.storage.captures import CAPTURE_TIME, CAPTURED_KEPT, Capture, CapturedRequest
-from hookline.storage.changes import Change, CloseCapture, DropCapture, OpenCapture
+from hookline.storage.change_declarations import Change, CloseCapture, DropCapture, OpenCapture
 from hookline.storage.cluster import Membership
 from hookline.storage.store import CapturedPage, Store
 from hookline.telemetry.captures import CaptureRecord

@@ -12,11 +12,11 @@ import msgspec
 
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.message_scope import message_view, trigger_view
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ExpressionError, Malformed
 from hookline.kernel.json import encode
-from hookline.kernel.time import Clock
 from hookline.model.message import Envelope, has_body, unpack
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.mappers import Mapper
 from hookline.secrets.masking import MASK
 from hookline.storage.store import ExecutionPage, ExecutionSummary, Store, readable_envelope

@@ -6,10 +6,10 @@ from typing import Final, TypeAlias
 
 from hookline.discovery.registry import PluginStatus
 from hookline.intake.intake import Intake
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
-from hookline.kernel.time import Clock
 from hookline.sources.source import SourceStatus
-from hookline.storage.changes import ReportProblems
+from hookline.storage.change_declarations import ReportProblems
 from hookline.storage.node_problems import NodeProblem, NodeProblemKind
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem

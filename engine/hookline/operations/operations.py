@@ -17,6 +17,7 @@ from hookline.executions.waiting_callers import Ended, Replies
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import (
     DeploymentNotFound,
     ExecutionNotFound,
@@ -27,17 +28,24 @@ from hookline.kernel.errors import (
     Problem,
 )
 from hookline.kernel.pointer import escape
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
 from hookline.operations.bulk import BulkOperation, BulkResult, run_on_page
 from hookline.operations.replay import Edit, Replays, ReplayVersion
 from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.sources.poll_start import PollRestart, answer_restart, poll_restart
-from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, RecordAudit, ReleaseOrderKey, Reopen
+from hookline.storage.change_declarations import (
+    Cancel,
+    Change,
+    DismissDeadLetter,
+    End,
+    RecordAudit,
+    ReleaseOrderKey,
+    Reopen,
+)
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
-from hookline.telemetry.events import Events
+from hookline.telemetry.live_events import Events
 from hookline.telemetry.metrics import Metrics
 
 

@@ -20,19 +20,19 @@ from hookline.flows.blocks.step_walkers import WalkedStep, without_items
 from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.server_requirements import require_actions
-from hookline.flows.compiler.step_order import RelativePosition, StepOrder
-from hookline.intake.envelopes import replay_envelope, with_keys
+from hookline.flows.compiler.step_positions import RelativePosition, StepOrder
+from hookline.intake.envelope_creation import replay_envelope, with_keys
 from hookline.intake.intake import Intake
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ExecutionNotFound, NotReplayable
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import decode, encode, to_decimal
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState, stored_size
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.secrets.redaction import Redaction, check_not_erased
-from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start, UseFiles
+from hookline.storage.change_declarations import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start, UseFiles
 from hookline.storage.store import Store, readable_envelope
 
 ReplayVersion: TypeAlias = Literal["current", "same"]

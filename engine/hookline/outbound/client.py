@@ -19,12 +19,12 @@ from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
 
 from hookline import __version__
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StepError
-from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
 from hookline.outbound.connection_errors import broken, error_excerpt, timed_out
 from hookline.outbound.egress import Egress, host_rejected
-from hookline.outbound.request import Outgoing, address, outgoing
+from hookline.outbound.outgoing_request import Outgoing, address, outgoing
 from hookline.sdk.http import RateLimits, RequestOptions, Requests, Response, StreamedResponse, status_error
 from hookline.storage.blobs import Blobs
 

@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 
 from hookline.kernel.errors import StepError, Unavailable
-from hookline.outbound.request import Outgoing, address, origin
+from hookline.outbound.outgoing_request import Outgoing, address, origin
 from hookline.secrets.masking import HiddenValues
 
 #: The position in OpenSSL's source, and the name of its error.

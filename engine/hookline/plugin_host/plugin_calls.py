@@ -20,7 +20,7 @@ from hookline.discovery.registry import PartKind, Registry
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
-from hookline.plugin_host.threads import running_plugin
+from hookline.plugin_host.plugin_threads import running_plugin
 from hookline.secrets.masking import HiddenValues
 from hookline.telemetry.metrics import Metrics
 

@@ -16,7 +16,7 @@ from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
 from hookline.sdk.oauth2 import Tokens, TokenUser
 from hookline.sdk.settings.function_signatures import SettingSources
-from hookline.sdk.settings.options import OptionsFunction
+from hookline.sdk.settings.options_functions import OptionsFunction
 from hookline.sdk.settings.setting_upgrades import Upgrade
 
 if TYPE_CHECKING:

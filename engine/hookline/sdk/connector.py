@@ -24,7 +24,7 @@ from hookline.sdk.action import Action, ClientRate, CredentialGoesTo, Either, Ex
 from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check_oauth2
 from hookline.sdk.poll import PollResult, PollTrigger, ResetsCursor
 from hookline.sdk.settings.function_signatures import Signature, read_signature, setting_name
-from hookline.sdk.settings.options import ListOptions, Options, OptionsFunction, OptionsFunctions
+from hookline.sdk.settings.options_functions import ListOptions, Options, OptionsFunction, OptionsFunctions
 from hookline.sdk.settings.setting_upgrades import UpgradeFunction, read_upgrades, upgrade
 from hookline.sdk.triggers import (
     BrokerMessage,

@@ -8,7 +8,7 @@ import pluggy
 from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper, TemplateFilter
 from hookline.sdk.schemes import Scheme
-from hookline.sdk.site import Site
+from hookline.sdk.site_pages import Site
 from hookline.sdk.triggers import Trigger
 from hookline.storage.backend import BackendFactory
 from hookline.storage.blobs import BlobStoreFactory

@@ -17,7 +17,7 @@ from hookline.model.sources import ConsumeSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import BodyMode, SubscribedSettings, WebhookSettings
 from hookline.sdk.oauth2 import Tokens, TokenUser
 from hookline.sdk.schemes import WebhookResponse
-from hookline.sdk.settings.options import OptionsFunction
+from hookline.sdk.settings.options_functions import OptionsFunction
 
 
 @dataclass(frozen=True, slots=True)

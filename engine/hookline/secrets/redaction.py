@@ -16,10 +16,10 @@ from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.items import STREAM
 from hookline.model.message import Attachment, Envelope, Message, json_to_store, read_stored_body, stored_body
 from hookline.model.waits import Call, EncryptedCallback, FlowEnded, pack_callback, unpack_callback
+from hookline.secrets.encryption import DataKey, Vault
 from hookline.secrets.masking import MASK, HiddenValues
 from hookline.secrets.redaction_rules import RedactionRules
-from hookline.secrets.vault import DataKey, Vault
-from hookline.storage.changes import SetDataKey
+from hookline.storage.change_declarations import SetDataKey
 
 #: The largest JSON of a step's input or output, in bytes, that is searched for values; a larger one is masked whole.
 _LARGEST_SEARCHED: Final = 256 * 1024

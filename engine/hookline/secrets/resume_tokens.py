@@ -7,7 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from hookline.secrets.vault import ID_SIZE, Vault, key_id
+from hookline.secrets.encryption import ID_SIZE, Vault, key_id
 
 _ID: Final = 16
 _MAC: Final = 16

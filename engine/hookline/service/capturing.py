@@ -11,14 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from hookline.catalog.catalog import Catalog
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import FlowUnknown
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import encode
-from hookline.kernel.time import Clock
 from hookline.model.rejection import TEXT_KEPT
-from hookline.service.captured_requests import SeenRequest
-from hookline.service.hook_requests import HookRequest, HookResponse
-from hookline.service.hooks.hook import Hook, MessageIntake
+from hookline.service.captured_request_masking import SeenRequest
+from hookline.service.hooks.hook_endpoint import Hook, MessageIntake
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import (
@@ -29,8 +28,9 @@ from hookline.service.hooks.rejection import (
     operator_detail,
     respond,
 )
+from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.storage.captures import BODY_CAPTURED, CapturedInfo, CaptureResult
-from hookline.storage.changes import Accepted, CallbackStored
+from hookline.storage.change_declarations import Accepted, CallbackStored
 from hookline.telemetry.captures import CaptureRecord
 
 _JSON: Final = b"application/json"

@@ -13,7 +13,7 @@ from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from hookline.kernel.errors import HooklineError
-from hookline.sdk.site import NONCE, Site
+from hookline.sdk.site_pages import NONCE, Site
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.responses import problem_response
 from hookline.service.sandbox_headers import POLICY_HEADER

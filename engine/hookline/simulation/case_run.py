@@ -14,11 +14,11 @@ from typing import Any, Self, TypeVar
 from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import simulation_envelope
+from hookline.intake.envelope_creation import simulation_envelope
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.errors import ConfigError, FlowInvalid, HooklineError
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import encode
-from hookline.kernel.time import SystemClock
 from hookline.model.execution import ErrorInfo, Outcome, StepRecord
 from hookline.model.message import Arrival, Attachment, CallerReply, Envelope, Message
 from hookline.simulation.cases import Case, InputAttachment

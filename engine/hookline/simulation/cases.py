@@ -25,7 +25,7 @@ from hookline.kernel.pointer import escape
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration, FlowJsonSchema
 from hookline.sdk.context_parts import check_key, packed
-from hookline.simulation.branches import StepPaths, step_paths
+from hookline.simulation.step_paths import StepPaths, step_paths
 
 ExpectedOutcome: TypeAlias = Literal[
     "completed", "filtered", "stopped", "failed", "timed_out", "outcome_unknown", "cancelled", "waiting"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
-from hookline.kernel.time import Clock
+from hookline.kernel.clocks import Clock
 
 #: Timers of the loop within so many seconds are waited for in real time, before case time leaps.
 _PATIENCE: Final = 1.0

@@ -9,7 +9,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.json import decode
 from hookline.model.execution import StepRecord, StepState
-from hookline.simulation.branches import Branch, step_paths
+from hookline.simulation.step_paths import Branch, step_paths
 
 
 @dataclass(frozen=True, slots=True)

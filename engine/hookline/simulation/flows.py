@@ -7,7 +7,7 @@ from datetime import datetime
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import FlowNotFound
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accept, Publish
+from hookline.storage.change_declarations import Accept, Publish
 
 
 class SimulatedFlows:

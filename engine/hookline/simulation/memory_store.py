@@ -16,7 +16,7 @@ from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, St
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.waits import WaitStatus
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Accepted,
     AddState,

@@ -9,7 +9,7 @@ from hookline.model.execution import FINAL, State
 from hookline.model.message import Envelope
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.memory_store import MemoryStore
-from hookline.storage.changes import Start
+from hookline.storage.change_declarations import Start
 from hookline.storage.queue import Delivery
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.bodies.page_input import read_page_input
+from hookline.bodies.page_form_input import read_page_input
 from hookline.executions.ending import ON_ERROR_USE, parent_callback
 from hookline.kernel.json import decode
 from hookline.model.execution import FINAL, ErrorInfo, Outcome, State
@@ -17,7 +17,7 @@ from hookline.simulation.memory_store import MemoryStore
 from hookline.simulation.queue import SimulatedQueue
 from hookline.simulation.result import SimulatedCall, SimulationRecord
 from hookline.simulation.stubs import FinishedStub, NeverFinishedStub, Outside
-from hookline.storage.changes import BeginWait, Change, End, Reopen, Start, StoreCallback
+from hookline.storage.change_declarations import BeginWait, Change, End, Reopen, Start, StoreCallback
 
 
 class SimulatedCallbacks:

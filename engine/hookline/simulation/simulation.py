@@ -35,7 +35,17 @@ from hookline.simulation.result import SimulatedCall, SimulationRecord, Simulati
 from hookline.simulation.simulated_callbacks import SimulatedCallbacks
 from hookline.simulation.stubs import Outside
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Accept, AddState, BeginWait, Cancel, Change, End, JoinBatch, RecordSteps, SetState
+from hookline.storage.change_declarations import (
+    Accept,
+    AddState,
+    BeginWait,
+    Cancel,
+    Change,
+    End,
+    JoinBatch,
+    RecordSteps,
+    SetState,
+)
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from hookline.discovery.registry import Registry
-from hookline.executions.context import StepFailed
+from hookline.executions.execution_context import StepFailed
 from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.kernel.errors import StepError

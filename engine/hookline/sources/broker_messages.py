@@ -15,13 +15,13 @@ from hookline.bodies.text import Received, decode_text
 from hookline.bodies.urlencoded import read_form
 from hookline.bodies.xml import read_xml
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import broker_envelope
+from hookline.intake.envelope_creation import broker_envelope
 from hookline.kernel.errors import Malformed, RequestRejected, StoreError, TooLarge
 from hookline.kernel.json import encode, is_heavy, is_heavy_value
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.sources import ConsumeSettings
-from hookline.plugin_host.offload import Offloader
-from hookline.plugin_host.results import NotJson, to_json
+from hookline.plugin_host.large_value_work import Offloader
+from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.triggers import BrokerMessage, ConsumeTrigger, Payload
 from hookline.sources.source import SourceServices
 from hookline.storage.blobs import Blobs

@@ -11,7 +11,7 @@ from hookline.kernel.backoff import STORE_RETRY, Backoff
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.model.sources import ConsumeSettings
-from hookline.outbound.exact_client import ExactClient
+from hookline.outbound.exact_numbers_client import ExactClient
 from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.plugin_calls import PluginDefect
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload

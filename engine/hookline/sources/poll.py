@@ -9,17 +9,17 @@ from typing import Any, Final
 import msgspec
 
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import poll_envelope
+from hookline.intake.envelope_creation import poll_envelope
 from hookline.kernel.backoff import Backoff
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import canonical, is_heavy_value
 from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
-from hookline.outbound.exact_client import ExactClient
+from hookline.outbound.exact_numbers_client import ExactClient
 from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout
-from hookline.plugin_host.results import NotJson, to_json
+from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.poll_start import begin_poll, poll_identity
@@ -31,7 +31,7 @@ from hookline.sources.source import (
     credential_of,
     sleep_for,
 )
-from hookline.storage.changes import TakeDedupeKeys
+from hookline.storage.change_declarations import TakeDedupeKeys
 
 #: The wait after the first failure; it doubles with each further one.
 _FIRST_WAIT: Final = timedelta(seconds=30)

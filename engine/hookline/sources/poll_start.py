@@ -10,12 +10,12 @@ import msgspec
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.json import canonical, encode
 from hookline.model.sources import PollSettings
-from hookline.plugin_host.results import to_json
+from hookline.plugin_host.result_conversion import to_json
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.settings.function_signatures import setting_name
 from hookline.sdk.settings.setting_upgrades import plain_name
 from hookline.sources.source import SourceProgress, decode_progress
-from hookline.storage.changes import RecordAudit, SetCursor
+from hookline.storage.change_declarations import RecordAudit, SetCursor
 from hookline.storage.store import Store
 
 

@@ -6,9 +6,9 @@ from datetime import datetime
 import msgspec
 
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import schedule_envelope
+from hookline.intake.envelope_creation import schedule_envelope
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.json import canonical
-from hookline.kernel.time import rfc3339
 from hookline.model.sources import MISSED_KEPT, ONE_AT_A_TIME, PUNCTUAL, Schedule, ScheduleSettings
 from hookline.sources.source import SourceProgress, SourceServices, SourceStatus, sleep_until
 

@@ -13,18 +13,18 @@ from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import with_keys
+from hookline.intake.envelope_creation import with_keys
 from hookline.intake.intake import Intake
 from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
-from hookline.kernel.time import Clock
 from hookline.model.message import Envelope, is_heavy_message, stored_body
 from hookline.sdk.settings.setting_upgrades import plain_name
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.subscription_store import SubscriptionStore
-from hookline.storage.changes import Change, SetCursor
+from hookline.storage.change_declarations import Change, SetCursor
 from hookline.telemetry.rejections import RejectionRecord
 
 #: The longest sleep: the system's clock may be set meanwhile.

@@ -14,7 +14,7 @@ from hookline.kernel.json import canonical, decode
 from hookline.model.sources import ID_BYTES, SubscriptionRequest
 from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout
-from hookline.plugin_host.results import NotJson, to_json
+from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.secrets.masking import HiddenValues, secret_values
 from hookline.sources.source import SourceServices, credential_of

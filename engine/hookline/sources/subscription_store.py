@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.subscription import subscription_credential
 from hookline.kernel.cancellation import shielded
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CredentialError
-from hookline.kernel.time import Clock
 from hookline.model.sources import SubscriptionState
-from hookline.secrets.vault import Vault, for_subscription
-from hookline.storage.changes import SetSubscription
+from hookline.secrets.encryption import Vault, for_subscription
+from hookline.storage.change_declarations import SetSubscription
 from hookline.storage.store import Store
 
 _NOTHING: Final = SubscriptionState()

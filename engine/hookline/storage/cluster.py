@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Final, Literal, Protocol
 
 from hookline import __version__
+from hookline.kernel.clocks import Clock, SystemClock
 from hookline.kernel.errors import StoreError
-from hookline.kernel.time import Clock, SystemClock
+from hookline.storage.limit_parts import NodeParts, Parts, PartsMoved, PartsRequest, QueueCount
 from hookline.storage.process_identity import host_of_process, process_identity
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, QueueCount
 
 NodeRole = Literal["all", "webhook", "worker", "command"]
 """The part that a node takes; a command of the command line runs no executions."""
@@ -105,7 +105,7 @@ class Membership(Protocol):
     def shared(self) -> bool:
         """True if other nodes may serve the database at any time.
 
-        Then this node has only the parts of limits that it takes (`hookline.storage.rate_parts`).
+        Then this node has only the parts of limits that it takes (`hookline.storage.limit_parts`).
         """
         ...
 

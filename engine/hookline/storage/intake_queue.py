@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 from hookline.model.message import Envelope
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.change_declarations import Accepted, Duplicate
 
 Insert: TypeAlias = Callable[[Sequence[Envelope]], Awaitable[None]]
 """Returns when messages are durable in the store; it tries again by itself."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, TypeAlias
 
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accepted, Duplicate, Start
+from hookline.storage.change_declarations import Accepted, Duplicate, Start
 
 Stored: TypeAlias = Callable[[Accepted | Duplicate | BaseException], None]
 """Called once on the event loop: with the result when a message is durable, or else with the error."""

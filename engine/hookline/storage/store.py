@@ -17,7 +17,7 @@ from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 from hookline.model.waits import WaitStatus
 from hookline.storage.captures import Capture, CapturedInfo, CapturedRequest
-from hookline.storage.changes import Change, CommitResult
+from hookline.storage.change_declarations import Change, CommitResult
 from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import FlowPoint, StatisticsPoint
 

@@ -11,13 +11,13 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
-from hookline.kernel.time import Clock
 from hookline.storage.captures import MAX_CAPTURED, CapturedRequest
-from hookline.storage.changes import KeepCaptured
+from hookline.storage.change_declarations import KeepCaptured
 from hookline.storage.store import Store
-from hookline.telemetry.events import Events
+from hookline.telemetry.live_events import Events
 from hookline.telemetry.store_problem import StoreProblem
 
 EVERY: Final = 1.0

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from hookline.storage.cluster import Membership
-from hookline.telemetry.events import Event, Events
+from hookline.telemetry.live_events import Event, Events
 
 _ANNOUNCED: Final = 2.0
 """Seconds after which a node says again that somebody listens to its events."""

@@ -9,12 +9,12 @@ import asyncio
 from collections import deque
 from typing import Final
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.logs import Log
-from hookline.kernel.time import Clock
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT, RejectedRequest
-from hookline.storage.changes import Reject
+from hookline.storage.change_declarations import Reject
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
 

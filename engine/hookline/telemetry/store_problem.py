@@ -8,9 +8,9 @@ import asyncio
 from typing import Final
 
 from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
-from hookline.kernel.time import Clock
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import encode
-from hookline.kernel.time import Clock
 from hookline.model.execution import StepRecord, StepState
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import JsonValue, decode, encode
-from hookline.kernel.time import SystemClock
-from hookline.outbound.request import outgoing
+from hookline.outbound.outgoing_request import outgoing
 from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse, status_error
 from hookline.secrets.masking import HiddenValues
 

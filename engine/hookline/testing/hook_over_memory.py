@@ -31,14 +31,14 @@ from hookline.model.webhook import WebhookSettings
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import RequestTrigger
+from hookline.secrets.encryption import Vault
 from hookline.secrets.redaction import Redaction
-from hookline.secrets.vault import Vault
 from hookline.service.app import create_endpoints
-from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.receive import HookOptions
+from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blob, Blobs
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accepted,
     CallbackOutcome,
     CallbackRepeated,
@@ -52,7 +52,7 @@ from hookline.storage.cluster import Alone
 from hookline.storage.queue import Stored
 from hookline.storage.store import Store
 from hookline.telemetry.captures import CaptureRecord
-from hookline.telemetry.events import Events
+from hookline.telemetry.live_events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem

@@ -14,20 +14,20 @@ from typing import Any, Protocol
 
 import pytest
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.errors import ConfigError, FlowInvalid
-from hookline.kernel.time import SystemClock
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.simulation.case_files import ENDING, flow_file_of, load_cases
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case
+from hookline.testing.connector_harness import Harness
 from hookline.testing.fake_http import Cassette
-from hookline.testing.harness import Harness
 
 
 class RunFlow(Protocol):

@@ -10,7 +10,7 @@ from pydantic import Field
 from hookline.api import JsonValue, StepError, encode_json
 from hookline_files.connectors import csv as csv_connector
 from hookline_files.csv_actions.parse import MAX_CELLS, Character
-from hookline_files.offload import offloaded
+from hookline_files.rendering_thread import offloaded
 
 Row: TypeAlias = dict[str, JsonValue] | list[JsonValue]
 

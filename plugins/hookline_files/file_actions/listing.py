@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hookline.api import Context, JsonValue, StepError
 from hookline_files.connectors import file as file_connector
-from hookline_files.file_actions.folder import files_in, shown_time
+from hookline_files.file_actions.folder_listing import files_in, shown_time
 from hookline_files.file_actions.root import inside, rejected, root_of
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hookline.api import Duration, PollContext, PollItem, PollResult, ResetsCursor, StepError, changed_items
 from hookline_files.connectors import file as file_connector
-from hookline_files.file_actions.folder import files_in, shown_time
+from hookline_files.file_actions.folder_listing import files_in, shown_time
 from hookline_files.file_actions.root import inside, rejected, root_of
 
 FILES: Final = 20_000

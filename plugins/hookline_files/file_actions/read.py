@@ -9,7 +9,7 @@ from pydantic import Field
 
 from hookline.api import Attachment, Context, Encoding, Reply, StepError, decode_json
 from hookline_files.connectors import file as file_connector
-from hookline_files.file_actions.lines import lines_of
+from hookline_files.file_actions.line_reader import lines_of
 from hookline_files.file_actions.root import inside, rejected
 
 _CHUNK = 1024 * 1024

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from hookline.api import Context, Encoding, JsonValue, StepError, did_you_mean
 from hookline_files.connectors import lookup as lookup_connector
 from hookline_files.file_actions.root import inside
-from hookline_files.lookup_actions.tables import Index, Reading, Tables, index_of, key_text
+from hookline_files.lookup_actions.lookup_tables import Index, Reading, Tables, index_of, key_text
 
 _ENDINGS: Final[Mapping[str, Literal["csv", "json"]]] = {"csv": "csv", "tsv": "csv", "txt": "csv", "json": "json"}
 _MOST_KEYS: Final = 100_000

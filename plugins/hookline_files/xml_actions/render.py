@@ -11,7 +11,7 @@ from pydantic import Field
 
 from hookline.api import Encoding, JsonValue, StepError, encode_json
 from hookline_files.connectors import xml as xml_connector
-from hookline_files.offload import offloaded
+from hookline_files.rendering_thread import offloaded
 
 MAX_VALUES: Final = 500_000
 """The most elements and attributes, as in XML that is read."""

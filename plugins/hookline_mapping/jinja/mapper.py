@@ -22,15 +22,15 @@ from hookline.api import (
     TemplateFilter,
 )
 from hookline_mapping.budget import MAX_TEXT
+from hookline_mapping.expression_results import to_json
 from hookline_mapping.jinja.filters.standard import FILTERS, TESTS, given
 from hookline_mapping.jinja.references import references
 from hookline_mapping.jinja.rewrite import INTERNAL, Rewrite, path_of
 from hookline_mapping.jinja.sandbox import BudgetedContext, MissingName, Sandbox, WrongOperand
 from hookline_mapping.jinja.syntax_hints import syntax_hint
 from hookline_mapping.jinja.wrong_operand import type_error_text, wrong_operand
-from hookline_mapping.json_values import to_json
 from hookline_mapping.jsonpath.plain_path import plain_path
-from hookline_mapping.missing import missing_value
+from hookline_mapping.missing_value_message import missing_value
 
 #: Names in scope begin with a letter.
 _RESULT: Final = "_result"

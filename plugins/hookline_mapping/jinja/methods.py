@@ -10,9 +10,9 @@ from jinja2.utils import pass_context
 
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import Budget
-from hookline_mapping.jinja.formats import BraceFormat
+from hookline_mapping.expression_results import text
+from hookline_mapping.jinja.format_strings import BraceFormat
 from hookline_mapping.jinja.sandbox import BudgetedContext, Function, Missing, spend_comparing, spend_size
-from hookline_mapping.json_values import text
 
 _LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _MAX_STRIPPED: Final = 100

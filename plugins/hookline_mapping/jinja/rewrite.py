@@ -13,9 +13,9 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 from hookline.api import ExpressionSyntax
+from hookline_mapping.expression_results import is_whole
 from hookline_mapping.jinja import methods, sandbox
 from hookline_mapping.jinja.filters.standard import FILTERS, LEFT_OUT, TESTS
-from hookline_mapping.json_values import is_whole
 
 PATH, METHOD, TURNS, SEARCHED, COMPARED, CONCAT, PART, OMITTED = (
     f"({name})" for name in ("path", "method", "turns", "searched", "compared", "concat", "part", "omitted")

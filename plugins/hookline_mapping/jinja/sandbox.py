@@ -17,10 +17,10 @@ from jinja2.utils import Namespace, missing, pass_context
 from hookline.api import ExpressionFailed, MissingValue, Scope
 from hookline_mapping.budget import Budget
 from hookline_mapping.decimals import calculate
+from hookline_mapping.expression_results import text
 from hookline_mapping.jinja.exact_constants import ExactLexer, constant
-from hookline_mapping.jinja.formats import percent_format
-from hookline_mapping.json_values import text
-from hookline_mapping.missing import missing_value, path_text
+from hookline_mapping.jinja.format_strings import percent_format
+from hookline_mapping.missing_value_message import missing_value, path_text
 
 _LOOP: Final = frozenset(
     {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "depth", "depth0"}

@@ -9,7 +9,7 @@ from jinja2 import nodes
 from hookline.api import Scope
 from hookline_mapping.jinja.rewrite import path_of
 from hookline_mapping.jinja.sandbox import Missing, Sandbox, follow
-from hookline_mapping.missing import path_text
+from hookline_mapping.missing_value_message import path_text
 
 _COMPARE: Final = {"gt": ">", "gteq": ">=", "lt": "<", "lteq": "<="}
 _CALCULATE: Final = {

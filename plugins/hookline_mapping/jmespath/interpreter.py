@@ -10,7 +10,7 @@ from jmespath import exceptions, functions, parser, visitor  # type: ignore[impo
 from hookline.api import ExpressionSyntax, Scope
 from hookline_mapping.budget import Budget
 from hookline_mapping.decimals import calculate, exact_value, read, rounded
-from hookline_mapping.json_values import json_text
+from hookline_mapping.expression_results import json_text
 from hookline_mapping.jsonpath.comparison import BY_ORDER, is_number, same
 
 _ORDER: Final = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}

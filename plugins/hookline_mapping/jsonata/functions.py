@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import MAX_TEXT, Budget
-from hookline_mapping.json_values import key_of
+from hookline_mapping.expression_results import key_of
 from hookline_mapping.jsonata.library_import import jsonata, utils
 from hookline_mapping.jsonpath.comparison import is_number
 from hookline_mapping.patterns import Pattern, bounded

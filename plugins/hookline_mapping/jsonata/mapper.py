@@ -6,9 +6,9 @@ from typing import Any
 from hookline.api import Expression, ExpressionError, ExpressionFailed, ExpressionLimit, MissingValue, Scope
 from hookline_mapping.budget import Budget
 from hookline_mapping.decimals import exact_value
+from hookline_mapping.expression_results import to_json
 from hookline_mapping.extra_mapper import ExtraMapper, beginnings
-from hookline_mapping.json_values import to_json
-from hookline_mapping.missing import not_there
+from hookline_mapping.missing_value_message import not_there
 
 
 class Jsonata(ExtraMapper):

@@ -16,7 +16,7 @@ from hookline.api import Expression, ExpressionSyntax, Mapper, MissingValue, Ref
 from hookline_mapping.jsonpath.plain_path import plain_keys, plain_path
 from hookline_mapping.jsonpath.query import compile_query
 from hookline_mapping.jsonpath.query.query import Query, Run
-from hookline_mapping.missing import first_missing, missing_value, path_text
+from hookline_mapping.missing_value_message import first_missing, missing_value, path_text
 
 
 class JsonPath(Mapper):

@@ -11,7 +11,7 @@ from operator import getitem
 from typing import Any
 
 from hookline.api import Expression, Reference, Scope
-from hookline_mapping.missing import first_missing, missing_value, path_text
+from hookline_mapping.missing_value_message import first_missing, missing_value, path_text
 
 _STEP = re.compile(
     r"""

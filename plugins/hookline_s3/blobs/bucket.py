@@ -13,7 +13,7 @@ from hookline.api import StoreError
 from hookline.api_storage import BlobGone, Clock
 from hookline_s3.blobs.blob_ids import began_before, committed_before, is_id
 from hookline_s3.blobs.upload import Upload
-from hookline_s3.download import pieces
+from hookline_s3.object_pieces import pieces
 
 READ: Final = 1024 * 1024
 """The least number of bytes that are read at once."""

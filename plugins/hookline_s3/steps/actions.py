@@ -80,11 +80,11 @@ async def write(
     """
     if (content is not ...) == (file is not None):
         raise StepError("give either `content` or `file`", code="s3.content")
-    from hookline_s3.steps import object_changes, open_buckets
+    from hookline_s3.steps import object_writes, open_buckets
 
-    data = object_changes.encoded(content, encoding) if file is None else _attached(ctx, file)
+    data = object_writes.encoded(content, encoding) if file is None else _attached(ctx, file)
     store = open_buckets.bucket_of(ctx, bucket)
-    return await object_changes.write_object(ctx, store, key, data, content_type, replace=mode == "replace")
+    return await object_writes.write_object(ctx, store, key, data, content_type, replace=mode == "replace")
 
 
 def _attached(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachment:
@@ -122,12 +122,12 @@ async def list_objects(
 
     The result is a list, ordered by key, of `key`, `name`, `size`, `modified_at` and `etag`.
     """
-    from hookline_s3.steps import listing, open_buckets
+    from hookline_s3.steps import bucket_requests, open_buckets
 
     store = open_buckets.bucket_of(ctx, bucket)
     if stream:
-        return listing.objects(store, prefix, pattern)
-    return await listing.some_objects(store, prefix, pattern, max_objects)
+        return bucket_requests.objects(store, prefix, pattern)
+    return await bucket_requests.some_objects(store, prefix, pattern, max_objects)
 
 
 @connector.action(idempotent=True)
@@ -136,9 +136,9 @@ async def exists(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) ->
 
     The result is `{"exists": …}`, and for an object that exists, its `size`, `modified_at` and `etag`.
     """
-    from hookline_s3.steps import listing, open_buckets
+    from hookline_s3.steps import bucket_requests, open_buckets
 
-    found = await listing.head(open_buckets.bucket_of(ctx, bucket), key)
+    found = await bucket_requests.head(open_buckets.bucket_of(ctx, bucket), key)
     if found is None:
         return {"exists": False}
     return {"exists": True, **{name: found[name] for name in ("size", "modified_at", "etag")}}
@@ -150,9 +150,9 @@ async def delete(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) ->
 
     The result is `key` and `deleted`, which is false if there was no object.
     """
-    from hookline_s3.steps import object_changes, open_buckets
+    from hookline_s3.steps import object_writes, open_buckets
 
-    return {"key": key, "deleted": await object_changes.delete_object(open_buckets.bucket_of(ctx, bucket), key)}
+    return {"key": key, "deleted": await object_writes.delete_object(open_buckets.bucket_of(ctx, bucket), key)}
 
 
 @connector.action(idempotent=True)
@@ -168,9 +168,9 @@ async def copy(
     The result is `key`, that of the copy, and `size`. If `to` has an equal object, it counts as the copy, made by an
     interrupted attempt.
     """
-    from hookline_s3.steps import object_changes, open_buckets
+    from hookline_s3.steps import object_writes, open_buckets
 
-    return await object_changes.copy_object(open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=False)
+    return await object_writes.copy_object(open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=False)
 
 
 @connector.action(idempotent=True)
@@ -186,9 +186,9 @@ async def move(
     The result is `key`, the new one, and `size`. The object is copied and then deleted. If there is no object at `key`,
     and one at `to`, it counts as moved by an interrupted attempt.
     """
-    from hookline_s3.steps import object_changes, open_buckets
+    from hookline_s3.steps import object_writes, open_buckets
 
-    return await object_changes.copy_object(open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=True)
+    return await object_writes.copy_object(open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=True)
 
 
 @connector.action(idempotent=True)
@@ -209,6 +209,6 @@ async def link(
     The result is `{"url": …}`. It isn't checked if the object exists. The URL alone is enough to use the object, so
     keep it as secret as the object.
     """
-    from hookline_s3.steps import listing, open_buckets
+    from hookline_s3.steps import bucket_requests, open_buckets
 
-    return {"url": await listing.link(open_buckets.bucket_of(ctx, bucket), key, method, expires)}
+    return {"url": await bucket_requests.link(open_buckets.bucket_of(ctx, bucket), key, method, expires)}

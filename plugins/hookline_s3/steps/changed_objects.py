@@ -5,7 +5,7 @@ from typing import Any, Final
 from obstore.store import S3Store
 
 from hookline.api import PollItem, PollResult, StepError, changed_items
-from hookline_s3.steps.listing import objects
+from hookline_s3.steps.bucket_requests import objects
 
 TRACKED: Final = 20_000
 """The most objects that are tracked: each is in the cursor."""

@@ -9,8 +9,8 @@ import obstore
 from obstore.store import S3Store
 
 from hookline.api import Attachment, Context, JsonValue, Reply, StepError, decode_json
-from hookline_s3.download import pieces
 from hookline_s3.failures import translated
+from hookline_s3.object_pieces import pieces
 from hookline_s3.steps.keys import checked
 
 _PIECE: Final = 1024 * 1024

@@ -21,7 +21,7 @@ from hookline_signatures.building_blocks.header_text import (
     required,
 )
 from hookline_signatures.building_blocks.mac_check import Mac
-from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
+from hookline_signatures.building_blocks.secret_fields import Secrets, as_bytes
 from hookline_signatures.generic.header_only import header_name
 
 _PLACEHOLDER = re.compile(r"(\{[a-z]+\})")

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from hookline.api import NoSettings, NotVerified, Scheme, SignedRequest
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
 from hookline_signatures.building_blocks.mac_check import Settled
-from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
+from hookline_signatures.building_blocks.secret_fields import Secrets, as_bytes
 
 BEARER: Final = 'Bearer realm="hookline"'
 """The challenge to a sender without a valid token (RFC 6750)."""

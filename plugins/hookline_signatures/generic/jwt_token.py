@@ -15,7 +15,7 @@ from hookline.api import CannotVerify, Duration, NotVerified, RequestVerifier, S
 from hookline_signatures.building_blocks.fetched_keys import Fetched
 from hookline_signatures.building_blocks.header_text import required
 from hookline_signatures.building_blocks.mac_check import MISMATCH
-from hookline_signatures.building_blocks.secret_values import AnySecrets, listed
+from hookline_signatures.building_blocks.secret_fields import AnySecrets, listed
 from hookline_signatures.generic.header_only import BEARER, header_name
 from hookline_signatures.generic.jwt_keys import SHORTEST_SECRET, Algorithm, VerifyingKey, key_set, public, shared
 

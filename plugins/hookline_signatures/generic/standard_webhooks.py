@@ -17,7 +17,7 @@ from hookline.api import Duration, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.building_blocks.freshness import check_fresh
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
 from hookline_signatures.building_blocks.mac_check import Mac
-from hookline_signatures.building_blocks.secret_values import AnySecrets
+from hookline_signatures.building_blocks.secret_fields import AnySecrets
 
 _SYMMETRIC, _PUBLIC, _PRIVATE = "whsec_", "whpk_", "whsk_"
 _SHORTEST_KEY: Final = 16

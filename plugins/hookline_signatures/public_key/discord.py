@@ -15,7 +15,7 @@ from hookline_signatures.building_blocks.freshness import Within15Minutes, check
 from hookline_signatures.building_blocks.header_text import as_received, from_hex, required
 from hookline_signatures.building_blocks.json_body import read_json
 from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.secret_values import OWN_KEY_REMEDY, listed
+from hookline_signatures.building_blocks.secret_fields import OWN_KEY_REMEDY, listed
 
 _SIGNATURE: Final = "x-signature-ed25519"
 _TIMESTAMP: Final = "x-signature-timestamp"

@@ -17,9 +17,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hookline.api import Duration, NotVerified, Scheme, SignedRequest, Verified
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, required, rfc3339_time
 from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.secret_values import listed
+from hookline_signatures.building_blocks.secret_fields import listed
 from hookline_signatures.public_key.paypal_certificates import PayPalCertificates, is_paypals
-from hookline_signatures.public_key.rsa_certificates import PinnedCertificates, Signer
+from hookline_signatures.public_key.pinned_certificates import PinnedCertificates, Signer
 
 _ALGORITHM = "SHA256withRSA"
 #: A bar would leave open where one part of what is signed ends and the next begins.

@@ -12,7 +12,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from hookline.api import CannotVerify, HttpClient
 from hookline_signatures.building_blocks.fetched_keys import Fetched
-from hookline_signatures.public_key.rsa_certificates import Signer, signer
+from hookline_signatures.public_key.pinned_certificates import Signer, signer
 
 #: A pattern and not a URL parser: without users, ports, queries, dots or escapes nothing can be read in two ways.
 _CERT_URL: Final = re.compile(r"https://api(-m)?(\.sandbox)?\.paypal\.com/v1/notifications/certs/[A-Za-z0-9_-]{1,100}")

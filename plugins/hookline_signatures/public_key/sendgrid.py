@@ -23,7 +23,7 @@ from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Ve
 from hookline_signatures.building_blocks.freshness import WithinADay, check_fresh
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
 from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.secret_values import OWN_KEY_REMEDY, listed
+from hookline_signatures.building_blocks.secret_fields import OWN_KEY_REMEDY, listed
 
 _SIGNATURE: Final = "x-twilio-email-event-webhook-signature"
 _TIMESTAMP: Final = "x-twilio-email-event-webhook-timestamp"

@@ -31,8 +31,8 @@ from hookline_signatures.building_blocks.freshness import WithinADay, check_near
 from hookline_signatures.building_blocks.header_text import from_base64, rfc3339_time
 from hookline_signatures.building_blocks.json_body import JsonBody, read_json
 from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.secret_values import listed
-from hookline_signatures.public_key.rsa_certificates import KEY_REMEDY, PinnedCertificates, Signer, signer
+from hookline_signatures.building_blocks.secret_fields import listed
+from hookline_signatures.public_key.pinned_certificates import KEY_REMEDY, PinnedCertificates, Signer, signer
 
 #: Patterns and not a URL parser: without users, ports, dots or escapes nothing can be read in two ways.
 _HOST: Final = r"https://sns\.[a-z0-9-]{3,40}\.amazonaws\.com(\.cn)?"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.building_blocks.header_text import as_received, message_id, required
-from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
+from hookline_signatures.building_blocks.secret_fields import Secrets, as_bytes
 from hookline_signatures.generic.header_only import among
 from hookline_signatures.generic.standard_webhooks import (
     StandardCredential,

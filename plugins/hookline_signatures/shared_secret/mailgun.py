@@ -16,7 +16,7 @@ from hookline_signatures.building_blocks.freshness import WithinADay, check_fres
 from hookline_signatures.building_blocks.header_text import from_hex
 from hookline_signatures.building_blocks.json_body import JsonBody, with_member
 from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.secret_values import as_bytes
+from hookline_signatures.building_blocks.secret_fields import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 
 _FIELDS: Final = ("timestamp", "token", "signature")

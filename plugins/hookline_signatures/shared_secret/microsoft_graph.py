@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.building_blocks.handshake import echo
 from hookline_signatures.building_blocks.json_body import JsonBody, read_json, with_member
-from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
+from hookline_signatures.building_blocks.secret_fields import Secrets, as_bytes
 from hookline_signatures.generic.header_only import among
 
 _STATE = "clientState"

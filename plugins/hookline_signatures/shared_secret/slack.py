@@ -15,7 +15,7 @@ from hookline_signatures.building_blocks.handshake import Answered
 from hookline_signatures.building_blocks.header_text import as_received, required
 from hookline_signatures.building_blocks.json_body import SignedJson
 from hookline_signatures.building_blocks.mac_check import Mac
-from hookline_signatures.building_blocks.secret_values import as_bytes
+from hookline_signatures.building_blocks.secret_fields import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential, read_mac
 
 _SIGNATURE: Final = "x-slack-signature"

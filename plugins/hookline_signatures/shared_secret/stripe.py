@@ -13,7 +13,7 @@ from hookline_signatures.building_blocks.freshness import Within5Minutes, check_
 from hookline_signatures.building_blocks.header_text import as_received, from_hex, required
 from hookline_signatures.building_blocks.json_body import SignedJson
 from hookline_signatures.building_blocks.mac_check import Mac
-from hookline_signatures.building_blocks.secret_values import as_bytes
+from hookline_signatures.building_blocks.secret_fields import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 
 _HEADER: Final = "stripe-signature"

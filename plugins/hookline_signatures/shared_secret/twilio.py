@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, from_hex, message_id, required
 from hookline_signatures.building_blocks.mac_check import MISMATCH
-from hookline_signatures.building_blocks.secret_values import as_bytes
+from hookline_signatures.building_blocks.secret_fields import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 
 _SIGNATURE: Final = "x-twilio-signature"

@@ -13,7 +13,7 @@ from hookline.api import RequestVerifier, Scheme, SignedRequest
 from hookline_signatures.building_blocks.freshness import Within15Minutes, check_near
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, message_id, required, rfc3339_time
 from hookline_signatures.building_blocks.mac_check import Mac
-from hookline_signatures.building_blocks.secret_values import as_bytes
+from hookline_signatures.building_blocks.secret_fields import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 
 _SIGNATURE: Final = "x-zendesk-webhook-signature"

@@ -13,7 +13,7 @@ from hookline_signatures.building_blocks.freshness import WithinADay, check_fres
 from hookline_signatures.building_blocks.header_text import as_received, required
 from hookline_signatures.building_blocks.json_body import JsonBody
 from hookline_signatures.building_blocks.mac_check import MISMATCH, Mac
-from hookline_signatures.building_blocks.secret_values import as_bytes
+from hookline_signatures.building_blocks.secret_fields import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential, read_mac
 
 _SIGNATURE, _TIME = "x-zm-signature", "x-zm-request-timestamp"

@@ -10,7 +10,7 @@ from hookline_sql.connector import connector
 from hookline_sql.databases.address import address
 from hookline_sql.databases.mysql import time_of_day, timestamp
 from hookline_sql.databases.pools import Database, Databases
-from hookline_sql.databases.read_only import read_only
+from hookline_sql.databases.read_only_transaction import read_only
 from hookline_sql.rows.seen_rows import KNOWN, Seen
 from hookline_sql.tables import column_of, table
 from hookline_sql.values import is_mysqls, to_json

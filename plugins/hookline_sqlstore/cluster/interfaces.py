@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from hookline.api import StoreError
 from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest, QueueCount, StoreAway
 from hookline_sqlstore.cluster.interfaces import TablesAccess
 from hookline_sqlstore.dialect import Statement
-from hookline_sqlstore.lease import DURATION, Lease, LeaseLost
+from hookline_sqlstore.node_lease import DURATION, Lease, LeaseLost
 from hookline_sqlstore.reading import nodes
 from hookline_sqlstore.reading.nodes import Behind
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.commit import Commit, Operation
+from hookline_sqlstore.writing.prepared_commit import Commit, Operation
 
 _PATIENCE: Final = DURATION + 5.0
 """Seconds in which each node adopts a change, or has lost its lease."""

@@ -16,12 +16,12 @@ from hookline_sqlstore.cluster.interfaces import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
-from hookline_sqlstore.flow_ids import flow_ids
-from hookline_sqlstore.lease import NOW
+from hookline_sqlstore.flow_ids_by_index import flow_ids
+from hookline_sqlstore.node_lease import NOW
 from hookline_sqlstore.table_compatibility import release_problem
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.nodes import TakeOverRow
+from hookline_sqlstore.writing.node_agreements import TakeOverRow
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""

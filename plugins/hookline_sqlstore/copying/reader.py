@@ -10,7 +10,7 @@ from sqlalchemy import Connection, CursorResult, func, select
 
 from hookline.api import StoreError
 from hookline.api_storage import Row
-from hookline_sqlstore.copying.pages import TABLES, PageSize, in_order, layout
+from hookline_sqlstore.copying.copied_tables import TABLES, PageSize, in_order, layout
 from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.databases.sqlite import failing, read_only

@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from hookline.api import StoreError
 from hookline.api_storage import Row
 from hookline_sqlstore.copy_mark import END_COPY
-from hookline_sqlstore.copying.pages import NEVER_EMPTY, TABLES, PageSize, in_order, layout
+from hookline_sqlstore.copying.copied_tables import NEVER_EMPTY, TABLES, PageSize, in_order, layout
 from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.databases.postgres_address import Address, quoted
-from hookline_sqlstore.databases.postgres_connections import dispose, prepare_sessions
-from hookline_sqlstore.lease import NOW
+from hookline_sqlstore.databases.postgres_session_upkeep import dispose, prepare_sessions
+from hookline_sqlstore.node_lease import NOW
 
 if TYPE_CHECKING:
     from asyncpg import Connection as Driver  # type: ignore[import-untyped]  # it has no types

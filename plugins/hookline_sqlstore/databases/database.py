@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from hookline.api_storage import Membership, NodeDescription, PartitionUpkeep
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from hookline.api import StoreError
 from hookline.api_storage import PartitionUpkeep
 from hookline_sqlstore.column_values import first_id, micros
-from hookline_sqlstore.lease import NOW
+from hookline_sqlstore.node_lease import NOW
 
 AHEAD: Final = timedelta(days=7)
 """The time for which partitions are made in advance."""

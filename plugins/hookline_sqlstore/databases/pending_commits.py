@@ -16,7 +16,7 @@ from hookline.api import StoreError
 from hookline.api_storage import StoreAway
 from hookline_sqlstore.databases.database import Listener
 from hookline_sqlstore.writing.apply import Failure
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 T = TypeVar("T")
 

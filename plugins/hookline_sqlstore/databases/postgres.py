@@ -30,7 +30,7 @@ from hookline_sqlstore.databases.pending_commits import (
     within_limit,
 )
 from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address, quoted
-from hookline_sqlstore.databases.postgres_connections import (
+from hookline_sqlstore.databases.postgres_session_upkeep import (
     dispose,
     prepare_sessions,
     prepare_socket,
@@ -38,9 +38,9 @@ from hookline_sqlstore.databases.postgres_connections import (
     socket_of,
 )
 from hookline_sqlstore.dialect import PostgresDialect
-from hookline_sqlstore.lease import LeaseLost
+from hookline_sqlstore.node_lease import LeaseLost
 from hookline_sqlstore.writing.apply import Failure, apply
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 T = TypeVar("T")
 

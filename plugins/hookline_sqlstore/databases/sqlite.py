@@ -25,7 +25,7 @@ from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.dialect import SqliteDialect
 from hookline_sqlstore.reading import open_executions
 from hookline_sqlstore.writing.apply import Failure, apply
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from hookline.api_storage import DatabaseStatus
 from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.databases.pending_commits import LONG_LIMIT
 from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address
-from hookline_sqlstore.databases.postgres_connections import dispose, prepare_sessions
+from hookline_sqlstore.databases.postgres_session_upkeep import dispose, prepare_sessions
 from hookline_sqlstore.databases.sqlite import failing, read_only
 from hookline_sqlstore.reading.disk_usage import disk_usage
 

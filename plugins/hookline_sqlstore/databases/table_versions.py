@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, select, text, update
 
 from hookline.api import StoreError
 from hookline_sqlstore.copy_mark import BEGIN_COPY, END_COPY, INCOMPLETE, is_copying
-from hookline_sqlstore.lease import NOW, run_in_driver
+from hookline_sqlstore.node_lease import NOW, run_in_driver
 from hookline_sqlstore.table_compatibility import OWN, release, release_problem, unknown_problem
 from hookline_sqlstore.tables import cluster, nodes
 

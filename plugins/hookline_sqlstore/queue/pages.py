@@ -10,8 +10,8 @@ from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.queue.feed import Feed
 from hookline_sqlstore.reading import open_executions
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.commit import Commit, Operation
-from hookline_sqlstore.writing.nodes import ClaimRow
+from hookline_sqlstore.writing.node_agreements import ClaimRow
+from hookline_sqlstore.writing.prepared_commit import Commit, Operation
 
 
 @dataclass(frozen=True, slots=True)

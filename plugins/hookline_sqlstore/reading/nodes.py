@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, func, select, text
 
 from hookline.api_storage import BACKLOG, Node, NodeParts, NodeProblem, QueueCount, SharedSecrets
 from hookline_sqlstore.column_values import micros, moment
-from hookline_sqlstore.lease import NOW
+from hookline_sqlstore.node_lease import NOW
 from hookline_sqlstore.tables import cluster, node_problems, nodes, secret_keys
 
 _HOUR: Final = 3_600_000_000

@@ -14,7 +14,7 @@ from hookline.api_storage import (
     State,
 )
 from hookline_sqlstore.column_values import micros, moment
-from hookline_sqlstore.flow_ids import flow_ids
+from hookline_sqlstore.flow_ids_by_index import flow_ids
 from hookline_sqlstore.tables import IS_BLOCKED, LIVE, executions
 
 _OPEN: Final = and_(executions.c.finished_at.is_(None), LIVE)

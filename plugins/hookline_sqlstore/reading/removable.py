@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, exists, select, text
 
 from hookline_sqlstore.column_values import first_id, micros
-from hookline_sqlstore.flow_ids import flow_ids
+from hookline_sqlstore.flow_ids_by_index import flow_ids
 from hookline_sqlstore.tables import (
     LIVE,
     UNDECIDED,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, bindparam, select, text
 
 from hookline.api_storage import Held, WaitStatus
 from hookline_sqlstore.column_values import first_id, micros, moment
-from hookline_sqlstore.flow_ids import flow_ids
+from hookline_sqlstore.flow_ids_by_index import flow_ids
 from hookline_sqlstore.tables import callbacks, executions, waits
 
 _CALLBACKS: Final = (

@@ -24,8 +24,8 @@ from hookline_sqlstore.dialect import Dialect, Row, Statement
 from hookline_sqlstore.tables import executions, served_flows
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.accepting import ACCEPT, clashes, insert_messages, release_spent_keys
-from hookline_sqlstore.writing.commit import Commit, Operation
 from hookline_sqlstore.writing.order_places import Lines
+from hookline_sqlstore.writing.prepared_commit import Commit, Operation
 
 Failure: TypeAlias = StoreError | IllegalStateChange | ExecutionNotFound
 _Stage: TypeAlias = tuple[Statement, list[tuple[Commit, Operation]]]

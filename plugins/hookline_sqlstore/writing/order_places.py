@@ -15,7 +15,7 @@ from hookline.api_storage import Accepted
 from hookline_sqlstore.dialect import Dialect, Row, Statement
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.accepting import ACCEPT
-from hookline_sqlstore.writing.commit import Commit, Operation
+from hookline_sqlstore.writing.prepared_commit import Commit, Operation
 
 Line: TypeAlias = tuple[str, bytes]
 """A flow's id, and an order key."""

@@ -8,11 +8,13 @@ from typing import Final
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.tables import UNDECIDED
-from hookline_sqlstore.writing import access, deployments, drafts_and_captures, nodes
+from hookline_sqlstore.writing import access, deployments, drafts_and_captures, node_agreements
 from hookline_sqlstore.writing.accepting import release_keys, serves, take_keys
-from hookline_sqlstore.writing.batches import join
+from hookline_sqlstore.writing.batch_joining import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
-from hookline_sqlstore.writing.nodes import (
+from hookline_sqlstore.writing.flow_state_counters import count
+from hookline_sqlstore.writing.limit_parts import move_rate_parts
+from hookline_sqlstore.writing.node_agreements import (
     adopt,
     answer_probe,
     ask_for_probe,
@@ -24,8 +26,6 @@ from hookline_sqlstore.writing.nodes import (
     take_duties,
     take_over,
 )
-from hookline_sqlstore.writing.rate_parts import move_rate_parts
-from hookline_sqlstore.writing.state_counters import count
 
 
 def _from(target: State) -> str:
@@ -506,9 +506,9 @@ PROBE: Final = Statement("probe", procedure=ask_for_probe)
 ANSWER_PROBE: Final = Statement("probe", procedure=answer_probe)
 SET_BLOB_MARK: Final = Statement("probe", procedure=set_blob_mark)
 ADOPT: Final = Statement("adopt", procedure=adopt)
-USE_KEYS: Final = Statement("keys", procedure=nodes.use_keys)
-RETIRE_KEYS: Final = Statement("keys", procedure=nodes.retire_keys)
-SET_ADMIN_TOKEN: Final = Statement("token", procedure=nodes.set_admin_token)
+USE_KEYS: Final = Statement("keys", procedure=node_agreements.use_keys)
+RETIRE_KEYS: Final = Statement("keys", procedure=node_agreements.retire_keys)
+SET_ADMIN_TOKEN: Final = Statement("token", procedure=node_agreements.set_admin_token)
 DRAIN: Final = Statement(
     "drain",
     (("lease", "text"), ("at", "bigint")),
@@ -840,7 +840,7 @@ AUDIT_ACCEPTED: Final = Statement(
     counted=False,
 )
 FORGET_AUDIT: Final = Statement("audit", procedure=access.forget_audit)
-REPORT_PROBLEMS: Final = Statement("problems", procedure=nodes.report_problems)
+REPORT_PROBLEMS: Final = Statement("problems", procedure=node_agreements.report_problems)
 REJECT_SIGN_INS: Final = Statement("sign_in", procedure=access.reject_sign_ins)
 
 PING: Final = Statement(

@@ -9,8 +9,8 @@ from typing import Final
 from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.json import encode
-from hookline.kernel.time import SystemClock
 from hookline.model.message import pack
 from hookline.storage.statistics import ALL_FLOWS
 from hookline.testing.envelopes import Envelopes

@@ -7,8 +7,8 @@ from functools import cache
 from time import process_time
 from typing import Any, Final
 
-from hookline.discovery.loader import load_plugins
-from hookline.testing.harness import Harness
+from hookline.discovery.plugin_loader import load_plugins
+from hookline.testing.connector_harness import Harness
 from tests.growth.families import TEXTS, VALUES, family, repeated
 from tests.growth.measure import Family, Thing
 from tests.unit.plugins.signatures.scheme_cases import CASES, request, signed, verify

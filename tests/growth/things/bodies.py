@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from hookline.api import StepError
-from hookline.bodies import json, media_types, page_input, text, urlencoded, xml
+from hookline.bodies import json, media_types, page_form_input, text, urlencoded, xml
 from hookline.flows.compiler import body_schema
 from hookline.kernel import json as kernel_json
 from hookline.kernel import pointer
@@ -178,7 +178,7 @@ def _page_input(given: Any) -> None:
     """Read a value as the whole input, as each field, and as what selects a choice."""
     fields = {field.name: given for field in _PAGE.fields}
     for one in (given, fields, {"_choice": given}, {"go": given, "n": given}):
-        page_input.read_page_input(_PAGE, one, form=False, exact=False)
+        page_form_input.read_page_input(_PAGE, one, form=False, exact=False)
 
 
 def _exact_fraction(given: str) -> None:
@@ -249,19 +249,19 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
     addresses.mailbox: (_address, TEXTS, 2**20),
     read_mail.read_mail: (read_mail.read_mail, MAIL_BYTES, 2**20),
     pointer.escape: (pointer.escape, TEXTS, 10 * 2**20),
-    page_input.read_page_input: (_page_input, (*TEXTS, *VALUES), 2**20),
+    page_form_input.read_page_input: (_page_input, (*TEXTS, *VALUES), 2**20),
 }
 #: Rooms whose public functions all have an entry above, or a reason here.
 _ROOMS: Final = (
     *("hookline.bodies.json", "hookline.bodies.urlencoded", "hookline.bodies.xml", "hookline.bodies.media_types"),
-    *("hookline.bodies.text", "hookline.bodies.page_input", "hookline.kernel.json", "hookline.kernel.pointer"),
+    *("hookline.bodies.text", "hookline.bodies.page_form_input", "hookline.kernel.json", "hookline.kernel.pointer"),
     *("hookline.secrets.masking", "hookline.model.dead_letter_causes", "hookline.simulation.recordings.case_masking"),
     *("hookline.flows.compiler.body_schema", "hookline_email.addresses", "hookline_email.read_mail"),
 )
 WITHOUT: Final[Mapping[str, str]] = {
     "hookline_email.addresses.mailboxes": "`mailbox` does its work",
     "hookline.bodies.urlencoded.collect": "`read_properties` runs it",
-    "hookline.bodies.page_input.field_value": "`read_page_input` does its work",
+    "hookline.bodies.page_form_input.field_value": "`read_page_input` does its work",
     "hookline.bodies.json.check_room": "`read_json` runs it",
     "hookline.bodies.json.decode_outside": "`read_json` does its work",
     "hookline.bodies.xml.decode_xml": "`read_xml` runs it",

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline_mapping.jinja import methods, rewrite
 from hookline_mapping.jinja.filters.standard import FILTERS, TESTS
 from hookline_mapping.jinja.sandbox import Sandbox

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from jmespath.functions import Functions  # type: ignore[import-untyped]
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.errors import HooklineError
 from hookline_mapping.jsonata.library_import import jsonata
 from hookline_mapping.jsonpath import query

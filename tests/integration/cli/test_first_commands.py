@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from tests.integration.cli.terminal import in_terminal
 
-import hookline.cli.engine_setup
 import hookline.cli.operate.executions
+import hookline.cli.options_from_settings
 import hookline.service.admin  # noqa: F401 - so that no command imports it anew
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.flows.authoring.formatter import format_flow
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.ids import Ids
-from hookline.kernel.time import SystemClock
 from hookline.model.access import SYSTEM
 from hookline.model.execution import FINAL
 from hookline.model.message import Message
-from hookline.secrets.vault import load_or_create_key
+from hookline.secrets.encryption import load_or_create_key
 
 FLOW = "orders-to-the-warehouse"
 PARTS = [
@@ -244,7 +244,7 @@ def test_a_run_prints_each_problem_of_its_own_flow_once(tmp_path: Path) -> None:
 
 
 def test_ids_have_the_length_that_the_commands_know() -> None:
-    from hookline.cli.operate.execution_ids import LENGTH
+    from hookline.cli.operate.shortened_execution_ids import LENGTH
 
     assert len(Ids(SystemClock()).new()) == LENGTH
 

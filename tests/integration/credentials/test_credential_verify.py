@@ -13,7 +13,7 @@ from tests.integration.http_servers import Serve, error_of
 
 from hookline.api import AuthExpired, Connector, RateLimited, StepError, Unavailable, VerifyContext, hookimpl
 from hookline.credentials.credential_check import CredentialCheck, check_credential
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import PluginError
 from hookline.outbound.client import PooledClient

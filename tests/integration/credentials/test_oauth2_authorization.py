@@ -24,17 +24,17 @@ from yarl import URL
 
 from hookline.cli.main import main
 from hookline.cli.running_server_file import announced
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError
 from hookline.model.access import SYSTEM
 from hookline.server_settings import load
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.server import serving
 from hookline.service.server.listening import listen
-from hookline.testing.harness import plugin_of
+from hookline.testing.connector_harness import plugin_of
 
 TOKEN = "a-token-of-the-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -87,7 +87,7 @@ def folder(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOOKLINE_EGRESS_ALLOW", "127.0.0.1")
     monkeypatch.setenv("HOOKLINE_ADMIN_TOKEN", TOKEN)
     monkeypatch.setattr(
-        "hookline.discovery.loader.load_plugins", lambda: load_plugins(extra_plugins=[plugin_of(acme())])
+        "hookline.discovery.plugin_loader.load_plugins", lambda: load_plugins(extra_plugins=[plugin_of(acme())])
     )
     return harness.folder
 
@@ -186,7 +186,9 @@ def test_a_flow_that_is_run_by_hand_uses_tokens_and_stores_what_it_renews(
     folder: Path, harness: Harness, service: AuthorizationService, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = load_plugins
-    monkeypatch.setattr("hookline.discovery.loader.load_plugins", lambda: real(extra_plugins=[plugin_of(acme())]))
+    monkeypatch.setattr(
+        "hookline.discovery.plugin_loader.load_plugins", lambda: real(extra_plugins=[plugin_of(acme())])
+    )
     set_credential(service)
     assert hookline("authorize", "prod", "--open").exit_code == 0
     browser.close()

@@ -12,7 +12,7 @@ from tests.integration.oauth2_engine import agree, failure, info, redirected, ru
 
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.model.access import SYSTEM
-from hookline.testing.harness import plugin_of
+from hookline.testing.connector_harness import plugin_of
 
 
 @pytest.mark.parametrize("early", [False, True])

@@ -10,7 +10,7 @@ from tests.integration.oauth2_engine import agree, running
 
 from hookline.model.access import SYSTEM
 from hookline.model.execution import State
-from hookline.testing.harness import ListLog
+from hookline.testing.connector_harness import ListLog
 
 
 def step(use: str, **with_: Any) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from tests.integration.oauth2_engine import agree, failure, info, running
 
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.oauth_authorization import challenge_of
-from hookline.credentials.store import Credentials
+from hookline.credentials.stored_credentials import Credentials
 from hookline.engine import Engine
 from hookline.kernel.errors import AuthExpired, StoreError, Unavailable
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import SYSTEM
-from hookline.secrets.vault import Vault
-from hookline.storage.changes import Change, PutTokens
+from hookline.secrets.encryption import Vault
+from hookline.storage.change_declarations import Change, PutTokens
 
 
 @pytest.mark.parametrize("client_auth", ["basic", "body"])

@@ -26,8 +26,8 @@ from hookline.api import (
     hookimpl,
 )
 from hookline.credentials import setting_options as options_module
-from hookline.credentials.setting_options import OptionsPage, OptionsRequest, fetch_options
-from hookline.discovery.loader import load_plugins
+from hookline.credentials.connector_options import OptionsPage, OptionsRequest, fetch_options
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions

@@ -13,7 +13,7 @@ from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
 from hookline.model.access import SYSTEM
 from hookline.model.execution import State
-from hookline.storage.changes import ForgetVersions
+from hookline.storage.change_declarations import ForgetVersions
 
 CASES = {"cases": [{"name": "it runs", "input": {"body": {}}, "expect": {"outcome": "completed"}}]}
 

@@ -15,7 +15,7 @@ from tests.integration.engine_harness import SLEEPERS, Harness
 
 from hookline.deployments import folder_flow_storage
 from hookline.deployments.folder_flow_storage import FolderFlowStorage, StagedFiles
-from hookline.storage.changes import FilesWritten
+from hookline.storage.change_declarations import FilesWritten
 
 CASES = {"cases": [{"name": "it runs", "input": {"body": {}}, "expect": {"outcome": "completed"}}]}
 

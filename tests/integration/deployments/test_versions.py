@@ -11,9 +11,9 @@ from tests.integration.engine_harness import Harness, fails
 from hookline.api import Connector, Context, Duration, FromVars, PollContext, PollItem, PollResult, hookimpl
 from hookline.cli.author import fmt as fmt_module
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
-from hookline.flows.authoring.upgrade import upgrade_flow
+from hookline.flows.authoring.settings_upgrade import upgrade_flow
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import PluginError
 from hookline.kernel.json import encode
@@ -239,7 +239,7 @@ def test_fmt_rewrites_what_can_be_carried_over(acme: Acme, step: Any, becomes: A
 
 def test_fmt_upgrade_writes_the_file(acme: Acme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hookline.discovery.loader.load_plugins", lambda: registry_of(acme))
+    monkeypatch.setattr("hookline.discovery.plugin_loader.load_plugins", lambda: registry_of(acme))
     assert fmt_module.fmt is not None
     good, bad = tmp_path / "flows" / "good.json", tmp_path / "flows" / "bad.json"
     good.parent.mkdir()

@@ -13,14 +13,14 @@ from aiohttp import web
 from tests.integration.http_servers import Serve
 
 from hookline.api import RateLimited
-from hookline.credentials.setting_options import OptionsRequest, fetch_options
-from hookline.discovery.loader import load_plugins
+from hookline.credentials.connector_options import OptionsRequest, fetch_options
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.telemetry.metrics import Metrics
-from hookline.testing.harness import Harness, plugin_of
+from hookline.testing.connector_harness import Harness, plugin_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-connector.md"
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tests.integration.installed_plugins import Site
 
 from hookline.cli.main import main
-from hookline.discovery.doctor import Finding, examine
+from hookline.discovery.plugin_doctor import Finding, examine
 
 GOOD = '''
 from pydantic import BaseModel, SecretStr

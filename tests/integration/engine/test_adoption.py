@@ -20,12 +20,12 @@ from hookline.cli.running_server_file import admin_token, agree_on_token
 from hookline.credentials import database_keys
 from hookline.deployments.deployment_request import Deployed, DeploymentRequest
 from hookline.deployments.version_switch import NOT_RUN
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.kernel.errors import CredentialError, ServiceUnavailable
 from hookline.model.access import Actor
 from hookline.model.execution import State
-from hookline.secrets.vault import Vault, generate_key, read_keys
+from hookline.secrets.encryption import Vault, generate_key, read_keys
 from hookline.server_settings import Settings
 from hookline.service.admin.system.health import Readiness, probes_blueprint
 from hookline.service.app import create_pages

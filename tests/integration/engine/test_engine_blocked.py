@@ -10,7 +10,7 @@ from tests.integration.store_trouble import Trouble, holds
 
 from hookline.model.access import SYSTEM
 from hookline.model.execution import State
-from hookline.storage.changes import Change, Park, Unblock
+from hookline.storage.change_declarations import Change, Park, Unblock
 
 
 def secret(step_id: str = "use") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hookline.executions.delivery.runner import Runner
 from hookline.executions.delivery.unrunnable import Unrunnable
 from hookline.executions.steps.step import StepRun
 from hookline.model.execution import State
-from hookline.storage.changes import RecordSteps
+from hookline.storage.change_declarations import RecordSteps
 from hookline.testing.eventually import assert_eventually
 
 

@@ -9,7 +9,7 @@ from tests.integration.engine_harness import Hang, Harness, act
 from hookline.executions.delivery.dispatcher import TOTAL
 from hookline.kernel.errors import TooManyRequests
 from hookline.model.execution import State
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.change_declarations import Accepted, Duplicate
 
 
 @pytest.mark.rule(4)

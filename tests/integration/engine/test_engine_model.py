@@ -35,7 +35,7 @@ from hookline.model.execution import FINAL, OUTCOME_UNKNOWN, Outcome, State, Ste
 from hookline.model.message import Envelope
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import pack_callback, raw_json
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Cancel,
     Change,

@@ -9,7 +9,7 @@ from tests.integration.store_trouble import Trouble, holds
 
 from hookline.kernel.errors import ServiceUnavailable, StoreAway
 from hookline.model.execution import State
-from hookline.storage.changes import End, RecordSteps
+from hookline.storage.change_declarations import End, RecordSteps
 
 
 @pytest.mark.promise(8)

@@ -12,7 +12,7 @@ from tests.integration.store_trouble import Trouble, holds
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import ServiceUnavailable, StoreError
 from hookline.model.execution import State
-from hookline.storage.changes import Change, End, Publish, RecordSteps
+from hookline.storage.change_declarations import Change, End, Publish, RecordSteps
 
 
 async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(

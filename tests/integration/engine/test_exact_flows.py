@@ -24,9 +24,9 @@ from hookline.kernel.json import decode, encode, within_bounds
 from hookline.model.execution import State
 from hookline.model.waits import Call, pack_callback
 from hookline.service.app import create_endpoints
-from hookline.service.hook_requests import HookRequest, HookResponse
-from hookline.service.hooks.hook import HookOptions
-from hookline.storage.changes import StoreCallback
+from hookline.service.hooks.hook_endpoint import HookOptions
+from hookline.service.request_and_response import HookRequest, HookResponse
+from hookline.storage.change_declarations import StoreCallback
 
 EXACT = {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}}
 MAP = {"id": "shape", "use": "map", "with": {"body": {"copy": "$.body", "text": "{{ body | tojson }}"}}}

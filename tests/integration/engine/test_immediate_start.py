@@ -7,7 +7,7 @@ from tests.integration.engine_harness import Hang, Harness, act
 
 from hookline.model.access import SYSTEM
 from hookline.model.execution import State, StepState
-from hookline.storage.changes import Accept, Change, CommitResult, PutStatistics
+from hookline.storage.change_declarations import Accept, Change, CommitResult, PutStatistics
 from hookline.storage.store import Store
 
 

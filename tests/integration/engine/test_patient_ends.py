@@ -8,7 +8,7 @@ from tests.integration.engine_harness import Harness, act
 from tests.integration.store_trouble import Trouble
 
 from hookline.model.execution import State
-from hookline.storage.changes import Change, End
+from hookline.storage.change_declarations import Change, End
 
 MAPPED: dict[str, Any] = {"id": "map", "use": "map", "with": {"body": 1}}
 

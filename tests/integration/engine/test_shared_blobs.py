@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.integration.engine_harness import KEYS, Harness
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import ConfigError

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.engine.two_engines import two_engines
 from tests.integration.engine_harness import KEYS, Harness
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.intake.limits import RateLimit

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.integration.engine_harness import KEYS
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions, Role
 

@@ -14,7 +14,13 @@ from hookline.kernel.errors import IllegalStateChange, StepError
 from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State
 from hookline.model.waits import Call, pack_callback, raw_json
-from hookline.storage.changes import CallbackOutcome, CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
+from hookline.storage.change_declarations import (
+    CallbackOutcome,
+    CallbackRepeated,
+    CallbackStored,
+    NotWaiting,
+    StoreCallback,
+)
 
 
 @pytest.fixture
@@ -482,7 +488,7 @@ async def test_a_wish_to_cancel_outlives_a_restart(harness: Harness) -> None:
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await harness.until(engine, execution_id, State.WAITING)
-    from hookline.storage.changes import Cancel
+    from hookline.storage.change_declarations import Cancel
 
     async with harness.engine(role="webhook") as engine:
         await engine.store.commit((Cancel(execution_id, harness.clock.now()),))

@@ -15,7 +15,7 @@ from hookline.model.access import SYSTEM
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State, StepState
 from hookline.model.message import Envelope
 from hookline.service.views.executions import execution_view
-from hookline.storage.changes import Cancel
+from hookline.storage.change_declarations import Cancel
 
 
 @pytest.fixture

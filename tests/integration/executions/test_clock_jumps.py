@@ -8,10 +8,10 @@ from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 from tests.integration.store_trouble import Trouble, holds
 
 from hookline.engine import Engine
-from hookline.kernel.time import rfc3339
+from hookline.kernel.clocks import rfc3339
 from hookline.model.access import SYSTEM
 from hookline.model.execution import State
-from hookline.storage.changes import MoveWaits
+from hookline.storage.change_declarations import MoveWaits
 
 HOUR = 3600.0
 

@@ -10,7 +10,7 @@ from hookline.api import Connector, Context, Increment, StepError, hookimpl
 from hookline.kernel.json import decode
 from hookline.model.execution import State
 from hookline.sdk.context_parts import check_key
-from hookline.storage.changes import SetState
+from hookline.storage.change_declarations import SetState
 
 
 def keep(step_id: str, key: str = "k", **settings: Any) -> dict[str, Any]:

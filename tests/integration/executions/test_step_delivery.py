@@ -14,7 +14,7 @@ from hookline.kernel.backoff import RetryPolicy, next_wait
 from hookline.kernel.errors import StepError
 from hookline.model.access import SYSTEM
 from hookline.model.execution import OUTCOME_UNKNOWN, Execution, Outcome, State, StepState
-from hookline.storage.changes import Change, CommitResult, RecordSteps
+from hookline.storage.change_declarations import Change, CommitResult, RecordSteps
 
 ONCE = {"delivery": "at_most_once"}
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.integration.engine_harness import Harness
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.check.type_analysis import FlowAnalysis, analyse_flow
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.types.path_lookup import PathFound, PathMissing

@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 from tests.unit.intake.sharing_nodes import flow_of
 
 from hookline.intake.shared_limits import SharedLimits
-from hookline.kernel.time import SystemClock
+from hookline.kernel.clocks import SystemClock
 from hookline.storage.cluster import NodeDescription
 from hookline_sqlstore.postgres_backend import PostgresBackend
 

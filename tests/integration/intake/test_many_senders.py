@@ -15,7 +15,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import TooManyRequests
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.app import create_app
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.server.hook_application import HOLD_SECONDS
 from hookline.service.server.serving import Server, serve
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.engine_harness import SLEEPERS, Harness
 
 from hookline.api import Context, StepError
-from hookline.cli.engine_setup import engine_options, hook_options
+from hookline.cli.options_from_settings import engine_options, hook_options
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.maintenance.retention import Purger
@@ -20,10 +20,10 @@ from hookline.model.execution import State
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.server_settings import Settings
 from hookline.service.app import create_endpoints
-from hookline.service.hook_requests import HookRequest
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
+from hookline.service.request_and_response import HookRequest
 from hookline.service.views.executions import execution_view
-from hookline.storage.changes import Accept, Change, CommitResult, ForgetFiles, Purge
+from hookline.storage.change_declarations import Accept, Change, CommitResult, ForgetFiles, Purge
 from hookline.testing.contracts.blobs import put, read
 
 RETENTION = timedelta(days=30)

@@ -17,7 +17,7 @@ from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.storage.changes import Duplicate
+from hookline.storage.change_declarations import Duplicate
 
 AUTH = {"Authorization": "Bearer a-token-of-the-tests"}
 DAY = 86_400.0

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from quart.typing import TestClientProtocol as Client
 
 from hookline.cli.main import main
-from hookline.credentials.store import CredentialInfo, TokenInfo
-from hookline.discovery.loader import load_plugins
+from hookline.credentials.stored_credentials import CredentialInfo, TokenInfo
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.ids import Ids
-from hookline.kernel.time import rfc3339
 from hookline.model.access import Token, TokenScope
 from hookline.model.execution import ErrorInfo, Outcome, State
 from hookline.model.rejection import RejectedRequest
@@ -24,7 +24,7 @@ from hookline.operations import attention
 from hookline.operations.attention import Attention
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     BeginWait,
     CreateToken,

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from tests.integration.engine_harness import Harness, act
 
 from hookline.cli.main import main
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.json import decode, encode
-from hookline.kernel.time import rfc3339
 from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.service.admin import blueprints

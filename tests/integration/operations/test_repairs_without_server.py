@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.model.execution import State
 from hookline.testing.clock import ManualClock
 
@@ -65,7 +65,9 @@ def test_what_takes_a_server_says_so(harness: Harness, failed: list[str], comman
 def test_replays_are_made_and_the_next_server_runs_them(
     harness: Harness, failed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookline.discovery.loader.load_plugins", lambda: load_plugins(extra_plugins=[harness.probe]))
+    monkeypatch.setattr(
+        "hookline.discovery.plugin_loader.load_plugins", lambda: load_plugins(extra_plugins=[harness.probe])
+    )
     (first,) = told(harness.folder, "executions", "replay", failed[0])["done"]
     cause = told(harness.folder, "executions", "show", failed[0])["cause"]
     others = told(harness.folder, "dead-letters", "replay", cause)["done"]

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.model.access import SYSTEM
 from hookline.model.execution import Execution, State
-from hookline.secrets.vault import generate_key, read_keys
+from hookline.secrets.encryption import generate_key, read_keys
 from hookline.testing.clock import ManualClock
 
 KEY = generate_key()
@@ -24,7 +24,9 @@ GOOD, WRONG, RIGHT = act("good"), act("wrong"), act("right")
 def _folder(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(harness.folder)
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", KEY)
-    monkeypatch.setattr("hookline.discovery.loader.load_plugins", lambda: load_plugins(extra_plugins=[harness.probe]))
+    monkeypatch.setattr(
+        "hookline.discovery.plugin_loader.load_plugins", lambda: load_plugins(extra_plugins=[harness.probe])
+    )
     harness.clock = ManualClock(datetime.now(UTC))
     harness.probe.does["wrong"] = fails(1, retryable=False)
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.integration.engine_harness import Harness
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.check.check_flow import check_flow
 from hookline.model.access import SYSTEM

@@ -11,8 +11,8 @@ from aiohttp.test_utils import TestServer
 from pydantic import BaseModel, ValidationError
 
 from hookline.api import Attachment, Context, Message, Reply, StepError
-from hookline.discovery.loader import load_plugins
-from hookline.kernel.time import SystemClock
+from hookline.discovery.plugin_loader import load_plugins
+from hookline.kernel.clocks import SystemClock
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.sdk.action import Action

@@ -9,7 +9,7 @@ from tests.integration.http_servers import NOW, Handler, Serve, error_of
 
 from hookline.api import HttpClient, RateLimited, RateLimits, StepError, cursor_items, linked_items, numbered_items
 from hookline.outbound.client import PooledClient
-from hookline.outbound.exact_client import ExactClient
+from hookline.outbound.exact_numbers_client import ExactClient
 
 Pages = Callable[[HttpClient, str], AsyncIterator[Any]]
 

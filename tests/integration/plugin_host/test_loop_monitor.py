@@ -5,11 +5,11 @@ import threading
 import time
 from types import ModuleType
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.plugin_host.loop_monitor import LoopMonitor
 from hookline.telemetry.metrics import Metrics
+from hookline.testing.connector_harness import ListLog
 from hookline.testing.eventually import assert_eventually
-from hookline.testing.harness import ListLog
 
 SOURCE = '''
 import time

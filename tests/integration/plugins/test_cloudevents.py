@@ -9,11 +9,11 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from tests.integration.http_servers import HERE, Serve, StoppedClock, error_of
 
 from hookline.api import Attachment, Message
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.outbound.client import PooledClient
+from hookline.testing.connector_harness import ActionResult, Harness
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import ActionResult, Harness
 from hookline_cloudevents.send import connector
 
 EVENT: dict[str, Any] = {"type": "com.example.order.created", "source": "/shop"}

@@ -9,14 +9,14 @@ from tests.github_server import TOKEN, GitHubServer, Rejected, limited
 
 import hookline_github
 from hookline.api import AuthExpired, Message, RateLimited, StepError, VerifyContext
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.model.message import Attachment
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.testing.clock import ManualClock
+from hookline.testing.connector_harness import SUBSCRIPTION_SECRET, SUBSCRIPTION_URL, Harness
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import SUBSCRIPTION_SECRET, SUBSCRIPTION_URL, Harness
 
 API = "https://api.github.com"
 APP = {"repository": "octo/app"}

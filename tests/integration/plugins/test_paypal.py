@@ -12,20 +12,20 @@ from aiohttp import web
 from tests.integration.engine_harness import Harness as EngineHarness
 from tests.integration.paypal_server import CLIENT_ID, CLIENT_SECRET, DEBUG_ID, TOKEN, PayPalServer
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.ids import idempotency_key
-from hookline.kernel.time import SystemClock
 from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.sdk.connector import VerifyContext
-from hookline.testing import fake_tokens
+from hookline.testing import fake_access_tokens
+from hookline.testing.connector_harness import SUBSCRIPTION_URL, Harness, ListLog
 from hookline.testing.contracts.connector import ConnectorContract
+from hookline.testing.fake_access_tokens import FakeTokens
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.fake_tokens import FakeTokens
-from hookline.testing.harness import SUBSCRIPTION_URL, Harness, ListLog
 from hookline_paypal.connector import PayPalApi, paypal
 from hookline_paypal.credential_check import verify
 
@@ -345,7 +345,7 @@ async def test_a_request_goes_to_paypals_api_alone(do: Calls, path: str) -> None
 
 async def test_events_are_subscribed_to_changed_and_let_go(do: Calls) -> None:
     run, credential = do.harness, do.server.credential()
-    do.server.tokens.add(fake_tokens.TOKEN)
+    do.server.tokens.add(fake_access_tokens.TOKEN)
     first = await run.run_subscribe("paypal.events", credential=credential, events=["PAYMENT.CAPTURE.COMPLETED"])
     (webhook,) = do.server.webhooks.values()
     assert (first.id, first.secret) == ({"api": do.server.url, "webhook": webhook["id"]}, webhook["id"])
@@ -365,7 +365,7 @@ async def test_events_are_subscribed_to_changed_and_let_go(do: Calls) -> None:
 
 
 async def test_a_webhook_that_paypal_does_not_make_is_said_so(do: Calls) -> None:
-    do.server.tokens.add(fake_tokens.TOKEN)
+    do.server.tokens.add(fake_access_tokens.TOKEN)
     do.server.webhooks = {
         str(number): {"id": str(number), "url": f"https://a.example/{number}"} for number in range(10)
     }

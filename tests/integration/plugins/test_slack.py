@@ -11,10 +11,10 @@ from aiohttp import web
 from tests.integration.engine_harness import Harness as EngineHarness
 from tests.integration.slack_server import HOOK, READ_ONLY, TOKEN, SlackServer
 
-from hookline.credentials.setting_options import OptionsRequest, fetch_options
-from hookline.discovery.loader import load_plugins
+from hookline.credentials.connector_options import OptionsRequest, fetch_options
+from hookline.discovery.plugin_loader import load_plugins
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
-from hookline.kernel.time import SystemClock
 from hookline.model.access import SYSTEM
 from hookline.model.message import Attachment, Message
 from hookline.outbound.client import PooledClient
@@ -23,9 +23,9 @@ from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.connector import VerifyContext
 from hookline.telemetry.metrics import Metrics
+from hookline.testing.connector_harness import Harness, ListLog
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import Harness, ListLog
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.credential_check import verify
 

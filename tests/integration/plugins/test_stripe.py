@@ -17,13 +17,13 @@ from tests.stripe_server import KEY, Rejected, StripeServer
 
 import hookline_stripe
 from hookline.api import AuthExpired, RateLimited, StepError, Unavailable, VerifyContext
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.testing.clock import ManualClock
+from hookline.testing.connector_harness import SUBSCRIPTION_URL, Harness
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import SUBSCRIPTION_URL, Harness
 
 API = "https://api.stripe.com"
 

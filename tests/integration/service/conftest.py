@@ -7,7 +7,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import TOKEN
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.service.admin import blueprints

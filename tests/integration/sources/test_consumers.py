@@ -19,7 +19,7 @@ from hookline.kernel.errors import StoreError
 from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter
 from hookline.sources.source import SourceStatus
-from hookline.storage.changes import Accept, Change, CommitResult
+from hookline.storage.change_declarations import Accept, Change, CommitResult
 
 
 class BusKey(BaseModel):

@@ -14,13 +14,13 @@ from tests.integration.engine_harness import Hang, Harness, act
 from tests.metric_samples import sample
 
 from hookline.api import Connector, PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, StepError, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import StoreError
 from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter
-from hookline.storage.changes import Change, CommitResult, SetCursor
+from hookline.storage.change_declarations import Change, CommitResult, SetCursor
 from hookline.testing.clock import START, ManualClock
 
 REGISTRY = load_plugins()

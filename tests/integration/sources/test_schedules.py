@@ -9,13 +9,13 @@ import pytest
 from tests.integration.engine_harness import Hang, Harness, act
 
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import StoreError
-from hookline.kernel.time import rfc3339
 from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 from hookline.model.message import Message
 from hookline.sources import schedule as schedule_source
-from hookline.storage.changes import Change, CommitResult, SetCursor
+from hookline.storage.change_declarations import Change, CommitResult, SetCursor
 from hookline.testing.clock import START
 
 HOUR = timedelta(hours=1)

@@ -19,12 +19,12 @@ from hookline.engine import Engine
 from hookline.kernel.errors import CredentialError, StoreError
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import SYSTEM
-from hookline.secrets.vault import Vault, for_subscription, generate_key, read_keys
+from hookline.secrets.encryption import Vault, for_subscription, generate_key, read_keys
 from hookline.service.app import create_endpoints
-from hookline.service.hook_requests import HookRequest, HookResponse
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
+from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.sources.source import SourceStatus
-from hookline.storage.changes import SetSubscription
+from hookline.storage.change_declarations import SetSubscription
 from hookline.testing.clock import START
 
 HOUR = timedelta(hours=1)

@@ -8,11 +8,11 @@ import pytest
 from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.engine import Engine
-from hookline.kernel.time import SystemClock
+from hookline.kernel.clocks import SystemClock
 from hookline.model.access import SYSTEM
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.telemetry.events import KEPT, LINGER, Event, EventListener, Events
+from hookline.telemetry.live_events import KEPT, LINGER, Event, EventListener, Events
 from hookline.testing.clock import ManualClock
 
 

@@ -11,15 +11,15 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.metric_samples import sample
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
-from hookline.kernel.time import rfc3339
+from hookline.kernel.clocks import rfc3339
 from hookline.maintenance.retention import Purger
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.storage.changes import PutStatistics
+from hookline.storage.change_declarations import PutStatistics
 from hookline.storage.statistics import ALL_FLOWS, HOUR, MINUTE, MINUTES_KEPT, Counts, FlowMinute, begin_of
 
 TOKEN = "a-token-of-the-tests"

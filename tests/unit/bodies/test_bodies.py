@@ -15,9 +15,9 @@ from hookline.bodies.urlencoded import lenient_query
 from hookline.kernel.errors import Malformed, UnsupportedMedia
 from hookline.kernel.json import encode
 from hookline.model.message import Envelope, pack
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.uploads.decompression import content_codings
-from hookline.service.uploads.files import clean_filename, read_disposition
+from hookline.service.uploads.incoming_files import clean_filename, read_disposition
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 SMALL = HookOptions("https://hooks.example", max_body=100_000, max_file=1_000_000)

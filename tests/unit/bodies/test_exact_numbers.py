@@ -29,7 +29,7 @@ from hookline.kernel.json import (
     within_bounds,
 )
 from hookline.model.message import Arrival, Envelope, Message, pack, unpack, with_numbers
-from hookline.plugin_host.results import NotJson, normalize_result, to_json
+from hookline.plugin_host.result_conversion import NotJson, normalize_result, to_json
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 

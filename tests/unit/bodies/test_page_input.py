@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hookline.bodies.page_input import read_page_input
+from hookline.bodies.page_form_input import read_page_input
 from hookline.model.waits import CHOICE, Choice, FormField, Page
 
 RAW = msgspec.Raw

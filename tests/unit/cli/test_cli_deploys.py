@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.flows.authoring.formatter import format_flow
-from hookline.secrets.vault import generate_key, read_keys
+from hookline.secrets.encryption import generate_key, read_keys
 
 KEYS = read_keys(generate_key())
 

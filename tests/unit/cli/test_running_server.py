@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from hookline.cli.host.process_signals import Reloading
-from hookline.cli.host.server import report_accepting
+from hookline.cli.host.run_server import report_accepting
 from hookline.server_settings import Settings
 from hookline.testing.clock import ManualClock
 from hookline.testing.eventually import assert_eventually
@@ -51,7 +51,7 @@ async def test_requests_to_reload_during_a_reload_cause_one_more_until_the_serve
 
 @pytest.mark.rule(37)
 async def test_connections_that_cannot_be_accepted_are_one_problem_which_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hookline.cli.host.server._ACCEPTING_AGAIN", 0)
+    monkeypatch.setattr("hookline.cli.host.run_server._ACCEPTING_AGAIN", 0)
     clock, loop = ManualClock(), asyncio.get_running_loop()
     error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     with structlog.testing.capture_logs() as lines:

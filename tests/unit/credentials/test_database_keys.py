@@ -7,9 +7,9 @@ import pytest
 
 from hookline.credentials.database_keys import DatabaseKeys
 from hookline.kernel.errors import StoreAway
+from hookline.secrets.encryption import Vault, generate_key, read_keys
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.secrets.vault import Vault, generate_key, read_keys
-from hookline.storage.changes import KeysInUse, UseKeys
+from hookline.storage.change_declarations import KeysInUse, UseKeys
 from hookline.storage.store import SharedSecrets, Store
 from hookline.testing.clock import ManualClock
 

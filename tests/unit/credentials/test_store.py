@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr
 
-from hookline.credentials.store import Credentials, validated
+from hookline.credentials.stored_credentials import Credentials, validated
 from hookline.kernel.errors import CredentialError, StoreError
 from hookline.model.access import SYSTEM
-from hookline.secrets.vault import Vault
-from hookline.storage.changes import Change, DropCredential, PutCredential
+from hookline.secrets.encryption import Vault
+from hookline.storage.change_declarations import Change, DropCredential, PutCredential
 from hookline.storage.store import StoredCredential
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.oauth2_acme import AcmeKey, acme, values
 
-from hookline.credentials.store import OAuth2Credential
+from hookline.credentials.stored_credentials import OAuth2Credential
 from hookline.credentials.token_endpoint import request_tokens
 from hookline.kernel.errors import StepError
 from hookline.sdk.http import Response

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from hookline.api import Connector, NoSettings, Scheme, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 
 

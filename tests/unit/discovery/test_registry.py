@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from hookline.api import Connector, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import PluginStatus, Registry
 
 acme = Connector("acme")

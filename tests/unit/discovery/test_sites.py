@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hookline.api import Site, hookimpl
-from hookline.discovery.doctor import examine
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_doctor import examine
+from hookline.discovery.plugin_loader import load_plugins
 from hookline_console import PATHS
 
 SITE = Site("shop", Path("static"), ("orders",), Path("licenses.txt"), "build it")

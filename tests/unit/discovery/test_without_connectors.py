@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.integration.installed_plugins import Site
 
-from hookline.discovery.loader import load_plugins
 from hookline.discovery.metadata_file import FORMAT
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compile import compile_flow
@@ -65,7 +65,8 @@ def _flow(trigger: dict[str, object], *steps: dict[str, object]) -> bytes:
 @pytest.mark.cluster_rule("C5")
 def test_no_module_of_a_shipped_connector_is_imported() -> None:
     code = (
-        "import sys; from hookline.discovery.loader import load_plugins; registry = load_plugins(connectors=False);"
+        "import sys; from hookline.discovery.plugin_loader import load_plugins;"
+        "registry = load_plugins(connectors=False);"
         "assert not registry.failed, registry.failed;"
         "print(*(name for name in sys.modules if name.startswith('hookline_')))"
     )

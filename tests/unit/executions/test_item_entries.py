@@ -8,7 +8,7 @@ from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.journal.item_entries import ItemEntries
 from hookline.executions.journal.uncommitted import Uncommitted
 from hookline.model.execution import StepRecord
-from hookline.storage.changes import DropEntries, FinishBlock
+from hookline.storage.change_declarations import DropEntries, FinishBlock
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 

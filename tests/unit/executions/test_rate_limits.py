@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hookline.executions.rate_limits import LONGEST_SLEEP, StepRates
 from hookline.intake.shared_limits import SharedLimits
 from hookline.storage.cluster import Alone
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest
+from hookline.storage.limit_parts import NodeParts, Parts, PartsMoved, PartsRequest
 from hookline.testing.clock import ManualClock
 
 _STEP = "flow step"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import hookline.executions
-from hookline.executions.context import ExecutionContext
+from hookline.executions.execution_context import ExecutionContext
 from hookline.executions.run_progress import ExecutionProgress
 
 ROOM = Path(hookline.executions.__file__).parent

@@ -9,7 +9,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.limits import rate_parts
 from hookline.kernel.errors import StoreError
 from hookline.storage.cluster import Alone
-from hookline.storage.rate_parts import (
+from hookline.storage.limit_parts import (
     BACKLOG,
     NodeParts,
     Parts,

@@ -4,13 +4,13 @@ import ast
 from pathlib import Path
 
 import hookline
-import hookline.intake.envelopes
+import hookline.intake.envelope_creation
 import hookline.model.message
 
 _ENGINE = Path(hookline.__file__).parent
 #: The factory, the decoder of stored envelopes, and the factory of the tests.
 _ALLOWED = {
-    Path(hookline.intake.envelopes.__file__),
+    Path(hookline.intake.envelope_creation.__file__),
     Path(hookline.model.message.__file__),
     _ENGINE / "testing" / "envelopes.py",
 }

@@ -14,7 +14,7 @@ from hookline.intake.intake import Intake
 from hookline.kernel.errors import ServiceUnavailable, StoreError, TooManyRequests
 from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.change_declarations import Accepted, Duplicate
 from hookline.storage.queue import Stored
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.clock import ManualClock

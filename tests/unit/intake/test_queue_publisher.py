@@ -9,7 +9,7 @@ import structlog
 
 from hookline.intake.queue_publisher import Publisher
 from hookline.kernel.errors import ServiceUnavailable
-from hookline.storage.changes import Accepted
+from hookline.storage.change_declarations import Accepted
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hookline.intake.limits import RateLimit
-from hookline.storage.rate_parts import Parts
+from hookline.storage.limit_parts import Parts
 
 
 def test_a_burst_of_the_whole_count_is_free_and_then_one_for_each_interval() -> None:

@@ -14,7 +14,7 @@ from tests.unit.intake.sharing_nodes import FLOW, Node, Queue, Table, flow_of
 from hookline.intake.limits import BacklogLimit, RateLimit, rate_parts, seconds_to_recover
 from hookline.intake.shared_limits import LOOK_AGAIN, NodeShare, SharedLimits, fair_count
 from hookline.kernel.errors import StoreError
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest
+from hookline.storage.limit_parts import NodeParts, Parts, PartsMoved, PartsRequest
 from hookline.testing.clock import ManualClock
 
 

@@ -10,7 +10,7 @@ from threading import Barrier, Event, Thread, current_thread
 
 import pytest
 
-from hookline.kernel.threads import Threads
+from hookline.kernel.unwaited_threads import Threads
 
 
 def test_work_runs_in_as_many_threads_as_there_may_be() -> None:
@@ -80,7 +80,7 @@ def test_an_idle_thread_keeps_nothing_alive() -> None:
 
 
 def test_threads_end_when_they_are_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hookline.kernel.threads._IDLE", 0.001)
+    monkeypatch.setattr("hookline.kernel.unwaited_threads._IDLE", 0.001)
     threads = Threads(1, "some")
     used = threads.submit(current_thread).result(10)
     used.join(10)
@@ -110,7 +110,7 @@ def test_a_process_ends_although_a_thread_hangs() -> None:
     code = """
 import asyncio
 from threading import Event
-from hookline.kernel.threads import Threads
+from hookline.kernel.unwaited_threads import Threads
 
 async def main():
     asyncio.get_running_loop().set_default_executor(Threads(2, "some"))

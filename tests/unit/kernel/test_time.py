@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hookline.kernel.time import SystemClock, follow_jumps
+from hookline.kernel.clocks import SystemClock, follow_jumps
 from hookline.testing.clock import ManualClock
 
 

@@ -12,7 +12,7 @@ from hookline.discovery.registry import PluginStatus
 from hookline.kernel.errors import StoreError
 from hookline.operations.node_problems import REPORTED_WITHIN, SOURCE_PATIENCE, NodeProblems
 from hookline.sources.source import SourceStatus
-from hookline.storage.changes import Change, ReportProblems
+from hookline.storage.change_declarations import Change, ReportProblems
 from hookline.storage.node_problems import NodeProblem
 from hookline.telemetry.store_problem import StoreProblem
 from hookline.testing.clock import ManualClock

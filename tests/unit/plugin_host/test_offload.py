@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hookline.model.items import Stream
-from hookline.plugin_host.offload import reads_large_values
+from hookline.plugin_host.large_value_work import reads_large_values
 from hookline.sdk.mappers import Reference
 
 LONG = [{"n": number} for number in range(20_000)]

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.errors import StepError, StoreError
 from hookline.plugin_host import plugin_calls
 from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginExit, PluginTimeout
 from hookline.sdk.connector import Connector
 from hookline.secrets.masking import HiddenValues
 from hookline.telemetry.metrics import Metrics
-from hookline.testing.harness import ListLog, plugin_of
+from hookline.testing.connector_harness import ListLog, plugin_of
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_one_that_ignores_its_cancellation_is_named_and_abandoned(
     ((_, event, fields),) = log.lines
     assert event == "a call of a plugin ignores its cancellation, and is abandoned"
     assert (fields["plugin"], fields["action"], fields["execution_id"]) == (
-        "'Plugin' (hookline.testing.harness)",
+        "'Plugin' (hookline.testing.connector_harness)",
         "acme.act",
         "e1",
     )
@@ -110,10 +110,12 @@ async def test_an_unexpected_exception_is_a_defect_that_is_counted_and_names_the
         calls.contain("action", "acme.act", hidden=HiddenValues(["s3cret-value"]), log=lambda: log),
     ):
         raise ValueError("no s3cret-value")
-    assert caught.value.message.startswith("acme.act of 'Plugin' (hookline.testing.harness) has a defect: ValueError")
+    assert caught.value.message.startswith(
+        "acme.act of 'Plugin' (hookline.testing.connector_harness) has a defect: ValueError"
+    )
     assert "s3cret-value" not in caught.value.message
     ((_, event, fields),) = log.lines
-    assert (event, fields["plugin"]) == ("connector defect", "'Plugin' (hookline.testing.harness)")
+    assert (event, fields["plugin"]) == ("connector defect", "'Plugin' (hookline.testing.connector_harness)")
 
 
 async def test_a_cancellation_that_a_plugin_raises_itself_is_a_defect(calls: PluginCalls) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from hookline.kernel.json import JsonValue, decode, encode, is_large
-from hookline.plugin_host.results import NotJson, to_json
+from hookline.plugin_host.result_conversion import NotJson, to_json
 
 
 class _Order(BaseModel):

@@ -3,7 +3,7 @@
 import asyncio
 from threading import Event, current_thread
 
-from hookline.plugin_host.threads import DefaultThreads, running_plugin
+from hookline.plugin_host.plugin_threads import DefaultThreads, running_plugin
 
 
 async def test_each_plugin_fills_its_own_threads() -> None:

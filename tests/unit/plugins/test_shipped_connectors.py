@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hookline.discovery.loader import load_plugins
 from hookline.discovery.metadata_file import describe, file_of_module, text_of
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import violations
 from hookline.discovery.registry import GROUP, PluginStatus
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
+from hookline.testing.connector_harness import Harness
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import Harness
 from hookline_files.connectors import csv, file
 from hookline_generic.connector import generic
 from hookline_generic.state import state

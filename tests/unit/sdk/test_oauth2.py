@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import AuthExpired, Connector, Context, OAuth2, StepError, VerifyContext
 from hookline.credentials.token_set import TokenSet
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.errors import PluginError
 from hookline.testing.clock import START, ManualClock
+from hookline.testing.connector_harness import Harness, plugin_of
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import Harness, plugin_of
 
 URL = "https://acme.example"
 

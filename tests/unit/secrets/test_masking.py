@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline.bodies.text import Received
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
 from hookline.secrets.masking import MASK

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel.errors import CredentialError
-from hookline.secrets.vault import Vault, for_credential, generate_key, keep_key, load_or_create_key, read_keys
+from hookline.secrets.encryption import Vault, for_credential, generate_key, keep_key, load_or_create_key, read_keys
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import CannotSign, CredentialError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest

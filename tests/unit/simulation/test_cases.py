@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.documents.read import read
+from hookline.kernel.clocks import SystemClock
 from hookline.kernel.errors import FlowInvalid
-from hookline.kernel.time import SystemClock
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case, CaseFile, cases_schema, check_names, read_cases
 

@@ -11,7 +11,7 @@ import pytest
 SCRIPT = """
 import json, os, socket, sqlite3, subprocess, sys
 from pathlib import Path
-from hookline.simulation.authoring.effect_guard import EffectDenied, deny_effects
+from hookline.simulation.authoring.undeclared_effects import EffectDenied, deny_effects
 
 inside, outside, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 attempts = {

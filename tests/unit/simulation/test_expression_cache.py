@@ -1,6 +1,6 @@
 """The processes for authors compile an expression once."""
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.simulation.authoring.expression_cache import remembering
 
 

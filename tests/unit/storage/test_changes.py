@@ -10,8 +10,8 @@ import pytest
 
 from hookline import api_storage
 from hookline.kernel.fault_points import POINTS
-from hookline.storage import changes
-from hookline.storage.changes import DECLARATIONS, Change, CommitResult
+from hookline.storage import change_declarations
+from hookline.storage.change_declarations import DECLARATIONS, Change, CommitResult
 from hookline.testing.contracts import store as contracts
 
 #: Commits that pass these points contain a change with another point, or none at all.
@@ -26,8 +26,12 @@ def test_the_union_of_changes_holds_each_declared_change() -> None:
 
 def test_each_class_that_is_no_result_is_declared_as_a_change() -> None:
     results = {result for declaration in DECLARATIONS.values() for result in declaration.results}
-    own = {cls for _, cls in inspect.getmembers(changes, inspect.isclass) if cls.__module__ == changes.__name__}
-    assert own == DECLARATIONS.keys() | results | {changes.Declaration}
+    own = {
+        cls
+        for _, cls in inspect.getmembers(change_declarations, inspect.isclass)
+        if cls.__module__ == change_declarations.__name__
+    }
+    assert own == DECLARATIONS.keys() | results | {change_declarations.Declaration}
 
 
 def test_a_commit_gives_the_declared_results() -> None:

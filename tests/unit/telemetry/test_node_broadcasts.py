@@ -3,7 +3,7 @@
 import pytest
 
 from hookline.storage.cluster import Alone
-from hookline.telemetry.events import Events
+from hookline.telemetry.live_events import Events
 from hookline.telemetry.node_broadcasts import NodeBroadcasts
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import State
-from hookline.storage.changes import Change, PutStatistics
+from hookline.storage.change_declarations import Change, PutStatistics
 from hookline.storage.statistics import (
     ALL_FLOWS,
     BUCKETS,
@@ -26,7 +26,7 @@ from hookline.storage.statistics import (
     total,
 )
 from hookline.telemetry.metrics import FlowCounts, Metrics
-from hookline.telemetry.statistics import LOOK_EVERY, StatisticsRecord
+from hookline.telemetry.statistics_record import LOOK_EVERY, StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 from hookline.testing.clock import ManualClock
 

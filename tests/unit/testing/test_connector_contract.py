@@ -21,15 +21,15 @@ from hookline.api import (
     SubscriptionContext,
     VerifyContext,
 )
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import level_of, violations
 from hookline.kernel.errors import ConfigError
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.testing.clock import ManualClock
+from hookline.testing.connector_harness import SUBSCRIPTION_SECRET, SUBSCRIPTION_URL, Harness, plugin_of
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import Cassette, FakeHttp, NotRecorded
-from hookline.testing.harness import SUBSCRIPTION_SECRET, SUBSCRIPTION_URL, Harness, plugin_of
 
 URL = "https://api.acme.example"
 SECRET = "hunter2-hunter2"

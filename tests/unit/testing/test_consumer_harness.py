@@ -8,11 +8,11 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import BrokerMessage, Connector, ConsumeContext, Payload, StepError, VerifyContext
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import violations
 from hookline.kernel.errors import ConfigError
+from hookline.testing.connector_harness import ConsumedMessage, Harness, plugin_of
 from hookline.testing.contracts.connector import ConnectorContract
-from hookline.testing.harness import ConsumedMessage, Harness, plugin_of
 
 SECRET = "hunter2-hunter2"
 

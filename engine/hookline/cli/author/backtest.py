@@ -74,7 +74,7 @@ def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]"
     from rich.progress import track
 
     from hookline.cli.author.named_flow import flow_of
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.simulation.recordings.backtest import backtest
 
     registry = load_plugins()

@@ -13,7 +13,7 @@ from hookline.cli.client import connect, is_new
 from hookline.cli.client.remote_choice import remote_of
 from hookline.cli.command import Command, NotFound, emit, problem_line
 from hookline.flows.check.step_scopes import StepScope
-from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
+from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError, Problem
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import counted, did_you_mean
@@ -60,7 +60,7 @@ def check(
         emit({"steps": steps}, as_json=as_json, text=lambda: explained_text(steps))
         return
 
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
 
     registry = load_plugins()
     credentials, several_hosts = asyncio.run(_of_server(settings)) if with_credentials else (None, False)
@@ -222,7 +222,7 @@ def explained(wanted: str, settings: Settings) -> Sequence[StepScope]:
 
     Raises FlowNotFound, NotFound if it has no such step, and FlowInvalid if the flow has errors.
     """
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.flows.check.step_scopes import step_scopes
     from hookline.flows.compiler.compile import compile_flow
     from hookline.flows.documents.read import read

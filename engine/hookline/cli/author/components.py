@@ -114,7 +114,7 @@ def _known(settings: Settings) -> "tuple[Sequence[ComponentView], Callable[[str]
 
         found = call(settings, "GET", "components")["items"]
         return msgspec.convert(found, list[ComponentView]), lambda _: None
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.service.views.components import component_views
 
     registry = load_plugins()

@@ -32,7 +32,7 @@ def fmt(
     """
     registry = None
     if upgrade:
-        from hookline.discovery.loader import load_plugins
+        from hookline.discovery.plugin_loader import load_plugins
 
         registry = load_plugins()
     changed: list[str] = []
@@ -82,7 +82,7 @@ def canonical_text(
         raise FlowInvalid([Problem("a flow is an object", code="wrong_type", remedy="write { … }", file=str(file))])
     value = document.value
     if registry is not None:
-        from hookline.flows.authoring.upgrade import upgrade_flow
+        from hookline.flows.authoring.settings_upgrade import upgrade_flow
 
         value, found = upgrade_flow(value, registry)
         if problems is not None:

@@ -29,7 +29,7 @@ def graph(flow: str, format_: str, output: Path | None, as_json: bool, settings:
     FLOW is a file, an id, or FLOW@VERSION. An id names the file in the flows directory; with --remote, it names the
     version that the server serves. `tree` is text for a terminal, `mermaid` text for Markdown, and `svg` an image.
     """
-    from hookline.flows.graph.chart import chart_of
+    from hookline.flows.graph.chart_contents import chart_of
 
     remote = remote_of(settings) is not None
     document = asyncio.run(document_of(settings, flow, served=remote))

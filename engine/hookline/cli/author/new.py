@@ -122,7 +122,7 @@ def _plugin_files(name: str, title: str) -> dict[str, str]:
 
 def _check_free(name: str) -> None:
     """Raise ConfigError for a name with which the plugin would replace a part of Hookline."""
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.discovery.registry import GROUP
 
     registry = load_plugins()
@@ -140,7 +140,7 @@ def _check_free(name: str) -> None:
 
 def _action(name: str) -> "tuple[Action, bool]":
     """Return an action, and whether it runs in simulations without a stub. Raises NotFound."""
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.kernel.suggest import did_you_mean
     from hookline.simulation.stubs import touches_nothing_outside
 

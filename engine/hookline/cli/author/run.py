@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hookline.engine import Engine
     from hookline.model.message import Attachment
     from hookline.storage.backend import Backend, BackendFactory
-    from hookline.storage.changes import Change, CommitResult
+    from hookline.storage.change_declarations import Change, CommitResult
     from hookline.storage.store import StoredCredential
 
 _CHUNK: Final = 1 << 20
@@ -76,7 +76,7 @@ def run(
 async def _run(
     settings: Settings, flow: str, input_: Path | None, headers: dict[str, str], attachments: tuple[Path, ...]
 ) -> Mapping[str, Any]:
-    from hookline.intake.envelopes import manual_envelope
+    from hookline.intake.envelope_creation import manual_envelope
     from hookline.model.message import Message
 
     path = _file_of(settings, flow)
@@ -111,10 +111,10 @@ async def _scratch_engine(
     settings: Settings, flows: Path, credentials: "_CredentialStore | None"
 ) -> "AsyncIterator[Engine]":
     """An engine over a temporary database. Credentials stay in their own database, since tokens may be renewed."""
-    from hookline.cli.engine_setup import engine_options, local_url
-    from hookline.discovery.loader import load_plugins
+    from hookline.cli.options_from_settings import engine_options, local_url
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.engine import Engine
-    from hookline.secrets.vault import generate_key, read_keys
+    from hookline.secrets.encryption import generate_key, read_keys
     from hookline.storage.store import Store
 
     # Without credentials there is nothing to decrypt, so no key file is made.
@@ -202,7 +202,7 @@ class _CredentialStore:
 
     @contextlib.asynccontextmanager
     async def _opened(self) -> "AsyncIterator[Backend]":
-        from hookline.kernel.time import SystemClock
+        from hookline.kernel.clocks import SystemClock
 
         backend = self._factory(self._url, clock=SystemClock())
         await backend.open()
@@ -215,7 +215,7 @@ class _CredentialStore:
 def _credential_store(settings: Settings) -> _CredentialStore | None:
     """Return the credentials of the settings' database; None if there is no database, or a server has it open."""
     from hookline.cli.running_server_file import find
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
 
     if settings.sqlite_file is not None and not settings.sqlite_file.exists():
         return None

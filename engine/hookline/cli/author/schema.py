@@ -15,7 +15,7 @@ def schema(output: Path | None, cases: bool, as_json: bool) -> None:
 
     A flow names its file in "$schema": "./flow.schema.json".
     """
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.flows.authoring.editor_schema import flow_schema
     from hookline.simulation.cases import cases_schema
 

@@ -114,7 +114,7 @@ def _read(path: Path) -> bytes:
 
 def _addresses(settings: Settings, flow_id: str, url: str | None, *, to_public: bool) -> tuple[str, str | None]:
     """Return the URL to send to, and the public URL, which some providers sign; None if the server knows it."""
-    from hookline.cli.engine_setup import local_url
+    from hookline.cli.options_from_settings import local_url
     from hookline.cli.running_server_file import find
 
     remote = remote_of(settings)
@@ -208,10 +208,10 @@ def _sign_here(
     message: "UnsignedMessage",
     base: str,
 ) -> "SignedMessage":
-    from hookline.credentials.store import validated
-    from hookline.discovery.loader import load_plugins
+    from hookline.credentials.stored_credentials import validated
+    from hookline.discovery.plugin_loader import load_plugins
+    from hookline.kernel.clocks import SystemClock
     from hookline.kernel.suggest import did_you_mean
-    from hookline.kernel.time import SystemClock
     from hookline.service.signed_samples import hook_url, sign
 
     registry = load_plugins()

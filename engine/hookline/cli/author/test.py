@@ -115,7 +115,7 @@ def test(
 
 def run_cases(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], list[FlowCoverage]]":
     """Run the cases of files, or those with a text in their names. Raises FlowInvalid."""
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.simulation.case_files import flow_file_of, load_cases
     from hookline.simulation.case_run import open_runner
     from hookline.simulation.coverage import coverage
@@ -169,7 +169,7 @@ def _write_case(
     settings: Settings, execution_id: str, flow: Path | None, name: str | None, *, write: bool, as_json: bool
 ) -> None:
     """Print the case of an execution, or add it to the file of the flow's cases. `flow` is an id or a file."""
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.flows.authoring.formatter import format_value
     from hookline.simulation.case_files import add_case, check_free
 
@@ -196,7 +196,7 @@ def _write_case(
 async def _recorded(settings: Settings, execution_id: str) -> tuple[Mapping[str, Any], Any]:
     """The execution, and the document of the version that it ran on."""
     from hookline.cli.client import connect
-    from hookline.cli.operate.execution_ids import full_id
+    from hookline.cli.operate.shortened_execution_ids import full_id
 
     async with connect(settings) as client:
         recording = await client.get("executions", await full_id(client, execution_id), "recording")

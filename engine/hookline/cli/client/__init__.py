@@ -4,7 +4,7 @@
 """
 
 from hookline.cli.client.admin_client import ApiError, Client
-from hookline.cli.client.connection import call, connect
+from hookline.cli.client.connect import call, connect
 from hookline.cli.client.in_process import Missing, NoServer
 from hookline.cli.client.missing_database import NoDatabase, check_exists, created_for, is_new
 

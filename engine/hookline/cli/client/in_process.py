@@ -115,10 +115,10 @@ def _engine(settings: Settings, stack: contextlib.ExitStack, missing: Missing) -
     import tempfile
     from dataclasses import replace
 
-    from hookline.cli.engine_setup import engine_options, local_url
-    from hookline.discovery.loader import load_plugins
+    from hookline.cli.options_from_settings import engine_options, local_url
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.engine import Engine
-    from hookline.secrets.vault import generate_key, read_keys
+    from hookline.secrets.encryption import generate_key, read_keys
 
     url = local_url(settings.host, settings.port)
     file = settings.sqlite_file

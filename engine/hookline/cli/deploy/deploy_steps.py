@@ -50,7 +50,7 @@ def check_here(settings: Settings, directory: Path, flows: Sequence[FolderFlow])
     """
     from hookline.cli.author.check import check_files, files_of
     from hookline.cli.author.test import run_cases
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
 
     problems = check_files(settings, list(files_of((directory,))), load_plugins(), None)
     if any(problem.severity == "error" for problem in problems):

@@ -124,7 +124,7 @@ async def _copied(source_url: str, target_url: str) -> Sequence["TableDigest"]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from hookline.maintenance.database_copy import copy_database
-    from hookline.storage.database_copy import CopySource, CopyTarget
+    from hookline.storage.copy_interfaces import CopySource, CopyTarget
 
     source, target = _backend(source_url), _backend(target_url)
     if not isinstance(source, CopySource):
@@ -173,8 +173,8 @@ def _inspectable(url: str) -> "Inspectable":
 
 
 def _backend(url: str) -> "Backend":
-    from hookline.discovery.loader import load_plugins
-    from hookline.kernel.time import SystemClock
+    from hookline.discovery.plugin_loader import load_plugins
+    from hookline.kernel.clocks import SystemClock
 
     return load_plugins().backend(url, SystemClock())
 

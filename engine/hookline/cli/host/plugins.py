@@ -10,8 +10,8 @@ from hookline.cli.table import table
 from hookline.kernel.errors import HooklineError
 
 if TYPE_CHECKING:
-    from hookline.discovery.doctor import Examination
     from hookline.discovery.metadata_file import PluginDescription
+    from hookline.discovery.plugin_doctor import Examination
     from hookline.discovery.registry import PluginStatus
 
 
@@ -47,7 +47,7 @@ def plugins(ctx: click.Context, without_import: bool, as_json: bool) -> None:
 
 
 def _list(ctx: click.Context, as_json: bool) -> None:
-    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.service.views.plugins import plugin_view
 
     registry = load_plugins()
@@ -130,7 +130,7 @@ def doctor(ctx: click.Context, name: str | None, as_json: bool) -> None:
     NAME is the name of a plugin or a distribution; by default all plugins are examined. Exit code 1 if there is a
     problem.
     """
-    from hookline.discovery.doctor import examine
+    from hookline.discovery.plugin_doctor import examine
 
     found = examine(name)
     if name is not None and not found:
@@ -169,8 +169,8 @@ def describe_plugin(ctx: click.Context, name: str, write: bool, check: bool, as_
 
     NAME is the name of a plugin or a distribution.
     """
-    from hookline.discovery.loader import load_plugins
     from hookline.discovery.metadata_file import describe, file_of_module, text_of
+    from hookline.discovery.plugin_loader import load_plugins
     from hookline.kernel.errors import PluginFailed
 
     registry = load_plugins()

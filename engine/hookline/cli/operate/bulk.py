@@ -11,11 +11,11 @@ import click
 
 from hookline.cli.client import Client, connect
 from hookline.cli.inputs import read_input
-from hookline.cli.operate.execution_ids import full_id
+from hookline.cli.operate.shortened_execution_ids import full_id
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import counted
-from hookline.kernel.time import rfc3339
 from hookline.model.durations import parse_duration
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.server_settings import Settings

@@ -130,8 +130,8 @@ def new_key(as_json: bool, settings: Settings) -> None:
 
     What the lost key has encrypted stays unreadable: credentials have to be set again. Stop all nodes first.
     """
-    from hookline.cli.engine_setup import key_file
-    from hookline.secrets.vault import load_or_create_key, read_keys
+    from hookline.cli.options_from_settings import key_file
+    from hookline.secrets.encryption import load_or_create_key, read_keys
 
     if settings.secret_key is not None:
         asyncio.run(_give_up_other_keys(settings, read_keys(settings.secret_key.get_secret_value())))
@@ -154,9 +154,9 @@ async def _give_up_other_keys(settings: Settings, keys: Sequence[bytes]) -> None
     """Let the database need no other keys than these. Raises ConfigError if nodes serve it, and StoreError."""
     from hookline.cli.actor import local_user
     from hookline.credentials.database_keys import give_up_other_keys
-    from hookline.discovery.loader import load_plugins
-    from hookline.kernel.time import SystemClock
-    from hookline.secrets.vault import Vault
+    from hookline.discovery.plugin_loader import load_plugins
+    from hookline.kernel.clocks import SystemClock
+    from hookline.secrets.encryption import Vault
 
     if settings.sqlite_file is None or settings.sqlite_file.exists():
         clock = SystemClock()

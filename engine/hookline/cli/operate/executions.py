@@ -11,8 +11,8 @@ from hookline.cli.client import connect
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
 from hookline.cli.inputs import read_input
 from hookline.cli.operate import bulk
-from hookline.cli.operate.execution_ids import full_id
 from hookline.cli.operate.execution_text import describe_execution, error_or_wait, event_line, origin_lines
+from hookline.cli.operate.shortened_execution_ids import full_id
 from hookline.cli.printable_text import json_line, printable
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.server_settings import Settings

@@ -17,7 +17,7 @@ from hookline.cli.client.http import http_client
 from hookline.cli.client.profiles import Profile, profiles_file, read_profiles, remove_profile, store_profile
 from hookline.cli.client.remote_choice import REMOTE, TOKEN, check_secure, checked_token, server_url
 from hookline.cli.command import Command, NotFound, emit
-from hookline.cli.operate.execution_ids import full_id
+from hookline.cli.operate.shortened_execution_ids import full_id
 from hookline.cli.printable_text import printable
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.suggest import did_you_mean

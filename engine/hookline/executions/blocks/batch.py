@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate, evaluate_in_frame
-from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
+from hookline.executions.execution_context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.services import Services, StubFunction
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.batch import USE, CompiledBatch
@@ -21,11 +21,11 @@ from hookline.kernel.json import DECIMALS, JsonObject, Numbers, encode, is_large
 from hookline.model.batch import JOINED, BatchItem, joined_output
 from hookline.model.execution import BATCH, StepRecord, StepState
 from hookline.model.items import REMEDY, stream_in
-from hookline.plugin_host.results import normalize_result
+from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Reply
 from hookline.secrets.masking import MASK
 from hookline.secrets.redaction import HIDDEN, is_encrypted
-from hookline.storage.changes import BatchJoined, Change, CloseBatch, JoinBatch, RecordSteps, TakeBatch
+from hookline.storage.change_declarations import BatchJoined, Change, CloseBatch, JoinBatch, RecordSteps, TakeBatch
 
 #: The size from which reading JSON takes milliseconds, in bytes.
 _LONG: Final = 200_000

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.elements.expressions import Condition, Template
 from hookline.kernel.errors import ExpressionError, StepError
-from hookline.plugin_host.offload import reads_large_values
+from hookline.plugin_host.large_value_work import reads_large_values
 
 RunSteps: TypeAlias = Callable[[ExecutionContext, Sequence[CompiledStep], Frame], Awaitable[Ending]]
 """Runs a list of steps; blocks use it for the steps inside them."""

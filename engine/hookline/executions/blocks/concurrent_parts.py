@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.model.execution import StepState
 from hookline.sdk.action import STOPPED

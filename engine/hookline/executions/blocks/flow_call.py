@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any, Final
 
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
-from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.ending import MAX_DEPTH, child_depth
+from hookline.executions.execution_context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.flow_call import USE, CompiledCall
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import child_envelope, with_keys
+from hookline.intake.envelope_creation import child_envelope, with_keys
 from hookline.kernel.backoff import next_wait
 from hookline.kernel.errors import (
     ExecutionNotFound,
@@ -30,7 +30,7 @@ from hookline.model.items import REMEDY, stream_in
 from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded
 from hookline.sdk.action import Reply
-from hookline.storage.changes import Accept, BeginWait, EndWait, TimeOutWait, WaitTimedOut
+from hookline.storage.change_declarations import Accept, BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
 #: The number of problems of a body that an error lists.
 _SHOWN: Final = 3

@@ -16,7 +16,7 @@ from hookline.executions.blocks.concurrent_parts import (
 )
 from hookline.executions.blocks.foreach_items import ItemSource, source_of
 from hookline.executions.blocks.foreach_results import CheckpointedItems, ItemResults, KeptItems
-from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
+from hookline.executions.execution_context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.executions.services import StubFunction
 from hookline.executions.steps.recorded_result import continue_from_entry
@@ -26,7 +26,7 @@ from hookline.kernel.json import encode
 from hookline.model.execution import StepState
 from hookline.model.items import STREAM, Stream
 from hookline.model.message import Message
-from hookline.plugin_host.results import normalize_result
+from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import STOPPED, Reply, Signal
 
 

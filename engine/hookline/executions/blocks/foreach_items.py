@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from hookline.executions.context import ExecutionContext, StepFailed
-from hookline.executions.steps.stream import StreamReader
+from hookline.executions.execution_context import ExecutionContext, StepFailed
+from hookline.executions.steps.stream_of_items import StreamReader
 from hookline.kernel.errors import BlobGone, StepError
 from hookline.model.items import Done, Stream
 

@@ -6,9 +6,9 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.journal.foreach_progress import ForeachProgress
-from hookline.executions.steps.stream import StreamWriter
+from hookline.executions.steps.stream_of_items import StreamWriter
 from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.kernel.json import OFF_THE_LOOP, encode
 from hookline.model.execution import ErrorInfo, StepState

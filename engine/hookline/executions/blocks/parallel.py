@@ -14,7 +14,7 @@ from hookline.executions.blocks.concurrent_parts import (
     run_concurrently,
     still_ending,
 )
-from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.execution_context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.flows.blocks.parallel import CompiledParallel
 from hookline.model.execution import ErrorInfo, StepState

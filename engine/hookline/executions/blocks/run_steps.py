@@ -11,7 +11,7 @@ from hookline.executions.blocks.parallel import run_parallel
 from hookline.executions.blocks.switch import run_switch
 from hookline.executions.blocks.try_block import run_try
 from hookline.executions.blocks.webhook_wait import run_wait
-from hookline.executions.context import Ending, ExecutionContext, Frame
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame
 from hookline.executions.replay_edits import apply_edit
 from hookline.executions.steps.step import run_action
 from hookline.flows.blocks.action import CompiledAction

@@ -1,7 +1,7 @@
 """The switch block."""
 
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
-from hookline.executions.context import Ending, ExecutionContext, Frame
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame
 from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.model.execution import StepState
 

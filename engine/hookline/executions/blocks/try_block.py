@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from hookline.executions.blocks.block_expressions import RunSteps
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import Interrupted, Interruption
 from hookline.flows.blocks.try_block import CompiledTry
 from hookline.model.execution import ErrorInfo, StepState

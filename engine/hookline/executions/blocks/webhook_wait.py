@@ -6,17 +6,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.webhook_wait import USE, CompiledWait
-from hookline.flows.elements.page_template import PageTemplate
+from hookline.flows.elements.wait_page import PageTemplate
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode, is_heavy
-from hookline.kernel.time import rfc3339
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.waits import Call, Page, raw_json
 from hookline.sdk.action import Reply
-from hookline.storage.changes import BeginWait, EndWait, TimeOutWait, WaitTimedOut
+from hookline.storage.change_declarations import BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
 TIMED_OUT = "wait_timed_out"
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from hookline.executions.delivery.runner import Runner
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.kernel.time import Clock
-from hookline.storage.changes import Start
+from hookline.storage.change_declarations import Start
 from hookline.storage.queue import Delivery, Queue
 from hookline.telemetry.store_problem import StoreProblem
 

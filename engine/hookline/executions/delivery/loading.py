@@ -17,7 +17,7 @@ from hookline.kernel.errors import (
 from hookline.model.execution import FINAL, ErrorInfo, Execution, State, StepRecord, stored_size
 from hookline.model.message import Envelope, is_heavy_message, with_numbers
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
-from hookline.storage.changes import Change, Publish, Resume, Start
+from hookline.storage.change_declarations import Change, Publish, Resume, Start
 from hookline.storage.queue import Delivery
 
 

@@ -8,16 +8,8 @@ from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
-from hookline.executions.blocks.on_error import run_on_error
+from hookline.executions.blocks.on_error_steps import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
-from hookline.executions.context import (
-    Blocked,
-    Ending,
-    ExecutionContext,
-    Frame,
-    HookUrls,
-    StepFailed,
-)
 from hookline.executions.delivery.loading import (
     BlockedAtLoad,
     ExecutionLoader,
@@ -27,6 +19,14 @@ from hookline.executions.delivery.loading import (
 )
 from hookline.executions.delivery.unrunnable import LeavingQueue, Unrunnable
 from hookline.executions.ending import end, is_patient, park, record_final_reply, tell_caller
+from hookline.executions.execution_context import (
+    Blocked,
+    Ending,
+    ExecutionContext,
+    Frame,
+    HookUrls,
+    StepFailed,
+)
 from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
 from hookline.executions.journal.journal import Journal
 from hookline.executions.replay_edits import edits_in
@@ -41,7 +41,7 @@ from hookline.model.message import Envelope
 from hookline.plugin_host.engine_failures import is_engine_failure
 from hookline.plugin_host.facade import StepLog
 from hookline.secrets.redaction import NO_REDACTOR
-from hookline.storage.changes import Change, End, Park
+from hookline.storage.change_declarations import Change, End, Park
 from hookline.storage.queue import Delivery
 
 _ADOPTED: Final = 0.5

@@ -4,10 +4,10 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
+from hookline.kernel.clocks import Clock, JumpingClock
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
-from hookline.kernel.time import Clock, JumpingClock
-from hookline.storage.changes import MoveWaits
+from hookline.storage.change_declarations import MoveWaits
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem

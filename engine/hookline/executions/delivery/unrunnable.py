@@ -22,7 +22,7 @@ from hookline.kernel.errors import (
 )
 from hookline.model.execution import BLOCKED, ErrorInfo, Execution, Outcome, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Change, End, Park, Resume
+from hookline.storage.change_declarations import Change, End, Park, Resume
 from hookline.storage.queue import Delivery
 from hookline.storage.store import readable_envelope
 

@@ -21,7 +21,7 @@ from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.model.items import Progress
 from hookline.sdk.action import STOPPED
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     AddState,
     BatchJoined,
     BatchLed,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.model.execution import StepRecord
-from hookline.storage.changes import Change, CheckpointItems, DropEntries, RecordSteps
+from hookline.storage.change_declarations import Change, CheckpointItems, DropEntries, RecordSteps
 
 
 class TakenWork(NamedTuple):

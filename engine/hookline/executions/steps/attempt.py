@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from hookline.credentials.access_tokens import CredentialTokens, hidden_of
-from hookline.executions.context import Blocked, ExecutionContext, Frame
+from hookline.executions.execution_context import Blocked, ExecutionContext, Frame
 from hookline.executions.interruption import Interrupted
 from hookline.executions.services import StubFunction
 from hookline.executions.steps.credential_hosts import check_credential_hosts
 from hookline.executions.steps.settings import UNEVALUATED, StepSettings, evaluate_settings
-from hookline.executions.steps.stream import write_stream
+from hookline.executions.steps.stream_of_items import write_stream
 from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.types.return_type_check import return_type_mismatch
 from hookline.kernel.cancellation import cancelled_externally
@@ -23,14 +23,14 @@ from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue, encode, is_large
 from hookline.model.items import Stream
 from hookline.model.message import Attachment, CallerReply
-from hookline.outbound.exact_client import ExactClient
+from hookline.outbound.exact_numbers_client import ExactClient
 from hookline.plugin_host.facade import StepLog
 from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout, mask_error
-from hookline.plugin_host.results import normalize_result
+from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Context, Increment, Reply, Signal, Sleep
 from hookline.sdk.context_parts import check_key, packed
 from hookline.secrets.masking import HiddenValues
-from hookline.storage.changes import SetState
+from hookline.storage.change_declarations import SetState
 
 NormalizedResult: TypeAlias = Signal | Sleep | Increment | Reply | CallerReply
 """The result of an action as JSON values."""

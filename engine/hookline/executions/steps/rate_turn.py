@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from hookline.credentials.access_tokens import hidden_of
-from hookline.executions.context import ExecutionContext
+from hookline.executions.execution_context import ExecutionContext
 from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.errors import CredentialError, StepError
 from hookline.model.webhook import RATE as RATE_PATTERN

@@ -4,7 +4,7 @@ from functools import partial
 
 import msgspec
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.flows.blocks.batch import CompiledBatch
 from hookline.flows.blocks.flow_call import CompiledCall
 from hookline.flows.blocks.webhook_wait import CompiledWait

@@ -8,15 +8,15 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from hookline.executions.context import ExecutionContext, Frame
-from hookline.executions.steps.stream import read_stream
+from hookline.executions.execution_context import ExecutionContext, Frame
+from hookline.executions.steps.stream_of_items import read_stream
 from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.errors import ExpressionError, StepError
 from hookline.kernel.json import encode
 from hookline.kernel.safe_validation import is_plugin_defect, problems_text
 from hookline.model.items import REMEDY, Stream, stream_in
 from hookline.model.message import Message
-from hookline.plugin_host.offload import reads_large_values
+from hookline.plugin_host.large_value_work import reads_large_values
 from hookline.sdk.mappers import Scope
 from hookline.sdk.schemes import NoSettings
 from hookline.sdk.settings.function_signatures import SettingSources

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.action_entry import entry_of, input_json, is_large_entry, output_json
@@ -23,7 +23,7 @@ from hookline.model.items import STREAM, Stream
 from hookline.model.message import CallerReply
 from hookline.sdk.action import PASS, Increment, Reply, Signal, Sleep
 from hookline.sdk.context_parts import check_key
-from hookline.storage.changes import SetState
+from hookline.storage.change_declarations import SetState
 
 #: The signal of an entry of an at-most-once step that was interrupted before it began; the step hasn't failed.
 _NOT_BEGUN: Final = "not_begun"

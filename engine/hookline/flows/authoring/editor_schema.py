@@ -10,7 +10,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.step_type import StepType
 from hookline.flows.elements.expressions import RESERVED
-from hookline.model.expression_types import EXPRESSION_SCHEMA
+from hookline.model.expression_setting_types import EXPRESSION_SCHEMA
 from hookline.model.flow import BLOCKS, STEPS, ActionStep, FlowDocument
 from hookline.sdk.action import Action
 from hookline.sdk.schemes import Scheme

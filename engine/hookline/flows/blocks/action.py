@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.discovery.unloaded_connectors import unloaded_action
+from hookline.discovery.connector_placeholders import unloaded_action
 from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.outside_references import CredentialUse, unknown_component

@@ -14,7 +14,7 @@ from hookline.flows.elements.outside_references import FlowUse
 from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.pointer import removing
-from hookline.model.expression_types import EXPRESSION_SCHEMA
+from hookline.model.expression_setting_types import EXPRESSION_SCHEMA
 from hookline.model.flow import FLOW_ID, ActionStep
 
 HeadersExpression = Annotated[

@@ -11,9 +11,9 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.compiled_verify import compile_verify, content_type_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.message_keys import MessageKey, compile_key
-from hookline.flows.elements.page_template import PageTemplate, compile_page, page_problems
 from hookline.flows.elements.paths_masked_by_schemes import MaskedPaths
 from hookline.flows.elements.scope_check import ON_ARRIVAL, VisibleNames
+from hookline.flows.elements.wait_page import PageTemplate, compile_page, page_problems
 from hookline.kernel.pointer import adding, removing
 from hookline.model.flow import ActionStep
 from hookline.model.webhook import WaitSettings

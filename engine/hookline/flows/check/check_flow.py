@@ -20,7 +20,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.server_requirements import files_problems, one_host_problems, public_url_problems
 from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.outside_references import CredentialUse, FlowUse
-from hookline.flows.types.samples import NO_SAMPLES, Samples
+from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.pointer import replacing
 from hookline.kernel.suggest import listed, nearest_name, question, unknown_name

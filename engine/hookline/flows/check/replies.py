@@ -23,7 +23,7 @@ from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.types.action_result import replies, result_classes
-from hookline.flows.types.annotation import metadata
+from hookline.flows.types.return_annotation import metadata
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import adding, removing, replacing
 from hookline.model.durations import Duration

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from hookline.flows.check.type_analysis import analyse_flow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.types.earlier_results import EarlierResults
-from hookline.flows.types.samples import NO_SAMPLES, Samples
+from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples
 from hookline.flows.types.shape import Field, Record, Shape, shape_text
 from hookline.flows.types.type_scope import TypeScope
 

@@ -20,11 +20,11 @@ from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Template
-from hookline.flows.elements.page_template import PageTemplate
+from hookline.flows.elements.wait_page import PageTemplate
 from hookline.flows.types.action_result import ResultShape, result_shape
-from hookline.flows.types.annotation import metadata
 from hookline.flows.types.json_schema import from_schema
-from hookline.flows.types.samples import NO_SAMPLES, Samples
+from hookline.flows.types.return_annotation import metadata
+from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples
 from hookline.flows.types.shape import (
     BOOLEAN,
     NULL,

@@ -24,7 +24,7 @@ from hookline.sdk.poll import PollTrigger
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import ConsumeTrigger, RequestTrigger, WebhookTrigger
 from hookline.secrets.redaction_rules import RedactionRules
-from hookline.storage.changes import Start
+from hookline.storage.change_declarations import Start
 
 
 @dataclass(frozen=True, slots=True)

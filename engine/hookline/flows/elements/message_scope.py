@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.kernel.time import rfc3339
+from hookline.kernel.clocks import rfc3339
 from hookline.model.message import Arrival, Message
 
 

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 
-from hookline.flows.graph.chart import OTHERWISE, Chart, ChartStep
+from hookline.flows.graph.chart_contents import OTHERWISE, Chart, ChartStep
 
 CHARACTER: Final = 7.3
 """The width of a character of the font, which has one width for all."""

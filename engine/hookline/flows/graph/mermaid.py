@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from hookline.flows.graph.chart import OTHERWISE, Chart, ChartStep
+from hookline.flows.graph.chart_contents import OTHERWISE, Chart, ChartStep
 from hookline.kernel.json import encode
 
 #: Other characters have a meaning for Mermaid, or could get one.

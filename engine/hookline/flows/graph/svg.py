@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from hookline.flows.graph.chart import Chart
+from hookline.flows.graph.chart_contents import Chart
 from hookline.flows.graph.layout import LINE, Border, Box, Drawing, Label, Line, layout
 
 _MARGIN: Final = 16.0

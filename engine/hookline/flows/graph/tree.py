@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from hookline.flows.graph.chart import Chart, ChartStep
+from hookline.flows.graph.chart_contents import Chart, ChartStep
 
 _WIDEST: Final = 10_000
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hookline.flows.blocks.action import CompiledAction
-from hookline.flows.types.annotation import from_annotation, metadata
+from hookline.flows.types.return_annotation import from_annotation, metadata
 from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape, shape_text
 from hookline.flows.types.type_scope import NO_HEADERS, MessageShape, TypeScope, shape_of
 from hookline.model.message import CallerReply

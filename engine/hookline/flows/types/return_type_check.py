@@ -16,7 +16,7 @@ import msgspec
 from pydantic import BaseModel
 
 from hookline.flows.types.action_result import result_classes, union_members
-from hookline.flows.types.annotation import from_annotation
+from hookline.flows.types.return_annotation import from_annotation
 from hookline.flows.types.shape import (
     UNKNOWN,
     Likely,

@@ -47,7 +47,7 @@ from hookline.service.admin.system.server_settings import ServerSettingView, add
 from hookline.service.admin.system.sessions import add_sessions
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.app import create_endpoints
-from hookline.service.hooks.hook import Hook, HookOptions
+from hookline.service.hooks.hook_endpoint import Hook, HookOptions
 from hookline.service.hooks.sender import Senders
 from hookline.telemetry.worker_metrics import WorkerMetrics
 

@@ -9,29 +9,29 @@ from typing import Any, Final
 import msgspec
 
 from hookline.access.audit import entry
-from hookline.bodies.page_input import read_page_input
+from hookline.bodies.page_form_input import read_page_input
 from hookline.bodies.urlencoded import lenient_query
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.intake.callbacks import Callbacks, WaitingStep
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import AlreadyCalled, InputInvalid, ServiceUnavailable, TooManyRequests, WaitOver
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import canonical, encode, is_heavy_value
-from hookline.kernel.time import Clock
 from hookline.model.access import Actor, AuditEntry
 from hookline.model.message import Arrival, Message
 from hookline.model.waits import Call
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction
-from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RequestContext
 from hookline.service.hooks.waiting_step_pages import FORMS, expects_page, form_page
-from hookline.storage.changes import CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
+from hookline.service.request_and_response import HookRequest, HookResponse
+from hookline.storage.change_declarations import CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
 
 _NOT_YET_RETRY_AFTER: Final = 5.0
 _EARLY_RETRY_AFTER: Final = 60.0

@@ -11,8 +11,8 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.json import encode
 from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings, is_server_header
 from hookline.sdk.schemes import Scheme, WebhookResponse
-from hookline.service.hook_requests import HookResponse
-from hookline.storage.changes import Accepted, CallbackRepeated, CallbackStored, Duplicate
+from hookline.service.request_and_response import HookResponse
+from hookline.storage.change_declarations import Accepted, CallbackRepeated, CallbackStored, Duplicate
 
 EXECUTION_ID: Final = b"hookline-execution-id"
 BODYLESS: Final = frozenset({204, 205, 304})

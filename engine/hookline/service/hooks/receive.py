@@ -16,16 +16,16 @@ from hookline.bodies.media_types import OCTET_STREAM, QUERY, Media, read_media
 from hookline.bodies.text import Received
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge, UnsupportedMedia
-from hookline.kernel.time import Clock
 from hookline.model.webhook import RequestSettings, takes
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
 from hookline.sdk.triggers import RequestTrigger
-from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.cors import allow
 from hookline.service.hooks.masking import Headers
+from hookline.service.hooks.messages_read_by_triggers import ReadMessage, read_messages
 from hookline.service.hooks.rejection import BodyPrefix, RequestContext
 from hookline.service.hooks.sender import (
     Address,
@@ -35,7 +35,6 @@ from hookline.service.hooks.sender import (
     address_text,
     check_address,
 )
-from hookline.service.hooks.trigger_messages import ReadMessage, read_messages
 from hookline.service.hooks.verification import (
     CredentialSource,
     Verification,
@@ -43,6 +42,7 @@ from hookline.service.hooks.verification import (
     masks_of,
     subscription_credential,
 )
+from hookline.service.request_and_response import HookRequest
 from hookline.service.uploads.body_reader import BodyLimits, BodyReader
 from hookline.service.uploads.body_stream import BodyStream, StagedBody, stage_body
 from hookline.service.uploads.decompression import content_codings

@@ -8,18 +8,18 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from hookline.bodies.text import Received
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CannotVerify, NotVerified, RequestRejected, ServiceUnavailable, StoreError
 from hookline.kernel.json import decode, encode
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.kernel.time import Clock
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
-from hookline.service.hook_requests import HookRequest, HookResponse, SenderGone
 from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.masking import Headers, Masks, read_headers
 from hookline.service.problem_documents import rejection_response
+from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.body_stream import BodyStream
-from hookline.storage.changes import Accepted, CallbackRepeated, CallbackStored, Duplicate
+from hookline.storage.change_declarations import Accepted, CallbackRepeated, CallbackStored, Duplicate
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem

@@ -13,20 +13,20 @@ from hookline.bodies.json import Room, read_json
 from hookline.bodies.media_types import read_media
 from hookline.bodies.urlencoded import lenient_query
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import request_envelope
+from hookline.intake.envelope_creation import request_envelope
 from hookline.intake.intake import Intake
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ServiceUnavailable
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import MANY
-from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Message
-from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.immediate_responses import accepted_response
 from hookline.service.hooks.masking import read_headers
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext
+from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.service.uploads.request_blobs import SMALL, VALUE
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.change_declarations import Accepted, Duplicate
 from hookline.telemetry.captures import CaptureRecord
 
 _METHODS: Final = frozenset({"POST", "PUT", "PATCH"})

@@ -6,15 +6,15 @@ from typing import Any, Final
 
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.flows.elements.page_template import FORM
+from hookline.flows.elements.wait_page import FORM
 from hookline.kernel.errors import Problem, RequestRejected
 from hookline.kernel.json import decode
 from hookline.model.waits import CHOICE, FormField, Page
 from hookline.model.webhook import takes
-from hookline.service.hook_requests import HookResponse
 from hookline.service.hooks.masking import Headers
 from hookline.service.html_page import html_page, text_page
 from hookline.service.problem_documents import MEDIA_TYPE, rejection_response
+from hookline.service.request_and_response import HookResponse
 
 FORMS: Final = (FORM, "multipart/form-data")
 """The media types of forms."""

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMap
 from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.kernel.errors import ServiceUnavailable
-from hookline.service.hook_requests import HookRequest, HookResponse, SenderGone
 from hookline.service.problem_documents import rejection_response
+from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.sandbox_headers import POLICY_HEADER, SANDBOX
 from hookline.service.server.stopping import Stopping
 

@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import Final
 
 from hookline.kernel.errors import RequestRejected
-from hookline.service.hook_requests import HookResponse
 from hookline.service.problem_documents import rejection_response
+from hookline.service.request_and_response import HookResponse
 from hookline.service.sandbox_headers import SANDBOX
 
 

@@ -13,11 +13,11 @@ from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed
 from hookline.kernel.json import is_heavy
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.service.uploads.body_stream import StagedBody
 from hookline.service.uploads.decompression import decompress
 from hookline.service.uploads.file_types import FileTypes
-from hookline.service.uploads.files import IncomingFile, check_stored_type, file_message, store_file
+from hookline.service.uploads.incoming_files import IncomingFile, check_stored_type, file_message, store_file
 from hookline.service.uploads.multipart import MultipartReader
 from hookline.service.uploads.request_blobs import RequestBlobs
 

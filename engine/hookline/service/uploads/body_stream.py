@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from typing import Any, Final, cast
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import RequestTimeout, TooLarge
-from hookline.kernel.time import Clock
 from hookline.service.uploads.request_blobs import RequestBlobs
 from hookline.storage.blobs import Blob, BlobWriter
 

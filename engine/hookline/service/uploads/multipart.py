@@ -16,9 +16,9 @@ from hookline.bodies.urlencoded import PLAIN, Naming, collect
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import OFF_THE_LOOP
 from hookline.model.message import Attachment
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.service.uploads.file_types import FileTypes
-from hookline.service.uploads.files import IncomingFile, clean_filename, read_disposition
+from hookline.service.uploads.incoming_files import IncomingFile, clean_filename, read_disposition
 from hookline.service.uploads.request_blobs import RequestBlobs
 
 MAX_PARTS: Final = 1000

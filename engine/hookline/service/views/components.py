@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 from pydantic import BaseModel
 
-from hookline.credentials.setting_options import OptionsPage
+from hookline.credentials.connector_options import OptionsPage
 from hookline.discovery.quality import level_of
 from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.blocks import USES
@@ -23,9 +23,9 @@ from hookline.model import durations
 from hookline.sdk.action import Action
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.schemes import Scheme
-from hookline.sdk.settings.options import OptionsFunction
+from hookline.sdk.settings.options_functions import OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger, Trigger
-from hookline.service.views.field_types import one_of
+from hookline.service.views.json_field_types import one_of
 
 _NO_OPTIONS: Final[Mapping[str, OptionsFunction]] = {}
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.kernel.pointer import escape
-from hookline.service.views.field_types import Count
+from hookline.service.views.json_field_types import Count
 
 MAX_VALUES: Final = 2000
 """The most values in an excerpt."""

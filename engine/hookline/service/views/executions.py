@@ -7,14 +7,14 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from hookline.executions.context import HookUrls
+from hookline.executions.execution_context import HookUrls
 from hookline.intake.callbacks import waiting_records
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import Malformed
-from hookline.kernel.time import rfc3339
 from hookline.model.dead_letter_causes import full_cause
 from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
 from hookline.model.message import arrival_view, pack, tags_of
-from hookline.service.views.field_types import Count, Time, Uuid, one_of, time_view
+from hookline.service.views.json_field_types import Count, Time, Uuid, one_of, time_view
 from hookline.service.views.list_page import PageView
 from hookline.storage.store import ExecutionPage, Store
 

@@ -5,7 +5,7 @@ from typing import Final
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.check.step_scopes import StepScope, step_scopes
-from hookline.flows.types.samples import read_samples
+from hookline.flows.types.sample_shapes import read_samples
 from hookline.kernel.json import decode
 from hookline.simulation.authoring.jobs import CheckJob, CheckResult
 

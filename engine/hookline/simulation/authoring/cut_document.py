@@ -17,8 +17,8 @@ from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import parts_of, value_at
 from hookline.simulation.authoring.jobs import GivenDocument
-from hookline.simulation.branches import step_paths
 from hookline.simulation.cases import names_step
+from hookline.simulation.step_paths import step_paths
 
 _TRY: Final = ("try", "catch", "finally")
 

@@ -15,17 +15,17 @@ from hookline.flows.documents.read import read
 from hookline.flows.elements.expressions import Expressions
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.flows.types.shape import of_value, shape_text
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import ExpressionError, FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import value_at
 from hookline.kernel.suggest import did_you_mean
-from hookline.kernel.time import rfc3339
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Arrival, Message
 from hookline.simulation.authoring.jobs import EvaluateJob, EvaluateResult, GivenDocument
-from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.recordings.backtest import play
+from hookline.simulation.step_paths import step_paths
 
 _ID: Final = "evaluated"
 _REMEDIES: Final = {

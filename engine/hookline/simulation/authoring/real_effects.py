@@ -8,7 +8,7 @@ from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
 from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import simulation_envelope
+from hookline.intake.envelope_creation import simulation_envelope
 from hookline.kernel.json import encode
 from hookline.model.items import Stream
 from hookline.model.message import Arrival, Message

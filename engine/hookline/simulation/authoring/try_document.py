@@ -16,15 +16,15 @@ from hookline.kernel.json import decode, encode
 from hookline.model.execution import StepRecord
 from hookline.model.message import Envelope
 from hookline.sdk.action import Action, Reply
+from hookline.secrets.encryption import Vault
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redaction, Redactor
-from hookline.secrets.vault import Vault
 from hookline.simulation.authoring.cut_document import cut_after, keep_known_stubs, lines_in
 from hookline.simulation.authoring.jobs import MAX_ATTEMPTS, MAX_STEPS, GivenDocument, TryJob, TryResult
-from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.cases import Case, case_problems
 from hookline.simulation.recordings.recorded_case import recorded_input
 from hookline.simulation.result import SimulationResult
+from hookline.simulation.step_paths import step_paths
 from hookline.simulation.stubs import CaseStubs, FinishedStub, NeverFinishedStub, PreparedStub
 
 _MAX_BYTES: Final = 8_000_000

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.flow_difference import flow_differences
 from hookline.flows.authoring.formatter import format_flow
@@ -23,7 +23,6 @@ from hookline.kernel.errors import FlowInvalid, HooklineError
 from hookline.kernel.json import decode, encode
 from hookline.simulation.authoring.check_document import check_document
 from hookline.simulation.authoring.cut_document import parse_document
-from hookline.simulation.authoring.effect_guard import deny_effects
 from hookline.simulation.authoring.evaluate_expression import evaluate_expression
 from hookline.simulation.authoring.evaluate_step import evaluate_step
 from hookline.simulation.authoring.expression_cache import remembering
@@ -49,6 +48,7 @@ from hookline.simulation.authoring.jobs import (
 )
 from hookline.simulation.authoring.run_cases import run_cases
 from hookline.simulation.authoring.try_document import compile_given, try_document
+from hookline.simulation.authoring.undeclared_effects import deny_effects
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.recordings.backtest import backtest
 from hookline.simulation.recordings.recorded_case import recorded_case

@@ -15,16 +15,16 @@ from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import simulation_envelope
+from hookline.intake.envelope_creation import simulation_envelope
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import REPLAY, Outcome
 from hookline.model.items import STREAM
 from hookline.model.message import Arrival, Attachment, Envelope, Message
-from hookline.simulation.branches import lane, side_by_side, step_paths
 from hookline.simulation.case_run import CaseRunner, open_runner
 from hookline.simulation.recordings.case_masking import mask_resume_urls
 from hookline.simulation.recordings.playback import Playback, last_inputs
 from hookline.simulation.result import SimulationResult
+from hookline.simulation.step_paths import lane, side_by_side, step_paths
 
 _EXAMPLES: Final = 3
 #: The values in the result of a called flow that differ each time.

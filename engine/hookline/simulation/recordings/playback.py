@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hookline.discovery.registry import Registry
-from hookline.executions.context import StepFailed
+from hookline.executions.execution_context import StepFailed
 from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.blocks.batch import USE as BATCH
 from hookline.flows.blocks.flow_call import USE as FLOW
@@ -32,7 +32,7 @@ from hookline.model.waits import raw_json
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Reply, Sleep
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.stubs import FinishedStub, NeverFinishedStub, PreparedStub
-from hookline.storage.changes import BatchJoined
+from hookline.storage.change_declarations import BatchJoined
 
 FOREACH: Final = "foreach"
 _SIGNALS: Final = {signal.name: signal for signal in (PASS, FILTERED, STOPPED)}

@@ -19,7 +19,6 @@ from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED
 from hookline.model.durations import format_duration
 from hookline.model.items import STREAM
-from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case
 from hookline.simulation.expectations import json_differences
@@ -27,6 +26,7 @@ from hookline.simulation.recordings.backtest import ended_paths
 from hookline.simulation.recordings.case_masking import mask_secrets, public_headers
 from hookline.simulation.recordings.playback import told_by_flow, unkept
 from hookline.simulation.recordings.recorded_state import masked_state, state_before
+from hookline.simulation.step_paths import step_paths
 from hookline.simulation.stubs import touches_nothing_outside
 
 _RESULT: Final = frozenset({"body", "headers", "attachments", "error", "status"})

@@ -10,7 +10,7 @@ import pytest
 from hookline.kernel.errors import HooklineError, StoreError
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Accepted,
     Cancel,
@@ -21,8 +21,8 @@ from hookline.storage.changes import (
     RecordSteps,
     Start,
 )
+from hookline.storage.limit_parts import BACKLOG, Parts, PartsMoved, PartsRequest, QueueCount
 from hookline.storage.queue import Delivery
-from hookline.storage.rate_parts import BACKLOG, Parts, PartsMoved, PartsRequest, QueueCount
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import Consumer, consuming
 from hookline.testing.envelopes import Envelopes

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import pytest
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import Level, violations
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import AuthExpired, HooklineError, RateLimited, StepError, Unavailable
@@ -16,8 +16,8 @@ from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
 from hookline.sdk.http import Response
 from hookline.secrets.masking import secret_values
+from hookline.testing.connector_harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 from hookline.testing.fake_http import FailingHttp, FakeHttp, FakeRequest, FakeResponse, NotRecorded
-from hookline.testing.harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 
 _FAILURES = (
     AuthExpired("no", code="http.401"),

@@ -10,7 +10,7 @@ import pytest
 from hookline.kernel.errors import StoreError
 from hookline.model.message import Envelope
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.change_declarations import Accepted, Duplicate
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes

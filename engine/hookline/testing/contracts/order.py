@@ -11,7 +11,17 @@ from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Change, End, Park, ReleaseOrderKey, Reopen, Resume, Start, Unblock
+from hookline.storage.change_declarations import (
+    Accept,
+    Change,
+    End,
+    Park,
+    ReleaseOrderKey,
+    Reopen,
+    Resume,
+    Start,
+    Unblock,
+)
 from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming

@@ -5,9 +5,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
-from hookline.discovery.doctor import unknown_hooks
-from hookline.discovery.loader import load_plugins
 from hookline.discovery.metadata_file import describe, file_of_module, text_of
+from hookline.discovery.plugin_doctor import unknown_hooks
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import open_secrets
 
 

@@ -12,7 +12,17 @@ from hookline.kernel.errors import StoreError
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Accepted, Duplicate, End, Park, RecordSteps, Resume, Start, Unblock
+from hookline.storage.change_declarations import (
+    Accept,
+    Accepted,
+    Duplicate,
+    End,
+    Park,
+    RecordSteps,
+    Resume,
+    Start,
+    Unblock,
+)
 from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import Budget
+from hookline_mapping.expression_results import text
 from hookline_mapping.jinja.sandbox import BudgetedContext
-from hookline_mapping.json_values import text
 from hookline_mapping.patterns import Pattern, bounded
 
 _MAX_PATTERN: Final = 1_000

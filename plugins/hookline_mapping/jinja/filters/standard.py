@@ -15,11 +15,11 @@ from jinja2.utils import pass_context
 from hookline.api import ExpressionError, ExpressionFailed, ExpressionLimit, TemplateFilter
 from hookline_mapping.budget import Budget
 from hookline_mapping.decimals import decimal_of, exact_value, read, rounded
+from hookline_mapping.expression_results import json_text, key_of, text, to_json
 from hookline_mapping.jinja import methods
 from hookline_mapping.jinja.filters import regex as regex_filters
-from hookline_mapping.jinja.formats import percent_format
+from hookline_mapping.jinja.format_strings import percent_format
 from hookline_mapping.jinja.sandbox import BudgetedContext, Missing, reject_missing, spend_comparing, spend_size
-from hookline_mapping.json_values import json_text, key_of, text, to_json
 
 _MAX_DIGITS: Final = 30
 _TURNS_OF_A_PLUGINS: Final = 3

@@ -6,7 +6,7 @@ from typing import Any, Final
 from jsonpath_ng.ext import iterable, string
 
 from hookline.api import ExpressionFailed
-from hookline_mapping.json_values import text
+from hookline_mapping.expression_results import text
 from hookline_mapping.jsonpath.comparison import same
 from hookline_mapping.jsonpath.query.query import CompileQuery, Query, Run
 from hookline_mapping.patterns import bounded

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, WebhookResponse
 from hookline_signatures.building_blocks.handshake import Answered, echo
-from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
+from hookline_signatures.building_blocks.secret_fields import Secrets, as_bytes
 from hookline_signatures.generic.body_mac import Layout, MacCredential
 from hookline_signatures.generic.header_only import among
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest
 from hookline_signatures.building_blocks.header_text import from_base64, message_id, required
 from hookline_signatures.building_blocks.mac_check import Mac
-from hookline_signatures.building_blocks.secret_values import as_bytes
+from hookline_signatures.building_blocks.secret_fields import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 
 _SIGNATURE: Final = "x-shopify-hmac-sha256"

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hookline.discovery.loader import load_plugins
-from hookline.testing.harness import Harness
+from hookline.discovery.plugin_loader import load_plugins
+from hookline.testing.connector_harness import Harness
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from hookline.testing.harness import Harness
+from hookline.testing.connector_harness import Harness
 
 _LIMIT = 0.5
 _LONGEST = 15.0

@@ -12,8 +12,8 @@ from tests.services import need_server
 
 import hookline_amqp.connection
 from hookline.api import Attachment, AuthExpired, Message, StepError, Unavailable
+from hookline.testing.connector_harness import Harness
 from hookline.testing.contracts.connector import ConnectorContract
-from hookline.testing.harness import Harness
 from hookline_amqp.connector import AmqpLogin, amqp
 
 

@@ -15,8 +15,8 @@ from tests.services import need_server
 
 import hookline_mqtt.connection
 from hookline.api import Attachment, AuthExpired, BrokerMessage, ConsumeContext, Message, StepError, Unavailable
+from hookline.testing.connector_harness import ConsumedMessage, Harness
 from hookline.testing.contracts.connector import ConnectorContract
-from hookline.testing.harness import ConsumedMessage, Harness
 from hookline_mqtt.connector import MqttLogin, mqtt
 from hookline_mqtt.topics import wrong_filter, wrong_topic
 

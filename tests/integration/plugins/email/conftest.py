@@ -10,8 +10,8 @@ from tests.integration.plugins.email.certificates import Certificate, make_certi
 from tests.integration.plugins.email.dovecot_server import Dovecot
 from tests.integration.plugins.email.smtp_server import SmtpServer
 
-from hookline.discovery.loader import load_plugins
-from hookline.testing.harness import Harness
+from hookline.discovery.plugin_loader import load_plugins
+from hookline.testing.connector_harness import Harness
 
 StartSmtp = Callable[..., Awaitable[SmtpServer]]
 

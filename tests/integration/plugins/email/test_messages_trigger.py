@@ -17,7 +17,7 @@ from tests.integration.plugins.email.dovecot_server import PASSWORD, USER, Dovec
 
 from hookline.api import AuthExpired, PollItem, PollResult, StepError, Unavailable
 from hookline.plugin_host.resources import EngineResources
-from hookline.testing.harness import Harness
+from hookline.testing.connector_harness import Harness
 
 
 def account(server: Dovecot, **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tests.integration.plugins.email.smtp_server import PASSWORD, USER, SmtpServ
 
 from hookline.api import Attachment, AuthExpired, Message, StepError, Unavailable
 from hookline.plugin_host.resources import EngineResources
-from hookline.testing.harness import Harness
+from hookline.testing.connector_harness import Harness
 
 LETTER: dict[str, Any] = {"to": "ada@example.com", "subject": "Hello", "text": "How are you?"}
 

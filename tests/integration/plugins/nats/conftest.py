@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.own_nats import OwnNats, url_of
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.storage.blobs import Blobs
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.testing.clock import ManualClock
@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnNats]:
 @pytest.fixture(autouse=True)
 def early_redelivery(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream gives what a crashed process had to another one after 2 s, and not after 10 s."""
-    monkeypatch.setattr("hookline_nats.stream.ACK_WAIT", 2.0)
+    monkeypatch.setattr("hookline_nats.stream_setup.ACK_WAIT", 2.0)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.own_nats import OwnNats, nats_cluster, url_of
 from hookline.kernel.errors import StoreError
 from hookline.server_settings import load
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Accepted
+from hookline.storage.change_declarations import Accepted
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.intake_queue import Inserted, IntakeQueueContract, handing_over, is_empty

@@ -11,14 +11,14 @@ from urllib.request import Request, urlopen
 import pytest
 from tests.ports import free_port
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.errors import BlobGone, StoreError
 from hookline.storage.blobs import Blobs
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.blobs import BlobsContract, put, read
-from hookline_s3.blobs import address
-from hookline_s3.blobs.address import s3_blobs
+from hookline_s3.blobs import bucket_from_url
 from hookline_s3.blobs.blob_ids import LONGEST, new_id
+from hookline_s3.blobs.bucket_from_url import s3_blobs
 from hookline_s3.blobs.upload import PART
 
 
@@ -236,7 +236,7 @@ async def test_a_download_that_is_cut_off_goes_on_where_it_was_as_long_as_someth
 async def test_who_reads_slowly_gets_all_of_a_blob(
     server: str, bucket: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(address, "_SILENCE", timedelta(seconds=0.3))
+    monkeypatch.setattr(bucket_from_url, "_SILENCE", timedelta(seconds=0.3))
     url = f"s3://{bucket}?region=us-east-1&endpoint={server}"
     data = bytes(12_000_000)
     blob = await put(s3_blobs(url, clock=clock), data)

@@ -16,12 +16,12 @@ from tests.ports import free_port
 from yarl import URL
 
 from hookline.api import Attachment, Connector, Message, PollResult, StepError
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
+from hookline.testing.connector_harness import ActionResult, Harness
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.harness import ActionResult, Harness
 from hookline_s3.connector import S3Credential, connector
-from hookline_s3.steps import changed_objects, object_changes, object_reader
+from hookline_s3.steps import changed_objects, object_reader, object_writes
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -196,7 +196,7 @@ async def test_an_object_has_the_media_type_of_its_file_or_its_name(bucket: Buck
         await bucket("write", key="d", content="x", content_type="text/plain\r\nx-evil: 1")
 
 
-@pytest.mark.parametrize("size", [3, object_changes.PART + 3])
+@pytest.mark.parametrize("size", [3, object_writes.PART + 3])
 async def test_create_leaves_another_object_and_knows_its_own(bucket: Bucket, size: int) -> None:
     message = await bucket.kept(b"1" * size)
     for _ in range(2):
@@ -348,7 +348,7 @@ async def test_a_listing_that_comes_to_a_key_that_is_none_names_it(bucket: Bucke
 
 
 async def test_a_cancelled_upload_leaves_no_object(bucket: Bucket) -> None:
-    message = await bucket.kept(bytes(object_changes.PART * 3))
+    message = await bucket.kept(bytes(object_writes.PART * 3))
     running = asyncio.create_task(bucket("write", message, key="a", file="scan"))
     await asyncio.sleep(0)
     running.cancel()

@@ -14,7 +14,7 @@ from tests.services import need_server
 from hookline.api import Context, Message, StepError
 from hookline.model.items import Stream
 from hookline.plugin_host.resources import EngineResources
-from hookline.plugin_host.results import to_json
+from hookline.plugin_host.result_conversion import to_json
 from hookline.sdk.settings.function_signatures import SettingSources
 from hookline_sql import register_connectors
 

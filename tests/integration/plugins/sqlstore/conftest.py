@@ -16,7 +16,7 @@ from tests.integration.migrated_schema import connected
 from hookline.storage.backend import Backend
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend_urls import postgresql, sqlite
+from hookline_sqlstore.backend_makers import postgresql, sqlite
 
 Join = Callable[[], Awaitable[Backend]]
 Connect = Callable[[], Awaitable[Any]]

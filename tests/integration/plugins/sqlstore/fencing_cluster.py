@@ -16,14 +16,14 @@ from tests.integration.plugins.sqlstore.fencing_judge import Broken, Judge
 from tests.integration.plugins.sqlstore.scheduled_sessions import Session, Sessions
 
 from hookline.model.execution import Outcome, State
-from hookline.storage.changes import Accept, Accepted, Cancel, Change, End, Park, RecordSteps, Resume, Start
+from hookline.storage.change_declarations import Accept, Accepted, Cancel, Change, End, Park, RecordSteps, Resume, Start
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.lease import Lease, LeaseLost
+from hookline_sqlstore.node_lease import Lease, LeaseLost
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.commit import Commit, Operation, prepare_commit
-from hookline_sqlstore.writing.nodes import ClaimRow, TakeOverRow
+from hookline_sqlstore.writing.node_agreements import ClaimRow, TakeOverRow
+from hookline_sqlstore.writing.prepared_commit import Commit, Operation, prepare_commit
 
 _FLOW: Final = "orders"
 _ROOM: Final = 2

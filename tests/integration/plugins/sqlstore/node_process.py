@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from hookline.storage.backend import Backend
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend_urls import postgresql
+from hookline_sqlstore.backend_makers import postgresql
 
 _LENGTH: Final = struct.Struct("!I")
 _BACKEND: Final = 0

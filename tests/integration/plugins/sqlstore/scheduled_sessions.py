@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import await_only
 
 from hookline_sqlstore.dialect import PostgresDialect
-from hookline_sqlstore.lease import Lease
+from hookline_sqlstore.node_lease import Lease
 from hookline_sqlstore.writing.apply import apply
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 _LOCK_LIMIT = 60.0
 """Seconds; the scheduler decides how long a session waits for a lock, and a busy machine doesn't."""

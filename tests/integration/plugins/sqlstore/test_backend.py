@@ -9,7 +9,7 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.order import OrderContract
 from hookline.testing.contracts.queue import QueueContract
 from hookline.testing.contracts.store import StoreContract
-from hookline_sqlstore.backend_urls import postgresql, sqlite
+from hookline_sqlstore.backend_makers import postgresql, sqlite
 
 
 class _Opened:

@@ -9,15 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.model.batch import BatchItem
 from hookline.model.execution import StepState
-from hookline.storage.changes import Accept, BatchJoined, BatchLed, Change, JoinBatch, Start
+from hookline.storage.change_declarations import Accept, BatchJoined, BatchLed, Change, JoinBatch, Start
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.dialect import PostgresDialect
-from hookline_sqlstore.lease import Lease
+from hookline_sqlstore.node_lease import Lease
 from hookline_sqlstore.writing.apply import apply
-from hookline_sqlstore.writing.batches import items_of
-from hookline_sqlstore.writing.commit import prepare_commit
+from hookline_sqlstore.writing.batch_joining import items_of
+from hookline_sqlstore.writing.prepared_commit import prepare_commit
 
 COUNT = 150
 SIZE = 2

@@ -15,10 +15,21 @@ from hypothesis import strategies as st
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.model.execution import TRANSITIONS, Outcome, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accept, Accepted, Change, Duplicate, End, Park, RecordSteps, Reopen, Resume, Start
+from hookline.storage.change_declarations import (
+    Accept,
+    Accepted,
+    Change,
+    Duplicate,
+    End,
+    Park,
+    RecordSteps,
+    Reopen,
+    Resume,
+    Start,
+)
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.backend_makers import sqlite
 
 CLOCK = ManualClock()
 NOW = CLOCK.now()

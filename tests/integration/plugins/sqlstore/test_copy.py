@@ -16,9 +16,9 @@ from hookline.api_storage import CopySource, CopyTarget, Inspectable, NodeDescri
 from hookline.kernel.errors import StoreError
 from hookline.maintenance.database_copy import copy_database
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend_urls import postgresql, sqlite
-from hookline_sqlstore.copying.pages import NEVER_EMPTY, TABLES, PageSize
-from hookline_sqlstore.lease import Lease, LeaseLost
+from hookline_sqlstore.backend_makers import postgresql, sqlite
+from hookline_sqlstore.copying.copied_tables import NEVER_EMPTY, TABLES, PageSize
+from hookline_sqlstore.node_lease import Lease, LeaseLost
 from hookline_sqlstore.tables import executions, nodes, payloads, state
 
 pytestmark = pytest.mark.postgres

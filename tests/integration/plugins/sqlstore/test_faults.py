@@ -15,7 +15,7 @@ import pytest
 from hookline.kernel.fault_points import Fault, Trace, fault
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Change,
     DismissDeadLetter,
@@ -31,7 +31,7 @@ from hookline.storage.changes import (
 )
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.backend_makers import sqlite
 
 _CLOCK = ManualClock()
 _ENVELOPES = Envelopes(_CLOCK)

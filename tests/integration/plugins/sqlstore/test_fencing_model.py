@@ -20,10 +20,10 @@ from tests.acceptance.postgres import postgres_schema
 from tests.integration.plugins.sqlstore.fencing_cluster import Cluster
 from tests.integration.plugins.sqlstore.fencing_judge import Broken
 
-from hookline_sqlstore import lease
+from hookline_sqlstore import node_lease
 from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.dialect import Statement
-from hookline_sqlstore.writing import accepting, nodes, statements
+from hookline_sqlstore.writing import accepting, node_agreements, statements
 
 pytestmark = [pytest.mark.postgres, pytest.mark.long, pytest.mark.cluster_rule("C1", "C2", "C3", "C6")]
 
@@ -177,11 +177,11 @@ class Plant:
         self._monkeypatch = monkeypatch
 
     def renewal_without_condition(self) -> None:
-        self._monkeypatch.setattr(lease, "_HOLDS", "TRUE")
+        self._monkeypatch.setattr(node_lease, "_HOLDS", "TRUE")
 
     def claim_of_what_is_owned(self) -> None:
-        planted = _replaced(str(nodes._CLAIM[False]), " AND owner IS NULL", "")
-        self._monkeypatch.setitem(nodes._CLAIM, False, text(planted))
+        planted = _replaced(str(node_agreements._CLAIM[False]), " AND owner IS NULL", "")
+        self._monkeypatch.setitem(node_agreements._CLAIM, False, text(planted))
 
     def entry_by_anybody(self) -> None:
         self._in_statement(statements.RECORD, "executions.owner = current_setting('hookline.lease')", "TRUE")

@@ -13,7 +13,7 @@ from hookline.kernel.errors import IllegalStateChange
 from hookline.maintenance.retention import Purger, Retention
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Accepted,
     Cancel,
@@ -31,7 +31,7 @@ from hookline.storage.changes import (
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
-from hookline_sqlstore.backend_urls import postgresql
+from hookline_sqlstore.backend_makers import postgresql
 from hookline_sqlstore.column_values import first_id
 from hookline_sqlstore.databases import history_partitions
 from hookline_sqlstore.databases.history_partitions import Partition, missing, partition_length

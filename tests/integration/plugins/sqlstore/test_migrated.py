@@ -15,7 +15,7 @@ from tests.integration.plugins.sqlstore.conftest import clock_of_today
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.message import pack
 from hookline.storage.backend import Backend
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Accepted,
     Cancel,
@@ -29,7 +29,7 @@ from hookline.storage.changes import (
 )
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import postgresql, sqlite
+from hookline_sqlstore.backend_makers import postgresql, sqlite
 from hookline_sqlstore.column_values import key_hash, micros
 from hookline_sqlstore.databases import table_versions as schema_versions
 

@@ -15,7 +15,7 @@ from tests.integration.plugins.sqlstore.node_process import node_in_process
 
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import BeginWait, CallbackStored, End, Park, Start, StoreCallback
+from hookline.storage.change_declarations import BeginWait, CallbackStored, End, Park, Start, StoreCallback
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
@@ -24,7 +24,7 @@ from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore import lease as leases
 from hookline_sqlstore.cluster import watch
 from hookline_sqlstore.databases import postgres_connections as sessions
-from hookline_sqlstore.lease import Lease, LeaseLost
+from hookline_sqlstore.node_lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres
 

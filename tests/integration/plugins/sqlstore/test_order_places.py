@@ -8,10 +8,10 @@ import pytest
 from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Accepted, Cancel, Duplicate, End, Start
+from hookline.storage.change_declarations import Accept, Accepted, Cancel, Duplicate, End, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import postgresql, sqlite
+from hookline_sqlstore.backend_makers import postgresql, sqlite
 
 
 @pytest.fixture(params=["file_url", pytest.param("tables", marks=pytest.mark.postgres)])

@@ -10,10 +10,10 @@ import hookline_sqlstore.databases.postgres
 import hookline_sqlstore.databases.sqlite
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accepted, End, Start
+from hookline.storage.change_declarations import Accepted, End, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import postgresql, sqlite
+from hookline_sqlstore.backend_makers import postgresql, sqlite
 from hookline_sqlstore.databases.database import PATIENT
 
 FOREVER = 3600.0

@@ -19,13 +19,13 @@ from tests.acceptance.postgres import POSTGRES
 from tests.integration.plugins.brokers.proxy import proxy_to
 
 from hookline.kernel.errors import StoreAway, StoreError
-from hookline.storage.changes import Accepted
+from hookline.storage.change_declarations import Accepted
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import postgresql
-from hookline_sqlstore.databases import pending_commits, postgres, postgres_connections
-from hookline_sqlstore.databases.postgres_connections import socket_of
+from hookline_sqlstore.backend_makers import postgresql
+from hookline_sqlstore.databases import pending_commits, postgres, postgres_session_upkeep
+from hookline_sqlstore.databases.postgres_session_upkeep import socket_of
 
 pytestmark = pytest.mark.postgres
 
@@ -42,9 +42,9 @@ async def test_a_session_that_is_gone_when_it_should_make_its_plans_anew_is_repl
     server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each use is late.
-    monkeypatch.setattr(postgres_connections, "REPLAN", -1.0)
+    monkeypatch.setattr(postgres_session_upkeep, "REPLAN", -1.0)
     engine = create_async_engine(make_url(POSTGRES).set(drivername="postgresql+asyncpg"), pool_size=1)
-    postgres_connections.renew_plans(engine.sync_engine)
+    postgres_session_upkeep.renew_plans(engine.sync_engine)
 
     async def process() -> int:
         async with engine.connect() as connection:

@@ -19,12 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Accepted, End, Park, Start
+from hookline.storage.change_declarations import Accept, Accepted, End, Park, Start
 from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.backend_makers import sqlite
 from hookline_sqlstore.databases import pending_commits
 from hookline_sqlstore.queue.feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
@@ -54,7 +54,7 @@ _HANG = """
 import asyncio, sys
 from threading import Event
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.backend_makers import sqlite
 from hookline_sqlstore.databases import pending_commits, sqlite as database
 pending_commits.LIMIT = database.LIMIT = 0.3
 
@@ -88,7 +88,7 @@ _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
 from hookline_sqlstore.reading import open_executions
-from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.backend_makers import sqlite
 
 async def hold():
     await sqlite(sys.argv[1], clock=ManualClock()).open()

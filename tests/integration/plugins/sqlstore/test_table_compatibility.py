@@ -13,7 +13,7 @@ from hookline.kernel.errors import StoreError
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend_urls import postgresql
+from hookline_sqlstore.backend_makers import postgresql
 from hookline_sqlstore.databases import table_versions as schema_versions
 
 pytestmark = pytest.mark.postgres

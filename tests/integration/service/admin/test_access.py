@@ -17,8 +17,8 @@ from tests.integration.admin_api import write_flows
 from hookline.access import failed_sign_ins
 from hookline.access.caller import Caller
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import TooManyRequests
-from hookline.kernel.time import rfc3339
 from hookline.model.access import SYSTEM, TokenScope
 from hookline.service.admin import blueprints, openapi
 from hookline.service.app import create_pages

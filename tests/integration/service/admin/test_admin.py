@@ -15,7 +15,7 @@ from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import AUTH, TOKEN, write_flows
 from tests.metric_samples import sample
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.model.access import SYSTEM

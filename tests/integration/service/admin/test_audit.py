@@ -31,11 +31,11 @@ from hookline.engine import Engine
 from hookline.kernel.json import encode
 from hookline.model.access import FOLDER, SYSTEM, Actor, AuditEntry, AuditFilter, TokenScope
 from hookline.model.execution import State
-from hookline.secrets.vault import Vault, for_credential, generate_key, read_keys
+from hookline.secrets.encryption import Vault, for_credential, generate_key, read_keys
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.storage import changes as ch
-from hookline.storage.changes import Change, PutCredential
+from hookline.storage.change_declarations import Change, PutCredential
 from hookline_sqlstore.store import SqlStore
 
 pytestmark = pytest.mark.usefixtures("quick_doctor")

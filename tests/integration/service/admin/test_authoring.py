@@ -12,7 +12,7 @@ from quart.typing import TestClientProtocol as Client
 
 from hookline.access.caller import Caller
 from hookline.cli.author.fmt import canonical_text
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import ServiceUnavailable

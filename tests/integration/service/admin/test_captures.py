@@ -17,7 +17,7 @@ from hookline.model.access import SYSTEM
 from hookline.secrets.masking import MASK
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.storage.captures import BODY_CAPTURED, CAPTURED_KEPT, MAX_CAPTURED
 
 TOKEN: Final = "a-token-of-the-tests"

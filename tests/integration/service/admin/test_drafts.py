@@ -12,7 +12,7 @@ from hookline.model.access import TokenScope
 from hookline.service.admin import blueprints
 from hookline.service.admin.request_reading import MAX_DOCUMENT
 from hookline.service.app import create_app
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 
 TOKEN = "a-token-of-the-tests"
 ORDERS = "/api/v1/drafts/orders"

@@ -17,8 +17,8 @@ from tests.integration.engine_harness import Harness, act
 
 from hookline.access.tokens import ServerToken, digest
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import StoreError
-from hookline.kernel.time import rfc3339
 from hookline.model.execution import Outcome, State
 from hookline.service.admin import blueprints
 from hookline.service.admin.executions.events import TOGETHER

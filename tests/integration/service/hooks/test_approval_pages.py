@@ -18,7 +18,7 @@ from hookline.model.access import ALL_ENTRIES
 from hookline.model.execution import State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 
 TOKEN = "a-token-of-the-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}

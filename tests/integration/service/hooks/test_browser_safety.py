@@ -11,7 +11,7 @@ from tests.integration.served_hook import JSON, SERVERS, post, serving
 from hookline.engine import Engine
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 
 POLICY = "sandbox allow-forms allow-scripts allow-popups"
 ATTACK = "<script>fetch('/api/v1/me').then(r => r.text()).then(t => document.title = t)</script>"

@@ -14,7 +14,7 @@ import h2.settings
 import pytest
 from tests.integration.served_hook import Served, serving
 
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 
 LOCAL = (ip_network("127.0.0.0/8"),)
 Headers = list[tuple[str, str]]

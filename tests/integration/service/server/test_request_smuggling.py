@@ -7,7 +7,7 @@ import re
 import pytest
 from tests.integration.served_hook import JSON, SERVERS, Served, post, serving
 
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.server.serving import MAX_HEAD, Server
 
 HOST = b"Host: x"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.integration.served_hook import JSON, SERVERS, Served, post, read_response, serving, status
 
 from hookline.kernel.errors import ConfigError, TooManyRequests
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.server import connections, hypercorn_server, uvicorn_protocol
 from hookline.service.server.hook_application import AsgiScope, Receive, Send
 from hookline.service.server.listening import listen

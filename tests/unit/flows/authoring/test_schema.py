@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 
 from hookline.catalog.flow_folder import SCHEMA_FILE, scan
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import GROUP, Registry
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.blocks import USES

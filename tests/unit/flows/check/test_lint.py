@@ -9,7 +9,7 @@ import pytest
 from tests.unit.flows.check.lint_harness import Check, one, order
 
 from hookline.catalog.flow_folder import scan
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import GROUP, Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.json import encode

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tests.unit.flows.check.lint_harness import order
 
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from hookline.catalog.flow_folder import scan
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
-from hookline.flows.types.samples import Samples, read_samples
+from hookline.flows.types.sample_shapes import Samples, read_samples
 from hookline.kernel.errors import Problem
 
 FLOWS = Path(__file__).parents[4] / "flows"

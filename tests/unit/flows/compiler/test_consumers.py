@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import BrokerMessage, Connector, ConsumeContext, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compile import compile_flow

@@ -13,8 +13,8 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, RedactedUnreadable
 from hookline.kernel.json import encode
+from hookline.secrets.encryption import DataKey, Vault, generate_key, read_keys
 from hookline.secrets.masking import MASK, HiddenValues, Wildcard, mask_path
-from hookline.secrets.vault import DataKey, Vault, generate_key, read_keys
 
 HOOK = {"use": "webhook", "with": {"verify": "none"}}
 

@@ -12,7 +12,7 @@ import hookline_generic
 import hookline_mapping
 import hookline_signatures
 from hookline.api import Connector, NoSettings, Scheme, Subscription, SubscriptionContext, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.check.check_flow import check_flow
@@ -21,7 +21,7 @@ from hookline.flows.compiler.subscription import subscription_credential
 from hookline.kernel.errors import PluginError, Problem
 from hookline.kernel.json import encode
 from hookline.service.views.components import component_views
-from hookline.testing.harness import plugin_of
+from hookline.testing.connector_harness import plugin_of
 
 Key = type("Key", (BaseModel,), {"__annotations__": {"token": SecretStr}})
 

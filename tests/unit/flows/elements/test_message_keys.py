@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_keys import MessageKey

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 
 from hookline.flows.documents.read import read
-from hookline.flows.graph.chart import Chart, ChartStep, chart_of, plain
+from hookline.flows.graph.chart_contents import Chart, ChartStep, chart_of, plain
 from hookline.flows.graph.layout import Border, Box, Drawing, layout
 from hookline.flows.graph.mermaid import chart_mermaid
 from hookline.flows.graph.svg import chart_svg

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 import hookline_generic
 import hookline_mapping
 from hookline.api import Connector, Exposed, JsonValue, Reply, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import BLOCKS, USES
 from hookline.flows.check.check_flow import check_flow
@@ -21,10 +21,10 @@ from hookline.flows.check.step_scopes import step_scopes
 from hookline.flows.check.type_analysis import _BLOCKS
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.elements.message_scope import trigger_view
-from hookline.flows.types.annotation import from_annotation
 from hookline.flows.types.json_schema import from_schema
 from hookline.flows.types.path_lookup import PathFound, PathMissing, look_up
-from hookline.flows.types.samples import read_samples
+from hookline.flows.types.return_annotation import from_annotation
+from hookline.flows.types.sample_shapes import read_samples
 from hookline.flows.types.shape import UNKNOWN, shape_text
 from hookline.flows.types.type_scope import MessageShape, trigger_shape
 from hookline.kernel.errors import Problem

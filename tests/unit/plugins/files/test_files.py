@@ -333,7 +333,7 @@ async def test_many_lines_are_read_some_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_a_line_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hookline_files.file_actions.lines.LONGEST", 100)
+    monkeypatch.setattr("hookline_files.file_actions.line_reader.LONGEST", 100)
     (tmp_path / "x").write_bytes(b"{}\n{]\n")
     with pytest.raises(StepError, match="line 2 is not JSON"):
         await lines(tmp_path, path="x", format="json_lines")

@@ -15,13 +15,13 @@ from tests.unit.plugins.action_calls import call
 
 from hookline.api import Message, StepError
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.plugin_host.resources import EngineResources
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline_files.connectors import lookup as connector
-from hookline_files.lookup_actions import tables
+from hookline_files.lookup_actions import lookup_tables
 
 COUNTRIES = "code,name,zone\nDE,Germany,eu\nGB,United Kingdom,world\n7,Seven,\n"
 
@@ -133,13 +133,13 @@ async def test_a_file_is_a_table(look: Bench) -> None:
 
 async def test_a_file_is_read_once_and_again_when_it_has_changed(look: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
-    parsed = tables._parsed
+    parsed = lookup_tables._parsed
 
-    def counted(data: bytes, shown: str, reading: tables.Reading) -> tables.Index:
+    def counted(data: bytes, shown: str, reading: lookup_tables.Reading) -> lookup_tables.Index:
         reads.append(shown)
         return parsed(data, shown, reading)
 
-    monkeypatch.setattr(tables, "_parsed", counted)
+    monkeypatch.setattr(lookup_tables, "_parsed", counted)
     look.write("a.csv", "k,v\na,1\n")
     assert await asyncio.gather(*(look(key="a", file="a.csv", gives="v") for _ in range(20))) == ["1"] * 20
     assert len(reads) == 1
@@ -162,7 +162,7 @@ async def test_a_file_that_has_just_changed_may_change_again_unseen(look: Bench)
 
 async def test_a_file_that_changes_while_it_is_read_is_read_anew(look: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     place = look.write("a.csv", "k,v\na,1\n")
-    looked, changes = tables._look, 3
+    looked, changes = lookup_tables._look, 3
 
     def looks(place: Path) -> Any:
         nonlocal changes
@@ -171,7 +171,7 @@ async def test_a_file_that_changes_while_it_is_read_is_read_anew(look: Bench, mo
             look.write("a.csv", "k,v\na,22\n")
         return looked(place)
 
-    monkeypatch.setattr(tables, "_look", looks)
+    monkeypatch.setattr(lookup_tables, "_look", looks)
     assert await look(key="a", file="a.csv", gives="v") == "22"
     del place
 
@@ -179,19 +179,19 @@ async def test_a_file_that_changes_while_it_is_read_is_read_anew(look: Bench, mo
         os.utime(place)
         return looked(place)
 
-    monkeypatch.setattr(tables, "_look", always)
+    monkeypatch.setattr(lookup_tables, "_look", always)
     error = await look.fails(key="a", file="a.csv", gives="v")
     assert (error.error_code, error.retryable) == ("lookup.content", True)
 
 
 async def test_tables_that_were_not_used_for_long_go(look: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_MOST_KEPT", 100)
+    monkeypatch.setattr(lookup_tables, "_MOST_KEPT", 100)
     for name in ("a.csv", "b.csv", "c.csv"):
         look.write(name, f"k,v\na,{name}" + " " * 30)
         assert (await look(key="a", file=name, gives="v")).strip() == name
-    kept = look.resources.get(tables.Tables)._kept
+    kept = look.resources.get(lookup_tables.Tables)._kept
     assert [place.name for place, _ in kept] == ["b.csv", "c.csv"]
-    monkeypatch.setattr(tables, "_MOST_TABLES", 1)
+    monkeypatch.setattr(lookup_tables, "_MOST_TABLES", 1)
     await look(key="a", file="a.csv")
     assert [place.name for place, _ in kept] == ["a.csv"]
 
@@ -201,7 +201,7 @@ async def test_files_that_are_not_there_leave_nothing_behind(look: Bench) -> Non
         await look.fails(key="a", file=f"{number}.csv")
     # Frames of errors have held the locks; a thread may hold the last of them still.
     gc.collect()
-    kept = look.resources.get(tables.Tables)
+    kept = look.resources.get(lookup_tables.Tables)
     assert len(kept._kept) == 0
     assert len(kept._reading) <= 2
 
@@ -248,7 +248,7 @@ async def test_a_file_stays_under_its_folder(look: Bench, registry: Registry, tm
 
 
 async def test_a_file_that_is_too_large_is_rejected(look: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LARGEST", 10)
+    monkeypatch.setattr(lookup_tables, "LARGEST", 10)
     look.write("a.csv", "k,v\na,1\nb,2\n")
     assert (await look.fails(key="a", file="a.csv")).error_code == "lookup.size"
 

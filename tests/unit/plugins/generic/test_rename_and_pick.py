@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hookline.api import Message, StepError
 from hookline.cli.main import main
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
-from hookline.testing.harness import Harness
+from hookline.testing.connector_harness import Harness
 from hookline_generic.body_paths import EACH, MOST_VALUES, path, path_text
 
 ORDER = {

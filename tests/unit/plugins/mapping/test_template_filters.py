@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.api import Mapper, TemplateFilter, hookimpl
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.errors import ExpressionError, ExpressionLimit, ExpressionSyntax
 from hookline_mapping.jinja.filters import encode
 

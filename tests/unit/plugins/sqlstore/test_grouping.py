@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.model.execution import Outcome, State
-from hookline.storage.changes import Accept, Change, End, Park, RecordSteps, Resume, Start, Unblock
+from hookline.storage.change_declarations import Accept, Change, End, Park, RecordSteps, Resume, Start, Unblock
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore import dialect
 from hookline_sqlstore.column_values import micros, moment
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.apply import stages
-from hookline_sqlstore.writing.commit import prepare_commit as batch
+from hookline_sqlstore.writing.prepared_commit import prepare_commit as batch
 
 NOW = ManualClock().now()
 ENVELOPES = Envelopes(ManualClock())

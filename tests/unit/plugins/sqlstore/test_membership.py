@@ -6,10 +6,10 @@ from typing import Any, cast
 import pytest
 
 from hookline.kernel.errors import StoreAway
-from hookline.storage.rate_parts import Parts, PartsMoved, PartsRequest
+from hookline.storage.limit_parts import Parts, PartsMoved, PartsRequest
 from hookline_sqlstore.cluster.interfaces import TablesAccess
 from hookline_sqlstore.cluster.membership import PostgresMembership
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 
 class _Database:

@@ -8,7 +8,7 @@ import pytest
 from hookline.kernel.errors import StoreError
 from hookline_sqlstore.databases import pending_commits as module
 from hookline_sqlstore.databases.pending_commits import Pending, PendingCommits, within_limit
-from hookline_sqlstore.writing.commit import Commit
+from hookline_sqlstore.writing.prepared_commit import Commit
 
 pytestmark = pytest.mark.rule(38)
 

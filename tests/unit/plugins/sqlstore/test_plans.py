@@ -16,7 +16,7 @@ from hookline.model.items import Progress
 from hookline.model.rejection import RejectedRequest
 from hookline.storage.backend import Backend
 from hookline.storage.captures import Capture, CapturedInfo, CapturedRequest
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     AddState,
     BeginWait,
@@ -76,7 +76,7 @@ from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
-from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.backend_makers import sqlite
 from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.writing import statements
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Row, create_engine, text
 
 from hookline.model.execution import Outcome, State
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Cancel,
     Change,
@@ -24,7 +24,7 @@ from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.dialect import SqliteDialect
 from hookline_sqlstore.tables import executions
 from hookline_sqlstore.writing.apply import apply
-from hookline_sqlstore.writing.commit import prepare_commit
+from hookline_sqlstore.writing.prepared_commit import prepare_commit
 
 pytestmark = pytest.mark.rule(28)
 

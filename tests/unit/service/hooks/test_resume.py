@@ -15,12 +15,12 @@ from tests.unit.service.hooks.waiting_harness import EXECUTION, TOKEN, answer, c
 from hookline.intake.callbacks import Callbacks
 from hookline.kernel.errors import StoreError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
+from hookline.secrets.encryption import Vault
 from hookline.secrets.resume_tokens import ResumeTokens
-from hookline.secrets.vault import Vault
-from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.resume import ResumeEndpoint
-from hookline.storage.changes import NotWaiting, TooManyEarlyCallbacks
+from hookline.service.request_and_response import HookRequest
+from hookline.storage.change_declarations import NotWaiting, TooManyEarlyCallbacks
 from hookline.testing.hook_over_memory import HookOverMemory
 
 FORM = "application/x-www-form-urlencoded"

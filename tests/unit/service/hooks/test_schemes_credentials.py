@@ -20,12 +20,12 @@ from tests.unit.plugins.signatures.scheme_cases import (
 )
 
 from hookline.api import NotVerified, Verified
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.views.components import setting_views
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 

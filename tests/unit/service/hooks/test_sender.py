@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from hookline.kernel.errors import TooManyRequests
 from hookline.model.webhook import WebhookSettings
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.hooks.sender import ForwardedHeader, Senders
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.unit.service.hooks.hook_harness import Key as Secret
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.expressions import Expressions
@@ -16,7 +16,7 @@ from hookline.intake.callbacks import WaitingStep
 from hookline.model.waits import Call, unpack_callback
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme
-from hookline.service.hook_requests import HookResponse
+from hookline.service.request_and_response import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 TOKEN = "a-token"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.errors import UnsupportedMedia
 from hookline.service.uploads.file_types import HEAD, FileTypes, detect_type, is_plausible
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow

@@ -14,7 +14,7 @@ from hookline.kernel.json import encode
 from hookline.service.admin.gate import Gate, caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import FLOW_SCHEMA, Parameter, read_query, require_flow
-from hookline.telemetry.events import Event
+from hookline.telemetry.live_events import Event
 
 HEARTBEAT: Final = 15.0
 """Seconds without an event after which the stream sends a comment, to show that the connection is alive."""

@@ -9,6 +9,7 @@ from quart import Blueprint, Response
 
 from hookline.access.caller import Caller
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import (
     BlobGone,
     ExecutionNotFound,
@@ -19,7 +20,6 @@ from hookline.kernel.errors import (
     ProvenanceUnknown,
 )
 from hookline.kernel.json import encode
-from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, TAG, Execution, ExecutionFilter, Outcome, State
 from hookline.model.message import Attachment, Envelope, pack
 from hookline.operations.value_provenance import Explained, provenance_of
@@ -54,7 +54,7 @@ from hookline.service.views.executions import (
     steps_view,
     summary_view,
 )
-from hookline.service.views.field_types import Time, Uuid
+from hookline.service.views.json_field_types import Time, Uuid
 from hookline.service.views.list_page import PageView
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import ExecutionPage, Store

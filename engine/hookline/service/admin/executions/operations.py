@@ -43,7 +43,7 @@ from hookline.service.admin.request_reading import (
 from hookline.service.admin.responses import json_response
 from hookline.service.admin.visible_pages import require_named_flow
 from hookline.service.views.executions import ExecutionView, execution_view
-from hookline.service.views.field_types import Uuid
+from hookline.service.views.json_field_types import Uuid
 
 Reason = Annotated[str, msgspec.Meta(max_length=500)]
 

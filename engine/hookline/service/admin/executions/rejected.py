@@ -6,7 +6,7 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
-from hookline.kernel.time import rfc3339
+from hookline.kernel.clocks import rfc3339
 from hookline.model.flow import FLOW_ID
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
@@ -22,7 +22,7 @@ from hookline.service.admin.request_reading import (
 from hookline.service.admin.responses import json_response
 from hookline.service.admin.visible_pages import visible_page
 from hookline.service.hooks.rejection import UNKNOWN_FLOW
-from hookline.service.views.field_types import Count, Time, Uuid
+from hookline.service.views.json_field_types import Count, Time, Uuid
 from hookline.service.views.list_page import PageView
 from hookline.storage.store import RejectedPage
 

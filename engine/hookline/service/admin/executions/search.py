@@ -24,7 +24,7 @@ from hookline.service.admin.request_reading import (
 )
 from hookline.service.admin.responses import json_response
 from hookline.service.views.executions import SummaryView, summary_view
-from hookline.service.views.field_types import Count
+from hookline.service.views.json_field_types import Count
 
 _Sought: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 

@@ -10,13 +10,13 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import Malformed
-from hookline.kernel.time import rfc3339
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import FLOW_SCHEMA, Parameter, Query, choice, read_query, require_flow, time
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Count, Time, one_of
+from hookline.service.views.json_field_types import Count, Time, one_of
 from hookline.storage.statistics import (
     ALL_FLOWS,
     BUCKETS,

@@ -7,14 +7,14 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import CaptureNotFound, FlowNotFound, TooManyCaptures
-from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import PAGE, FlowId, decode_body, page_or_malformed, read_body, read_query
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Count, Pending, Time, Uuid
+from hookline.service.views.json_field_types import Count, Pending, Time, Uuid
 from hookline.service.views.list_page import PageView
 from hookline.storage.captures import Capture, CapturedInfo, CapturedRequest, CaptureResult
 

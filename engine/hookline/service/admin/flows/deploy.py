@@ -20,6 +20,7 @@ from hookline.engine import Engine
 from hookline.flows.authoring.formatter import format_value
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import (
     DeploymentConflict,
     DeploymentNotFound,
@@ -34,7 +35,6 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import decode
 from hookline.kernel.pointer import escape
-from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.model.deployment import Deployment
 from hookline.service.admin.flows.versions import PlanView, plan_view
@@ -53,7 +53,7 @@ from hookline.service.admin.request_reading import (
     read_query,
 )
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Pending, Time
+from hookline.service.views.json_field_types import Pending, Time
 from hookline.service.views.list_page import PageView
 from hookline.simulation.cases import check_names, parse_cases
 

@@ -6,8 +6,8 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import DraftConflict, DraftNotFound, TooManyDrafts
-from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.model.deployment import Draft, DraftInfo
 from hookline.service.admin.gate import caller
@@ -23,7 +23,7 @@ from hookline.service.admin.request_reading import (
     read_query,
 )
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Count, Time
+from hookline.service.views.json_field_types import Count, Time
 from hookline.service.views.list_page import PageView
 
 _VERSION: Final = msgspec.Meta(pattern="^[0-9a-f]{1,64}$")

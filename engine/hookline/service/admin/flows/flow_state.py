@@ -8,9 +8,9 @@ from quart import Blueprint, Response
 
 from hookline.access.audit import AuditedOperation, audited
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import Malformed, StateKeyNotFound, StepError
 from hookline.kernel.json import decode
-from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.sdk.context_parts import MAX_KEY, check_key, packed
 from hookline.service.admin.gate import caller
@@ -24,9 +24,9 @@ from hookline.service.admin.request_reading import (
     require_flow,
 )
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Time
+from hookline.service.views.json_field_types import Time
 from hookline.service.views.list_page import PageView
-from hookline.storage.changes import SetState
+from hookline.storage.change_declarations import SetState
 from hookline.storage.store import Store
 
 #: Not in the path: a key may contain slashes, several in a row and at its ends.

@@ -9,6 +9,7 @@ from hookline.catalog.catalog import CatalogEntry
 from hookline.catalog.versions_and_states import FlowStates
 from hookline.deployments.deployment_request import tag_of
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import (
     FlowInvalid,
     FlowUnknown,
@@ -17,7 +18,6 @@ from hookline.kernel.errors import (
     SchemaViolation,
 )
 from hookline.kernel.json import decode
-from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.model.flow import ServingState
 from hookline.model.message import Message
@@ -25,10 +25,10 @@ from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import decode_body, read_body
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Count, Pending, Time, Uuid, one_of, time_view
+from hookline.service.views.json_field_types import Count, Pending, Time, Uuid, one_of, time_view
 from hookline.service.views.list_page import PageView
 from hookline.sources.source import SourceStatus
-from hookline.storage.changes import Duplicate
+from hookline.storage.change_declarations import Duplicate
 
 
 class SourceView(msgspec.Struct, frozen=True):

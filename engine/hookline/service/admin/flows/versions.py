@@ -13,6 +13,7 @@ from hookline.flows.authoring.flow_difference import Difference, flow_difference
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.server_requirements import require_actions
 from hookline.flows.compiler.step_ids import assign_step_ids
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
@@ -22,14 +23,13 @@ from hookline.kernel.errors import (
     UnpublishedChanges,
 )
 from hookline.kernel.json import decode
-from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import PAGE, Parameter, body_of, page_or_malformed, read_query, require_flow
 from hookline.service.admin.responses import json_response
 from hookline.service.views.executions import ExecutionView, execution_view
-from hookline.service.views.field_types import Count, Pending, Time, Uuid
+from hookline.service.views.json_field_types import Count, Pending, Time, Uuid
 from hookline.service.views.list_page import PageView
 from hookline.sources.poll_start import PollRestart
 

@@ -12,8 +12,8 @@ from hookline.access.audit import OPERATIONS
 from hookline.access.caller import Caller
 from hookline.access.tokens import BUILT_IN, NAME
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import Malformed, NotForLimitedTokens, TokenNameTaken, TokenNotFound
-from hookline.kernel.time import rfc3339
 from hookline.model.access import AuditFilter, Token, TokenScope
 from hookline.model.durations import PATTERN, parse_duration
 from hookline.service.admin.gate import caller
@@ -31,7 +31,7 @@ from hookline.service.admin.request_reading import (
     time,
 )
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Time, Uuid, one_of, time_view
+from hookline.service.views.json_field_types import Time, Uuid, one_of, time_view
 from hookline.service.views.list_page import PageView
 from hookline.storage.store import AuditPage, RejectedSignInPage
 

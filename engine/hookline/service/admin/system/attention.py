@@ -7,12 +7,12 @@ from quart import Blueprint, Response
 
 from hookline.access.caller import Caller
 from hookline.engine import Engine
-from hookline.kernel.time import rfc3339
+from hookline.kernel.clocks import rfc3339
 from hookline.operations.attention import AttentionItem
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Count, Time, one_of, time_view
+from hookline.service.views.json_field_types import Count, Time, one_of, time_view
 
 
 class AttentionItemView(msgspec.Struct, frozen=True):

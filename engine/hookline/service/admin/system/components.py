@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from quart import Blueprint, Response
 
-from hookline.credentials.setting_options import OptionsRequest, fetch_options
+from hookline.credentials.connector_options import OptionsRequest, fetch_options
 from hookline.engine import Engine
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.kernel.errors import ComponentNotFound, CredentialError, NoOptions, OptionsNotReady, StepError

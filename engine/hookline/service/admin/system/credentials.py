@@ -7,17 +7,17 @@ from quart import Blueprint, Response
 
 from hookline.credentials.credential_check import CredentialCheck, check_credential
 from hookline.credentials.oauth_authorization import Authorization, query_of
-from hookline.credentials.store import CredentialInfo
+from hookline.credentials.stored_credentials import CredentialInfo
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import CredentialError
-from hookline.kernel.time import rfc3339
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import TokenScope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import body_of, decode_body, read_body
 from hookline.service.admin.responses import CredentialMissing, json_response
-from hookline.service.views.field_types import Count, Pending, Time, one_of
+from hookline.service.views.json_field_types import Count, Pending, Time, one_of
 from hookline.service.views.list_page import PageView
 
 

@@ -11,8 +11,8 @@ from quart import Blueprint, Response, request
 from hookline.access.tokens import ServerToken, digest
 from hookline.engine import Engine
 from hookline.intake.queue_publisher import Publisher
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
-from hookline.kernel.time import Clock
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.responses import json_response
 from hookline.storage.blobs import Blobs

@@ -7,15 +7,15 @@ from quart import Blueprint, Response
 
 from hookline.access.audit import audited
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import NodeNotFound
-from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Time, one_of, time_view
+from hookline.service.views.json_field_types import Time, one_of, time_view
 from hookline.service.views.list_page import PageView
-from hookline.storage.changes import DrainNode
+from hookline.storage.change_declarations import DrainNode
 from hookline.storage.cluster import Node
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from quart import Blueprint, Response
 
-from hookline.discovery.doctor import Examination, examine
+from hookline.discovery.plugin_doctor import Examination, examine
 from hookline.engine import Engine
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.responses import json_response

@@ -6,6 +6,7 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import (
     ExecutionNotFound,
     Malformed,
@@ -15,13 +16,12 @@ from hookline.kernel.errors import (
     WrongHost,
     WrongOrigin,
 )
-from hookline.kernel.time import rfc3339
 from hookline.service.admin.gate import Gate, caller, require_visible
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import ExecutionId, body_of, decode_body, read_body
 from hookline.service.admin.responses import json_response
 from hookline.service.admin.system.access import MeView, me_view
-from hookline.service.views.field_types import Time
+from hookline.service.views.json_field_types import Time
 
 
 class SignInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,13 +7,13 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
-from hookline.kernel.time import rfc3339
+from hookline.kernel.clocks import rfc3339
 from hookline.maintenance.retention import Retention
 from hookline.maintenance.usage import FlowUsage, Usage, measure_usage
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import flag, read_query
 from hookline.service.admin.responses import json_response
-from hookline.service.views.field_types import Count, Time
+from hookline.service.views.json_field_types import Count, Time
 from hookline.storage.store import Store
 
 

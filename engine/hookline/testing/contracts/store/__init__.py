@@ -8,7 +8,12 @@ from hookline.testing.contracts.store.administration.rejected_requests import Re
 from hookline.testing.contracts.store.batches import BatchesContract
 from hookline.testing.contracts.store.callbacks import CallbacksContract
 from hookline.testing.contracts.store.dead_letters import DeadLettersContract
-from hookline.testing.contracts.store.encrypted import CredentialsContract, DataKeysContract, SubscriptionsContract
+from hookline.testing.contracts.store.due_and_blocked_work import WorkContract
+from hookline.testing.contracts.store.encrypted_values import (
+    CredentialsContract,
+    DataKeysContract,
+    SubscriptionsContract,
+)
 from hookline.testing.contracts.store.files import FilesContract
 from hookline.testing.contracts.store.flows import (
     CapturesContract,
@@ -21,7 +26,6 @@ from hookline.testing.contracts.store.lists import ListsContract
 from hookline.testing.contracts.store.retention import PurgingContract, UsageContract
 from hookline.testing.contracts.store.states import EndsContract, StatesContract
 from hookline.testing.contracts.store.statistics import StatisticsContract
-from hookline.testing.contracts.store.work import WorkContract
 
 
 class StoreContract(

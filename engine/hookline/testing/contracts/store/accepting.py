@@ -8,7 +8,7 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.execution import ErrorInfo, Outcome, State
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Accepted,
     Change,

@@ -10,7 +10,7 @@ from hookline.kernel.json import decode
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem
 from hookline.model.execution import Execution, Outcome, State, StepState
 from hookline.model.message import Attachment
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     BatchJoined,
     BatchLed,
     CloseBatch,

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from hookline.model.execution import Outcome, State
 from hookline.model.waits import WaitStatus
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     MAX_EARLY_CALLBACKS,
     BeginWait,
     CallbackOutcome,

@@ -7,7 +7,7 @@ import pytest
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.dead_letter_causes import cause_of
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
-from hookline.storage.changes import Accept, DismissDeadLetter, End, Reopen, Start
+from hookline.storage.change_declarations import Accept, DismissDeadLetter, End, Reopen, Start
 from hookline.storage.store import DeadLetters, Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

@@ -4,7 +4,7 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.execution import Outcome, State
-from hookline.storage.changes import Accept, End, ForgetFiles, Purge, Reopen, UseFiles
+from hookline.storage.change_declarations import Accept, End, ForgetFiles, Purge, Reopen, UseFiles
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

@@ -7,7 +7,7 @@ import pytest
 from hookline.model.execution import FINAL, Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.backend import Backend
-from hookline.storage.changes import Accept, Change, End, Park, Start
+from hookline.storage.change_declarations import Accept, Change, End, Park, Start
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes

@@ -26,7 +26,7 @@ from hookline.storage.captures import (
     CapturedInfo,
     CapturedRequest,
 )
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     AddState,
     CloseCapture,

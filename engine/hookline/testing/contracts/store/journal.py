@@ -11,7 +11,7 @@ from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State,
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Envelope, Result
 from hookline.storage.backend import Backend
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Change,
     CheckpointItems,

@@ -7,7 +7,7 @@ import pytest
 from hookline.model.dead_letter_causes import cause_of
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.model.message import MAX_TAG, arrival_view, shortened_key, tags_of
-from hookline.storage.changes import Accept, End, Start
+from hookline.storage.change_declarations import Accept, End, Start
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

@@ -13,7 +13,7 @@ from hookline.model.deployment import DeployedFlow, Deployment
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.message import Result
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Accepted,
     BeginWait,

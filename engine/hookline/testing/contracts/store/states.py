@@ -7,7 +7,7 @@ import pytest
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.execution import FINAL, TRANSITIONS, ErrorInfo, Outcome, State
 from hookline.model.waits import FlowEnded, pack_callback
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     BeginWait,
     CallbackRepeated,

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from hookline.model.execution import State
-from hookline.storage.changes import End, Park, PutStatistics, ReportProblems, RollUpStatistics, Start
+from hookline.storage.change_declarations import End, Park, PutStatistics, ReportProblems, RollUpStatistics, Start
 from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import (
     ALL_FLOWS,

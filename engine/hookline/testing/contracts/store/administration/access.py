@@ -9,7 +9,7 @@ import pytest
 
 from hookline.kernel.errors import SignInCodeUsed, TokenNameTaken, TokenNotFound
 from hookline.model.access import Actor, RejectedSignIn, Session, SignInCode, Token, TokenScope
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     MAX_SIGN_INS_KEPT,
     CreateSession,
     CreateSignInCode,

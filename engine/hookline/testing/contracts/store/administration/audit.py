@@ -6,7 +6,7 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.model.access import Actor, AuditEntry, AuditFilter
-from hookline.storage.changes import Accept, ForgetAudit, RecordAudit, ReleaseOrderKey, StoreCallback
+from hookline.storage.change_declarations import Accept, ForgetAudit, RecordAudit, ReleaseOrderKey, StoreCallback
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

@@ -9,7 +9,7 @@ from hookline.model.access import FOLDER, Actor, AuditEntry
 from hookline.model.deployment import DeployedFlow, Deployment, FlowFile, ServedFlow
 from hookline.model.execution import State
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accept, Deploy, FilesWritten, RecordAudit, SetCases, Start, WriteFiles
+from hookline.storage.change_declarations import Accept, Deploy, FilesWritten, RecordAudit, SetCases, Start, WriteFiles
 from hookline.storage.store import Store
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes

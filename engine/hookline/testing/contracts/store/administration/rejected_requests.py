@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hookline.model.rejection import RejectedRequest
-from hookline.storage.changes import MAX_REJECTED_KEPT, Reject
+from hookline.storage.change_declarations import MAX_REJECTED_KEPT, Reject
 from hookline.storage.store import RejectionReason, Rejections, Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from hookline_sqlstore.lease import REPLAN
+from hookline_sqlstore.node_lease import REPLAN
 
 SILENCE: Final = 15
 """Seconds after which a side that hears nothing from the other one ends a session."""

@@ -11,8 +11,8 @@ import msgspec
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_keys import key_text
 from hookline.flows.elements.message_scope import arrival_scope
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.ids import derived_id
-from hookline.kernel.time import rfc3339
 from hookline.model.message import Arrival, Envelope, Message, Parent, json_to_store, shortened_key
 from hookline.model.sources import ONE_AT_A_TIME, Firing
 

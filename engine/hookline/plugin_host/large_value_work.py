@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import ExpressionError
 from hookline.kernel.json import is_large
-from hookline.kernel.threads import Threads
+from hookline.kernel.unwaited_threads import Threads
 from hookline.sdk.mappers import Reference, Scope
 
 T = TypeVar("T")

@@ -19,9 +19,9 @@ from hookline.kernel.suggest import did_you_mean
 from hookline.model.message import Attachment, Message
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.egress import Egress
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.plugin_host.resources import EngineResources
-from hookline.plugin_host.results import normalize_result, to_json
+from hookline.plugin_host.result_conversion import normalize_result, to_json
 from hookline.sdk.action import Context, Reply
 from hookline.sdk.connector import Connector
 from hookline.sdk.context_parts import check_key, packed
@@ -40,8 +40,8 @@ from hookline.sdk.triggers import (
 from hookline.secrets.masking import secret_values
 from hookline.sources.broker_messages import PayloadReader
 from hookline.testing.clock import ManualClock
+from hookline.testing.fake_access_tokens import TOKEN, FakeTokens
 from hookline.testing.fake_http import FakeHttp
-from hookline.testing.fake_tokens import TOKEN, FakeTokens
 
 SUBSCRIPTION_URL: Final = "https://hooks.example.com/hook/flow"
 """The URL that the harness subscribes."""

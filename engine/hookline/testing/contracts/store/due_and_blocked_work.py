@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from hookline.model.execution import UNTIL, Outcome, State, StepState
-from hookline.storage.changes import Accept, BeginWait, End, MoveWaits, Park, RecordSteps, Resume, Start
+from hookline.storage.change_declarations import Accept, BeginWait, End, MoveWaits, Park, RecordSteps, Resume, Start
 from hookline.storage.store import Held, Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures

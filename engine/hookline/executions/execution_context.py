@@ -15,8 +15,8 @@ from hookline.executions.services import Services
 from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_scope import trigger_view
+from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import RedactedUnreadable, StepError
-from hookline.kernel.time import rfc3339
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.message import Envelope, Message
 from hookline.model.waits import Callback

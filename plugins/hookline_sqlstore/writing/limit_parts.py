@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, Double, Integer, Text, TextClause, bindparam, text
 
 from hookline.api_storage import BACKLOG, Moved, Parts, PartsMoved, PartsRequest, move_backlog_parts, move_parts
-from hookline_sqlstore.lease import NOW
+from hookline_sqlstore.node_lease import NOW
 
 _SECOND: Final = 1_000_000
 _ME: Final = "current_setting('hookline.lease')"

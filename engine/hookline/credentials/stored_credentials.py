@@ -13,16 +13,16 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from hookline.access.audit import AuditedOperation, audited
 from hookline.credentials.token_set import TokenSet
 from hookline.kernel.cancellation import shielded
+from hookline.kernel.clocks import Clock, rfc3339
 from hookline.kernel.errors import CredentialError, NoConnectors, Problem, StepError
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import pointer_to
 from hookline.kernel.safe_validation import error_text, validate_safely
 from hookline.kernel.suggest import counted, did_you_mean
-from hookline.kernel.time import Clock, rfc3339
 from hookline.model.access import Actor
 from hookline.sdk.oauth2 import OAuth2
-from hookline.secrets.vault import Purpose, Vault, for_credential, for_tokens
-from hookline.storage.changes import Change, DropCredential, PutCredential, PutTokens, RecordAudit
+from hookline.secrets.encryption import Purpose, Vault, for_credential, for_tokens
+from hookline.storage.change_declarations import Change, DropCredential, PutCredential, PutTokens, RecordAudit
 from hookline.storage.store import Store, StoredCredential
 
 TokenState: TypeAlias = Literal["valid", "renewable", "on_demand", "missing", "lost"]

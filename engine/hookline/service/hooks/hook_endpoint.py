@@ -14,22 +14,22 @@ import msgspec
 
 from hookline.bodies.urlencoded import lenient_query
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.envelopes import request_envelope, with_keys
+from hookline.intake.envelope_creation import request_envelope, with_keys
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooManyRequests, UnsupportedMedia
 from hookline.kernel.ids import Ids
-from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.schemes import WebhookResponse
-from hookline.service.hook_requests import HookRequest, HookResponse, SenderGone
 from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import HookOptions, ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
 from hookline.service.hooks.reply_wait import ReplyWaiter
+from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.request_blobs import RequestBlobs
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.change_declarations import Accepted, Duplicate
 
 __all__ = ["Hook", "HookOptions", "HookRequest", "HookResponse", "SenderGone"]
 

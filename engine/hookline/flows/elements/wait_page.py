@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.bodies.page_input import field_value
+from hookline.bodies.page_form_input import field_value
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode

@@ -13,22 +13,22 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from hookline.access.tokens import ServerToken
-from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import interpreter_tuning
 from hookline.cli.host.open_files import reserve_files
 from hookline.cli.host.process_signals import Reloading, Stopper, ignore_hangups
 from hookline.cli.host.server_setting_views import server_setting_views
-from hookline.cli.host.worker import Ready, Worker
+from hookline.cli.host.worker_process import Ready, Worker
+from hookline.cli.options_from_settings import engine_options, hook_options, local_url
 from hookline.cli.running_server_file import admin_token, agree_on_token, announced, token_file
-from hookline.discovery.loader import load_plugins
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.server_requirements import public_url_problems
 from hookline.kernel.backoff import STORE_RETRY, Backoff
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreAway
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.kernel.time import Clock
-from hookline.plugin_host.threads import DefaultThreads
+from hookline.plugin_host.plugin_threads import DefaultThreads
 from hookline.server_settings import Settings
 from hookline.service.admin import blueprints
 from hookline.service.admin.hosts import Hosts

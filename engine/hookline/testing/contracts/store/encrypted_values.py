@@ -7,7 +7,7 @@ import pytest
 
 from hookline.model.execution import ErrorInfo, Outcome, State
 from hookline.model.message import Envelope
-from hookline.storage.changes import (
+from hookline.storage.change_declarations import (
     Accept,
     Cancel,
     DismissDeadLetter,

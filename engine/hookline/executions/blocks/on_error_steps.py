@@ -3,7 +3,7 @@
 import msgspec
 
 from hookline.executions.blocks.block_expressions import RunSteps
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import Interrupted, Interruption
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 

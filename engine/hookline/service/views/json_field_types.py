@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from hookline.kernel.time import rfc3339
+from hookline.kernel.clocks import rfc3339
 
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import MAX_TEXT, Budget
-from hookline_mapping.json_values import is_whole, text
+from hookline_mapping.expression_results import is_whole, text
 
 _MAX_WIDTH: Final = 100
 _LONGEST_NUMBER: Final = 4_300

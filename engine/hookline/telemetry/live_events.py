@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.kernel.time import Clock, SystemClock, rfc3339
+from hookline.kernel.clocks import Clock, SystemClock, rfc3339
 from hookline.model.execution import Outcome, State, StepRecord, StepState
 from hookline.storage.captures import CapturedInfo
-from hookline.storage.changes import Accept, Change, End, Park, RecordSteps, Start
+from hookline.storage.change_declarations import Accept, Change, End, Park, RecordSteps, Start
 
 KEPT: Final = 1000
 """The number of events that are kept for listeners that read slowly or reconnect."""

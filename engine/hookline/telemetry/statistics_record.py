@@ -6,10 +6,10 @@ A node's row of a flow and a minute always has all that the node has counted of 
 from collections.abc import Callable
 from typing import Final
 
+from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
-from hookline.kernel.time import Clock
-from hookline.storage.changes import PutStatistics
+from hookline.storage.change_declarations import PutStatistics
 from hookline.storage.statistics import ALL_FLOWS, MINUTE, Counts, FlowMinute, begin_of, total
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import FlowCounts

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
-from hookline.kernel.threads import Threads
+from hookline.kernel.unwaited_threads import Threads
 
 T = TypeVar("T")
 

@@ -13,11 +13,11 @@ from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.kernel.json import is_heavy
 from hookline.model.message import Attachment
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
 from hookline.service.hooks.masking import Headers
 from hookline.service.uploads.file_types import FileTypes
-from hookline.service.uploads.files import IncomingFile, clean_filename
+from hookline.service.uploads.incoming_files import IncomingFile, clean_filename
 from hookline.service.uploads.request_blobs import RequestBlobs
 
 

@@ -17,7 +17,7 @@ from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.flows.compiler.step_order import StepOrder
+from hookline.flows.compiler.step_positions import StepOrder
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ProvenanceUnknown
 from hookline.kernel.json import decode

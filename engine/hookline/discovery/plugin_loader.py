@@ -22,10 +22,10 @@ from typing import Any, Final
 import pluggy
 from pydantic import BaseModel
 
+from hookline.discovery.connector_placeholders import unloaded_triggers
 from hookline.discovery.metadata_file import PluginDescription, file_of_module, read
 from hookline.discovery.registry import GROUP, PartKind, PluginStatus, Registry
 from hookline.discovery.time_limit import TimeLimitExceeded, call_with_time_limit
-from hookline.discovery.unloaded_connectors import unloaded_triggers
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.kernel.suggest import did_you_mean
 from hookline.sdk import hookspecs
@@ -33,7 +33,7 @@ from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper
 from hookline.sdk.schemes import Scheme
-from hookline.sdk.site import Site
+from hookline.sdk.site_pages import Site
 from hookline.sdk.triggers import Trigger
 
 LOAD_TIMEOUT: Final = 30.0

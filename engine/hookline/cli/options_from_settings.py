@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from hookline.engine_options import EngineOptions
-from hookline.secrets.vault import generate_key, keep_key, load_or_create_key, read_keys
+from hookline.secrets.encryption import generate_key, keep_key, load_or_create_key, read_keys
 from hookline.server_settings import DATABASE, Settings
-from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.hook_endpoint import HookOptions
 
 
 def key_file(settings: Settings) -> Path:

@@ -102,9 +102,9 @@ from hookline_sqlstore.dialect import Row, Statement
 from hookline_sqlstore.writing import statements, statistics
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.access import entry_row
-from hookline_sqlstore.writing.batches import JoinRow
+from hookline_sqlstore.writing.batch_joining import JoinRow
 from hookline_sqlstore.writing.callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
-from hookline_sqlstore.writing.state_counters import CountRow
+from hookline_sqlstore.writing.flow_state_counters import CountRow
 
 INLINE: Final = 16 * 1024
 """The most bytes of a payload that is stored in its execution's row and read ahead with a delivery.

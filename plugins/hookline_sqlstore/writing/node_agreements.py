@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, delete, insert, or_, 
 
 from hookline.api_storage import ORDER, KeysInUse, ReportProblems, RetireKeys, SetAdminToken, UseKeys
 from hookline_sqlstore.column_values import micros, storable
-from hookline_sqlstore.lease import NOW
+from hookline_sqlstore.node_lease import NOW
 from hookline_sqlstore.tables import cluster, node_problems, secret_keys
 
 _COLUMNS: Final = (

@@ -10,8 +10,8 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
 from hookline.api import Attachment, Context, JsonValue, StepError, encode_json
-from hookline_s3.download import pieces
 from hookline_s3.failures import translated
+from hookline_s3.object_pieces import pieces
 from hookline_s3.steps.keys import checked
 
 PART: Final = 8 * 1024 * 1024
