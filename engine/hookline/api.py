@@ -26,8 +26,8 @@ from hookline.kernel.errors import (
 from hookline.kernel.json import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, within_bounds
 from hookline.kernel.json import encode as encode_json
 from hookline.kernel.logs import Log
-from hookline.kernel.pointer import pointer_to
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.pointers_and_patches import pointer_to
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.model.sources import Schedule, ScheduleSettings
@@ -52,20 +52,14 @@ from hookline.sdk.action import (
 )
 from hookline.sdk.connector import Connector, VerifyContext
 from hookline.sdk.context_parts import MAX_KEY, FlowState, Resource, Resources, ServiceCredential, check_key
+from hookline.sdk.credential_headers import credential_headers
 from hookline.sdk.hookspecs import hookimpl
-from hookline.sdk.http import (
-    HttpClient,
-    JsonBody,
-    RateLimits,
-    Response,
-    StreamedResponse,
-    credential_headers,
-    read_as,
-)
+from hookline.sdk.http_client import HttpClient, JsonBody, Response, StreamedResponse, read_as
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope, TemplateFilter
 from hookline.sdk.oauth2 import OAuth2, Tokens
 from hookline.sdk.pagination import cursor_items, linked_items, numbered_items
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, changed_items, items_above
+from hookline.sdk.response_errors import RateLimits
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline.sdk.settings.function_signatures import message_attachment
 from hookline.sdk.settings.options_functions import Option, Options, OptionsContext

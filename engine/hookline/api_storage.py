@@ -31,7 +31,7 @@ from hookline.model.access import (
 )
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.dead_letter_causes import cause_of
-from hookline.model.deployment import (
+from hookline.model.deployments_and_drafts import (
     MAX_DRAFTS,
     DeployedFlow,
     Deployment,
@@ -57,7 +57,7 @@ from hookline.model.execution import (
     StepState,
     check_transition,
 )
-from hookline.model.items import STREAM, Progress
+from hookline.model.foreach_progress_and_streams import STREAM, Progress
 from hookline.model.message import (
     MAX_TAG,
     Arrival,

@@ -64,12 +64,12 @@ from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
-from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, ResourcesFacade
+from hookline.plugin_host.engine_facades import BlobsFacade, HttpClientFacade, ResourcesFacade
 from hookline.plugin_host.loop_monitor import LoopMonitor
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.context_parts import Resources
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.secrets.encryption import Vault
 from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens

@@ -30,8 +30,8 @@ from pydantic_settings import (
 )
 
 from hookline.kernel.errors import ConfigError, Problem
-from hookline.kernel.safe_validation import error_text
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.plugin_model_validation import error_text
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.durations import Duration
 from hookline.model.webhook import Network
 

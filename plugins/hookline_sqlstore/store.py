@@ -62,16 +62,13 @@ from hookline_sqlstore.reading import (
     deployments,
     disk_usage,
     drafts_and_captures,
-    execution_lists,
-    executions,
-    flows,
-    journal,
+    flow_state,
+    flow_versions,
     nodes,
-    open_executions,
-    removable,
+    rejected_requests,
     statistics,
-    waits,
 )
+from hookline_sqlstore.reading.executions import execution_lists, executions, journal, open_executions, removable, waits
 from hookline_sqlstore.writing import batch_joining
 from hookline_sqlstore.writing.prepared_commit import Claims, no_claims, ping, prepare_commit
 
@@ -150,13 +147,15 @@ class SqlStore:
         return await self._database.read(lambda connection: batch_joining.items_of(connection, execution_id, path))
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
-        return await self._database.read(lambda connection: flows.state_of(connection, flow_id, key))
+        return await self._database.read(lambda connection: flow_state.state_of(connection, flow_id, key))
 
     async def state_entries(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
-        return await self._database.read(lambda connection: flows.state_entries(connection, flow_id, cursor, limit))
+        return await self._database.read(
+            lambda connection: flow_state.state_entries(connection, flow_id, cursor, limit)
+        )
 
     async def cursor(self, flow_id: str) -> bytes | None:
-        return await self._database.read(lambda connection: flows.cursor_of(connection, flow_id))
+        return await self._database.read(lambda connection: flow_state.cursor_of(connection, flow_id))
 
     async def executions(
         self, chosen: ExecutionFilter = ALL_EXECUTIONS, *, cursor: str | None = None, limit: int = 50
@@ -180,19 +179,23 @@ class SqlStore:
         return await self._database.read(lambda connection: open_executions.next_due(connection, after))
 
     async def flow_document(self, flow_id: str, version: str) -> bytes | None:
-        return await self._database.read(lambda connection: flows.flow_document(connection, flow_id, version))
+        return await self._database.read(lambda connection: flow_versions.flow_document(connection, flow_id, version))
 
     async def flow_documents(self, versions: Collection[tuple[str, str]]) -> Mapping[str, bytes]:
-        return await self._database.read(lambda connection: flows.flow_documents(connection, versions), long=True)
+        return await self._database.read(
+            lambda connection: flow_versions.flow_documents(connection, versions), long=True
+        )
 
     async def flow_versions(self, flow_id: str) -> Sequence[FlowVersion]:
-        return await self._database.read(lambda connection: flows.flow_versions_of(connection, flow_id))
+        return await self._database.read(lambda connection: flow_versions.flow_versions_of(connection, flow_id))
 
     async def executions_by_version(self, flow_id: str) -> Mapping[tuple[str | None, State], int]:
-        return await self._database.read(lambda connection: flows.executions_by_version(connection, flow_id), long=True)
+        return await self._database.read(
+            lambda connection: flow_versions.executions_by_version(connection, flow_id), long=True
+        )
 
     async def state_overrides(self) -> Mapping[str, StateOverride]:
-        return await self._database.read(flows.state_overrides)
+        return await self._database.read(flow_versions.state_overrides)
 
     async def flows_with_work(self) -> Collection[str]:
         return await self._database.read(open_executions.flows_with_work, long=True)
@@ -275,14 +278,16 @@ class SqlStore:
         self, *, flow_id: str | None = None, code: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> RejectedPage:
         return await self._database.read(
-            lambda connection: flows.rejected_page(connection, flow_id, code, cursor, limit)
+            lambda connection: rejected_requests.rejected_page(connection, flow_id, code, cursor, limit)
         )
 
     async def rejection_reasons(self) -> Sequence[RejectionReason]:
-        return await self._database.read(flows.rejection_reasons, long=True)
+        return await self._database.read(rejected_requests.rejection_reasons, long=True)
 
     async def rejected_since(self, since: datetime) -> Mapping[str, Rejections]:
-        return await self._database.read(lambda connection: flows.rejected_since(connection, since), long=True)
+        return await self._database.read(
+            lambda connection: rejected_requests.rejected_since(connection, since), long=True
+        )
 
     async def statistics(
         self, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
@@ -326,7 +331,7 @@ class SqlStore:
         return await self._database.read(deployments.files_to_write)
 
     async def flow_cases(self, flow_id: str) -> bytes | None:
-        return await self._database.read(lambda connection: flows.cases_of(connection, flow_id))
+        return await self._database.read(lambda connection: flow_versions.cases_of(connection, flow_id))
 
     async def drafts(
         self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50

@@ -48,6 +48,14 @@ def quart_noop() -> Any:
     return app
 
 
+def key_of(folder: Path) -> str:
+    """The secret key of a folder, whose database may be served several times."""
+    file = folder / "secret.key"
+    if not file.exists():
+        file.write_text(generate_key())
+    return file.read_text()
+
+
 async def run(what: str, server: Server, folder: Path, port: int, db: str) -> None:
     """Serve until SIGTERM."""
     shutdown = asyncio.Event()
@@ -65,7 +73,7 @@ async def run(what: str, server: Server, folder: Path, port: int, db: str) -> No
         db=db,
         blobs=f"file://{folder}/blobs",
         flows=folder / "flows",
-        secret_keys=read_keys(generate_key()),
+        secret_keys=read_keys(key_of(folder)),
         role=role,
         egress_allow=("127.0.0.0/8",),
         grace=1,

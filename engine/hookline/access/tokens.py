@@ -16,7 +16,7 @@ from hookline.access.audit import audited
 from hookline.access.caller import Caller
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import Malformed, ScopeTooSmall, TokenNotFound
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.model.access import Actor, Token, TokenScope
 from hookline.storage.change_declarations import CreateToken, RevokeToken
 from hookline.storage.store import Store

@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from hookline.bodies.text import Received, decode_text, known_charset
+from hookline.bodies.received_body import Received
+from hookline.bodies.text import decode_text, known_charset
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH, decode
 

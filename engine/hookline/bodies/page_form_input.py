@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import canonical, decode
-from hookline.kernel.pointer import escape
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.pointers_and_patches import escape
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.waits import CHOICE, Choice, FormField, Page
 from hookline.model.webhook import FieldType
 

@@ -6,12 +6,9 @@ import pkgutil
 import re
 from encodings.aliases import aliases
 from functools import lru_cache
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from hookline.kernel.errors import Malformed, TooLarge
-from hookline.model.message import Attachment
 
 #: Python's text codecs that are no charsets: they escape, take too much time, or produce lone surrogates.
 _NO_CHARSETS: Final = frozenset(
@@ -65,15 +62,3 @@ def decode_text(data: bytes, charset: str | None, what: str = "the body") -> str
     if len(encoded) > MAX_CONTROLS and len(encoded) - len(encoded.translate(None, _CONTROLS)) > MAX_CONTROLS:
         raise TooLarge(f"{what} has more than {MAX_CONTROLS:,} control characters; send it as a file")
     return text.removeprefix("\ufeff")
-
-
-class Received(msgspec.Struct, frozen=True):
-    """A decoded request body."""
-
-    body: Any = None
-    """A JSON value."""
-    json: bytes | None = None
-    """The body as JSON text, if it was received as JSON."""
-    raw: bytes | None = None
-    """The received bytes, if they are neither `json` nor an attachment."""
-    attachments: tuple[Attachment, ...] = ()

@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 import msgspec
 
 from hookline.bodies.json import Room, deeper_than, read_json
-from hookline.bodies.text import Received, decode_text, known_charset
+from hookline.bodies.received_body import Received
+from hookline.bodies.text import decode_text, known_charset
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH
 

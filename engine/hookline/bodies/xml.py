@@ -9,7 +9,8 @@ from xml.parsers import expat
 import xmltodict
 
 from hookline.bodies.json import Room
-from hookline.bodies.text import Received, decode_text, known_charset
+from hookline.bodies.received_body import Received
+from hookline.bodies.text import decode_text, known_charset
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH
 

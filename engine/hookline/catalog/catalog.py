@@ -13,7 +13,7 @@ from hookline.flows.compiler.compile import CompileResult, compile_document, com
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import Document
 from hookline.kernel.errors import FlowNotFound, Problem
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggestions_and_counts import did_you_mean
 
 CatalogState: TypeAlias = Literal["active", "paused", "stopped", "broken"]
 

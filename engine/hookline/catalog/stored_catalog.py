@@ -9,7 +9,7 @@ from hookline.catalog.catalog import NO_VARIABLES, Catalog, CatalogChanges, Cata
 from hookline.discovery.registry import Registry
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.model.deployment import ServedFlow
+from hookline.model.deployments_and_drafts import ServedFlow
 from hookline.storage.store import Store
 
 

@@ -24,7 +24,7 @@ from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
 from hookline.kernel.logs import Log
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.secrets.masking import HiddenValues, secret_values
 from hookline.storage.cluster import Alone, Membership
 

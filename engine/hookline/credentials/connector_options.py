@@ -12,14 +12,14 @@ from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import CredentialError, NoOptions, OptionsNotReady, Problem, StepError, StoreError
 from hookline.kernel.logs import Log
-from hookline.kernel.pointer import pointer_to
-from hookline.kernel.safe_validation import error_text
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.plugin_model_validation import error_text
+from hookline.kernel.pointers_and_patches import pointer_to
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginTimeout
 from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.action import Action
 from hookline.sdk.context_parts import Resources
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.sdk.settings.options_functions import MAX_OPTIONS, SEARCH, Option, OptionsContext, OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues, secret_values

@@ -10,7 +10,7 @@ from hookline.kernel.logs import Log
 from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginTimeout
 from hookline.sdk.connector import VerifyContext
 from hookline.sdk.context_parts import Resources
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.secrets.masking import HiddenValues, secret_values
 
 _LONGEST: Final = 30.0

@@ -9,7 +9,7 @@ from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ConfigError, CredentialError, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.logs import Log
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.model.access import Actor
 from hookline.secrets.encryption import Vault
 from hookline.secrets.resume_tokens import ResumeTokens

@@ -21,7 +21,7 @@ from hookline.kernel.cancellation import shielded
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, HooklineError, StepError
 from hookline.model.access import Actor
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.storage.cluster import Alone, Membership
 
 CALLBACK: Final = "/oauth/callback"

@@ -16,9 +16,9 @@ from hookline.kernel.cancellation import shielded
 from hookline.kernel.clocks import Clock, rfc3339
 from hookline.kernel.errors import CredentialError, NoConnectors, Problem, StepError
 from hookline.kernel.json import decode, encode
-from hookline.kernel.pointer import pointer_to
-from hookline.kernel.safe_validation import error_text, validate_safely
-from hookline.kernel.suggest import counted, did_you_mean
+from hookline.kernel.plugin_model_validation import error_text, validate_safely
+from hookline.kernel.pointers_and_patches import pointer_to
+from hookline.kernel.suggestions_and_counts import counted, did_you_mean
 from hookline.model.access import Actor
 from hookline.sdk.oauth2 import OAuth2
 from hookline.secrets.encryption import Purpose, Vault, for_credential, for_tokens

@@ -14,7 +14,8 @@ from hookline.credentials.token_set import TokenSet
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.outbound.outgoing_request import origin
-from hookline.sdk.http import HttpClient, Response, seconds_until
+from hookline.sdk.http_client import HttpClient, Response
+from hookline.sdk.response_errors import seconds_until
 from hookline.secrets.masking import HiddenValues, secret_values
 
 _SECONDS: Final = 30.0

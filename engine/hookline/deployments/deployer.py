@@ -23,7 +23,7 @@ from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CasesConflict, DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
 from hookline.kernel.ids import Ids
 from hookline.model.access import FOLDER, AuditEntry
-from hookline.model.deployment import DeployedFlow, Deployment
+from hookline.model.deployments_and_drafts import DeployedFlow, Deployment
 from hookline.storage.change_declarations import Change, Deploy, Publish, RecordAudit
 from hookline.storage.store import Store
 

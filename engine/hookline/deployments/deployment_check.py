@@ -17,7 +17,7 @@ from hookline.flows.documents.read import Document, read
 from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 from hookline.model.flow import FLOW_ID
 
 #: A flow with these problems can serve: its executions wait for the credential.

@@ -12,7 +12,7 @@ from hookline.flows.documents.version import SILENT
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
 from hookline.model.access import Actor
-from hookline.model.deployment import Deployment
+from hookline.model.deployments_and_drafts import Deployment
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from hookline.deployments.deployment_request import Expected
 from hookline.kernel.clocks import Clock, rfc3339
 from hookline.kernel.errors import DraftConflict, DraftNotFound
 from hookline.model.access import Actor
-from hookline.model.deployment import Draft, DraftInfo
+from hookline.model.deployments_and_drafts import Draft, DraftInfo
 from hookline.storage.change_declarations import Change, DropDraft, PutDraft
 from hookline.storage.store import Store
 

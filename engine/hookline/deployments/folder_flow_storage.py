@@ -28,7 +28,7 @@ from hookline.flows.documents.version import version_of
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import FlowInvalid, FolderReadOnly, StoreError, UnpublishedChanges
 from hookline.kernel.fault_points import fault
-from hookline.model.deployment import FileKind, FlowFile
+from hookline.model.deployments_and_drafts import FileKind, FlowFile
 from hookline.storage.change_declarations import Change, FilesWritten, WriteFiles
 from hookline.storage.store import Store
 

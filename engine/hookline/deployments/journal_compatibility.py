@@ -14,10 +14,10 @@ from hookline.deployments.journal_dry_run import DryRun
 from hookline.executions.blocks.on_error_steps import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
 from hookline.executions.execution_context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed
+from hookline.executions.execution_progress import ExecutionProgress
 from hookline.executions.interruption import Interrupted
 from hookline.executions.journal.journal import Journal
 from hookline.executions.replay_edits import edits_in
-from hookline.executions.run_progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_walkers import find_step
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX

@@ -23,7 +23,7 @@ from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, StepState
-from hookline.model.items import STREAM, Progress
+from hookline.model.foreach_progress_and_streams import STREAM, Progress
 from hookline.sdk.settings.setting_upgrades import plain_name
 
 #: The names of the blocks in the journal.

@@ -24,7 +24,7 @@ from hookline.discovery.plugin_loader import HOOKS, load_plugins
 from hookline.discovery.quality import level_of, open_secrets, violations
 from hookline.discovery.registry import GROUP, PluginStatus, Registry
 from hookline.kernel.errors import PluginFailed
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggestions_and_counts import did_you_mean
 
 Severity = Literal["error", "warning"]
 

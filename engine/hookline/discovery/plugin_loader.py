@@ -27,7 +27,7 @@ from hookline.discovery.metadata_file import PluginDescription, file_of_module, 
 from hookline.discovery.registry import GROUP, PartKind, PluginStatus, Registry
 from hookline.discovery.time_limit import TimeLimitExceeded, call_with_time_limit
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.sdk import hookspecs
 from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector

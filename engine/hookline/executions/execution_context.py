@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from hookline.executions.execution_progress import ExecutionProgress
 from hookline.executions.interruption import Interruption
 from hookline.executions.journal.journal import Journal
-from hookline.executions.run_progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.compiler.compiled_flow import CompiledFlow

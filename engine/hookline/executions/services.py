@@ -16,14 +16,14 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.clocks import Clock
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Envelope, Message
 from hookline.plugin_host.engine_failures import is_engine_failure
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.sdk.action import Action, ClientRate
 from hookline.sdk.context_parts import Resources
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.secrets.redaction import NO_REDACTION, NoRedaction, Redaction
 from hookline.storage.blobs import Blobs
 from hookline.storage.change_declarations import Accept

@@ -21,7 +21,7 @@ from hookline.flows.compiler.step_positions import StepOrder
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ProvenanceUnknown
 from hookline.kernel.json import decode
-from hookline.kernel.pointer import escape, value_at
+from hookline.kernel.pointers_and_patches import escape, value_at
 from hookline.model.execution import REPLAY, StepRecord, StepState
 from hookline.sdk.mappers import Expression
 

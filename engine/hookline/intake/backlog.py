@@ -9,7 +9,7 @@ from hookline.intake.limits import BacklogLimit, Throughput
 from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import TooManyRequests
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.storage.cluster import Alone
 
 _PARTS_LATER: Final = 2.0

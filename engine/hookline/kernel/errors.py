@@ -84,7 +84,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from hookline.kernel.pointer import Patch
+from hookline.kernel.pointers_and_patches import Patch
 
 
 @dataclass(frozen=True, slots=True)

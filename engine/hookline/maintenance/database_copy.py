@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from hookline.kernel.errors import StoreError
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.storage.copy_interfaces import CopySource, CopyTarget, Row, TableReader, TableWriter
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from hookline.access.audit import audited
 from hookline.credentials.stored_credentials import Credentials
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.clocks import Clock
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.model.access import Actor
 from hookline.secrets.encryption import FOR_DATA_KEY, Vault, for_subscription
 from hookline.storage.change_declarations import RecordAudit, ReencryptSubscription, RetireKeys, SetDataKey

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from hookline.credentials.stored_credentials import CredentialInfo, Credentials
 from hookline.kernel.clocks import Clock, rfc3339
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.model.access import Token, TokenScope
 from hookline.model.dead_letter_causes import full_cause
 from hookline.model.execution import BLOCKED

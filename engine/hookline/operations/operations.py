@@ -27,7 +27,7 @@ from hookline.kernel.errors import (
     PollStartsAnew,
     Problem,
 )
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 from hookline.model.access import Actor
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
 from hookline.operations.bulk import BulkOperation, BulkResult, run_on_page

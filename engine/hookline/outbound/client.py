@@ -25,7 +25,8 @@ from hookline.model.message import Attachment
 from hookline.outbound.connection_errors import broken, error_excerpt, timed_out
 from hookline.outbound.egress import Egress, host_rejected
 from hookline.outbound.outgoing_request import Outgoing, address, outgoing
-from hookline.sdk.http import RateLimits, RequestOptions, Requests, Response, StreamedResponse, status_error
+from hookline.sdk.http_client import RequestOptions, Requests, Response, StreamedResponse
+from hookline.sdk.response_errors import RateLimits, status_error
 from hookline.storage.blobs import Blobs
 
 #: The headers of a request that doesn't have them itself. aiohttp knows what it can decompress.

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any
 
-from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse
+from hookline.sdk.http_client import HttpClient, Requests, Response, StreamedResponse
 
 
 class ExactClient(Requests):

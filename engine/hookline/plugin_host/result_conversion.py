@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.json import MAX_DEPTH, MAX_DIGITS, is_plain_json, to_decimal, within_bounds
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Attachment, CallerReply
 from hookline.sdk.action import Increment, Reply, Signal, Sleep
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from hookline.kernel.json import JsonValue
 from hookline.kernel.logs import Log
-from hookline.kernel.safe_validation import validate_safely
+from hookline.kernel.plugin_model_validation import validate_safely
 from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
 from hookline.sdk.oauth2 import Tokens, TokenUser
@@ -21,7 +21,7 @@ from hookline.sdk.settings.setting_upgrades import Upgrade
 
 if TYPE_CHECKING:
     from hookline.sdk.context_parts import FlowState, Resources
-    from hookline.sdk.http import HttpClient
+    from hookline.sdk.http_client import HttpClient
     from hookline.storage.blobs import Blobs
 
 C = TypeVar("C")

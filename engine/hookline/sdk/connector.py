@@ -37,7 +37,7 @@ from hookline.sdk.triggers import (
 
 if TYPE_CHECKING:
     from hookline.sdk.context_parts import Resources
-    from hookline.sdk.http import HttpClient
+    from hookline.sdk.http_client import HttpClient
 
 C = TypeVar("C")
 

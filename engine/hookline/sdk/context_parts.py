@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import JsonValue, encode
-from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse
+from hookline.sdk.http_client import HttpClient, Requests, Response, StreamedResponse
 
 MAX_KEY: Final = 200
 """The longest key, in characters."""

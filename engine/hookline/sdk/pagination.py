@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.sdk.context_parts import Service
-from hookline.sdk.http import HttpClient, RequestOptions, Response
+from hookline.sdk.http_client import HttpClient, RequestOptions, Response
 
 #: The parts of a Link header: a target, a quoted text, a separator, or a word. One that isn't closed goes to the end,
 #: so that none is read twice.

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from hookline.kernel.json import canonical
 from hookline.kernel.logs import Log
-from hookline.kernel.safe_validation import validate_safely
+from hookline.kernel.plugin_model_validation import validate_safely
 from hookline.model.message import Attachment
 from hookline.model.sources import PollSettings
 from hookline.sdk.oauth2 import Tokens, TokenUser
@@ -26,7 +26,7 @@ from hookline.sdk.triggers import FunctionTrigger
 
 if TYPE_CHECKING:
     from hookline.sdk.context_parts import Resources
-    from hookline.sdk.http import HttpClient
+    from hookline.sdk.http_client import HttpClient
     from hookline.storage.blobs import Blobs
 
 C = TypeVar("C")

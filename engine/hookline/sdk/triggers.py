@@ -139,7 +139,7 @@ class ScheduleTrigger(Trigger):
 
 if TYPE_CHECKING:
     from hookline.sdk.context_parts import Resources
-    from hookline.sdk.http import HttpClient
+    from hookline.sdk.http_client import HttpClient
     from hookline.storage.blobs import Blobs
 
 C = TypeVar("C")

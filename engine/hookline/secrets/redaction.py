@@ -13,7 +13,7 @@ import msgspec
 from hookline.kernel.errors import NotReplayable, RedactedUnreadable
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import ErrorInfo, StepRecord
-from hookline.model.items import STREAM
+from hookline.model.foreach_progress_and_streams import STREAM
 from hookline.model.message import Attachment, Envelope, Message, json_to_store, read_stored_body, stored_body
 from hookline.model.waits import Call, EncryptedCallback, FlowEnded, pack_callback, unpack_callback
 from hookline.secrets.encryption import DataKey, Vault

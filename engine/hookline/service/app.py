@@ -16,7 +16,7 @@ from hookline.intake.intake import Intake
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRejected
 from hookline.kernel.ids import Ids
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.secrets.redaction import Redaction
 from hookline.service.capturing import CapturingHook
 from hookline.service.hooks.callbacks import CallbackHandler

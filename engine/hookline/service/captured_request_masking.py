@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from hookline.bodies.media_types import read_media
-from hookline.bodies.text import Received
+from hookline.bodies.received_body import Received
 from hookline.bodies.urlencoded import lenient_query
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.json import decode, encode
 from hookline.secrets.masking import MASK, HiddenValues, is_secret_name, names_a_key
 from hookline.secrets.redaction_rules import RedactionRules
-from hookline.service.hooks.masking import Masks
+from hookline.service.hooks.headers_and_masks import Masks
 from hookline.service.hooks.verification import Verifier, masks_of
 from hookline.service.request_and_response import HookRequest
 from hookline.storage.captures import CapturedInfo, CapturedRequest

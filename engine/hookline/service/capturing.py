@@ -17,8 +17,8 @@ from hookline.kernel.ids import Ids
 from hookline.kernel.json import encode
 from hookline.model.rejection import TEXT_KEPT
 from hookline.service.captured_request_masking import SeenRequest
+from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.hook_endpoint import Hook, MessageIntake
-from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import (
     BodyPrefix,

@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import CannotSign, CredentialError, NotVerified
-from hookline.sdk.http import Requests
+from hookline.sdk.http_client import Requests
 from hookline.sdk.schemes import Scheme, SignedRequest
 
 _REMEDY: Final = "give the credential's values to `hookline send` itself: --secret key=value"

@@ -21,8 +21,8 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.documents.read import Document, read
 from hookline.kernel.errors import FlowInvalid, Problem, StepError
 from hookline.kernel.json import decode
-from hookline.kernel.pointer import escape
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.pointers_and_patches import escape
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.durations import Duration, FlowJsonSchema
 from hookline.sdk.context_parts import check_key, packed
 from hookline.simulation.step_paths import StepPaths, step_paths

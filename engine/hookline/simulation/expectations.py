@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.kernel.json import reader
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.model.execution import StepRecord, StepState
 from hookline.simulation.cases import Case, ExpectedCall
 from hookline.simulation.result import SimulatedCall, SimulationResult

@@ -13,7 +13,7 @@ from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreE
 from hookline.kernel.json import MAX_DIGITS, decode, encode, within_bounds
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_transition
-from hookline.model.items import Progress
+from hookline.model.foreach_progress_and_streams import Progress
 from hookline.model.message import Envelope
 from hookline.model.waits import WaitStatus
 from hookline.storage.change_declarations import (

@@ -21,7 +21,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StepError
 from hookline.kernel.ids import Ids
 from hookline.model.execution import FINAL, Outcome, State
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Envelope, Message
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.plugin_calls import PluginCalls

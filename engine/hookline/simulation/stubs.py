@@ -11,7 +11,7 @@ from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.kernel.errors import StepError
 from hookline.model.execution import ErrorInfo, Outcome
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Attachment
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json

@@ -11,7 +11,8 @@ import msgspec
 
 from hookline.bodies.json import read_json
 from hookline.bodies.media_types import OCTET_STREAM, Media, read_media
-from hookline.bodies.text import Received, decode_text
+from hookline.bodies.received_body import Received
+from hookline.bodies.text import decode_text
 from hookline.bodies.urlencoded import read_form
 from hookline.bodies.xml import read_xml
 from hookline.flows.compiler.compiled_flow import CompiledFlow

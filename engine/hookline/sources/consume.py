@@ -12,8 +12,8 @@ from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.exact_numbers_client import ExactClient
-from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.plugin_calls import PluginDefect
+from hookline.plugin_host.plugin_loggers import TriggerLog
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.broker_messages import DecodedMessage, MessageBuffer, MessageDecoder, ReceivedMessage

@@ -17,8 +17,8 @@ from hookline.kernel.json import canonical, is_heavy_value
 from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.outbound.exact_numbers_client import ExactClient
-from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout
+from hookline.plugin_host.plugin_loggers import TriggerLog
 from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
 from hookline.secrets.masking import HiddenValues

@@ -12,8 +12,8 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.json import canonical, decode
 from hookline.model.sources import ID_BYTES, SubscriptionRequest
-from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout
+from hookline.plugin_host.plugin_loggers import TriggerLog
 from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.secrets.masking import HiddenValues, secret_values

@@ -12,10 +12,10 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from hookline.model.access import AuditEntry, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
-from hookline.model.deployment import Deployment, Draft, FileKind, FlowFile
+from hookline.model.deployments_and_drafts import Deployment, Draft, FileKind, FlowFile
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
 from hookline.model.flow import ServingState
-from hookline.model.items import Progress
+from hookline.model.foreach_progress_and_streams import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 from hookline.storage.captures import Capture, CapturedRequest

@@ -15,7 +15,7 @@ from hookline.flows.types.return_type_check import return_type_mismatch
 from hookline.kernel.errors import ConfigError, StepError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.message import Attachment, Message
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.egress import Egress
@@ -25,7 +25,7 @@ from hookline.plugin_host.result_conversion import normalize_result, to_json
 from hookline.sdk.action import Context, Reply
 from hookline.sdk.connector import Connector
 from hookline.sdk.context_parts import check_key, packed
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.sdk.poll import PollContext, PollItem, PollResult
 from hookline.sdk.settings.function_signatures import SettingSources
 from hookline.sdk.triggers import (

@@ -13,7 +13,8 @@ from hookline.kernel.clocks import SystemClock
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import JsonValue, decode, encode
 from hookline.outbound.outgoing_request import outgoing
-from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse, status_error
+from hookline.sdk.http_client import HttpClient, Requests, Response, StreamedResponse
+from hookline.sdk.response_errors import status_error
 from hookline.secrets.masking import HiddenValues
 
 #: Headers of responses that are of the moment, or a secret.

@@ -28,7 +28,7 @@ from hookline.model.flow import FlowDocument
 from hookline.model.message import Envelope
 from hookline.model.waits import Page, WaitStatus
 from hookline.model.webhook import WebhookSettings
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import RequestTrigger
 from hookline.secrets.encryption import Vault

@@ -23,7 +23,7 @@ from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Liste
 from hookline_sqlstore.databases.pending_commits import LIMIT, Pending, PendingCommits, within_limit
 from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.dialect import SqliteDialect
-from hookline_sqlstore.reading import open_executions
+from hookline_sqlstore.reading.executions import open_executions
 from hookline_sqlstore.writing.apply import Failure, apply
 from hookline_sqlstore.writing.prepared_commit import Commit
 

@@ -23,7 +23,7 @@ from hookline.api_storage import (
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.queue.feed import READ_AHEAD, Feed, InlineBudget, Offer
 from hookline_sqlstore.queue.pages import Pages
-from hookline_sqlstore.reading import executions
+from hookline_sqlstore.reading.executions import executions
 from hookline_sqlstore.writing.prepared_commit import INLINE, Commit, prepare_commit
 
 READ_AHEAD_BYTES: Final = 8 * 1024 * 1024

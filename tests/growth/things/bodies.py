@@ -13,7 +13,7 @@ from hookline.api import StepError
 from hookline.bodies import json, media_types, page_form_input, text, urlencoded, xml
 from hookline.flows.compiler import body_schema
 from hookline.kernel import json as kernel_json
-from hookline.kernel import pointer
+from hookline.kernel import pointers_and_patches
 from hookline.kernel.errors import SchemaViolation
 from hookline.model import dead_letter_causes
 from hookline.model.waits import Choice, FormField, Page
@@ -244,17 +244,26 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
         ),
         10 * 2**20,
     ),
-    pointer.parts_of: (pointer.parts_of, (*TEXTS, family("slashes", repeated("/~0"))), 10 * 2**20),
+    pointers_and_patches.parts_of: (
+        pointers_and_patches.parts_of,
+        (*TEXTS, family("slashes", repeated("/~0"))),
+        10 * 2**20,
+    ),
     body_schema.compile_schema: (problems_by_schema, VALUES, 2**20),
     addresses.mailbox: (_address, TEXTS, 2**20),
     read_mail.read_mail: (read_mail.read_mail, MAIL_BYTES, 2**20),
-    pointer.escape: (pointer.escape, TEXTS, 10 * 2**20),
+    pointers_and_patches.escape: (pointers_and_patches.escape, TEXTS, 10 * 2**20),
     page_form_input.read_page_input: (_page_input, (*TEXTS, *VALUES), 2**20),
 }
 #: Rooms whose public functions all have an entry above, or a reason here.
 _ROOMS: Final = (
     *("hookline.bodies.json", "hookline.bodies.urlencoded", "hookline.bodies.xml", "hookline.bodies.media_types"),
-    *("hookline.bodies.text", "hookline.bodies.page_form_input", "hookline.kernel.json", "hookline.kernel.pointer"),
+    *(
+        "hookline.bodies.text",
+        "hookline.bodies.page_form_input",
+        "hookline.kernel.json",
+        "hookline.kernel.pointers_and_patches",
+    ),
     *("hookline.secrets.masking", "hookline.model.dead_letter_causes", "hookline.simulation.recordings.case_masking"),
     *("hookline.flows.compiler.body_schema", "hookline_email.addresses", "hookline_email.read_mail"),
 )
@@ -269,11 +278,11 @@ WITHOUT: Final[Mapping[str, str]] = {
     "hookline.kernel.json.within_bounds": "sees one number, whose length is bounded",
     "hookline.kernel.json.fraction": "reads what Hookline wrote itself",
     "hookline.kernel.json.reader": "makes a decoder for what Hookline wrote itself",
-    "hookline.kernel.pointer.adding": "makes a patch of what it is given",
-    "hookline.kernel.pointer.pointer_to": "`escape` does its work",
-    "hookline.kernel.pointer.removing": "makes a patch of what it is given",
-    "hookline.kernel.pointer.replacing": "makes a patch of what it is given",
-    "hookline.kernel.pointer.value_at": "sees an author's pointer",
+    "hookline.kernel.pointers_and_patches.adding": "makes a patch of what it is given",
+    "hookline.kernel.pointers_and_patches.pointer_to": "`escape` does its work",
+    "hookline.kernel.pointers_and_patches.removing": "makes a patch of what it is given",
+    "hookline.kernel.pointers_and_patches.replacing": "makes a patch of what it is given",
+    "hookline.kernel.pointers_and_patches.value_at": "sees an author's pointer",
     "hookline.model.dead_letter_causes.step_of": "sees a path of the engine's",
     "hookline.model.dead_letter_causes.cause_of": "`normalised` does its work",
     "hookline.model.dead_letter_causes.full_cause": "joins the id of a flow and a hash",

@@ -8,7 +8,7 @@ from tests.integration.http_servers import error_of
 
 from hookline.kernel.errors import StepError, Unavailable
 from hookline.outbound.egress import Egress
-from hookline.plugin_host.facade import ResourcesFacade
+from hookline.plugin_host.engine_facades import ResourcesFacade
 from hookline.plugin_host.resources import EngineResources
 
 

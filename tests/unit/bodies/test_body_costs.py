@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hookline.bodies import json as json_bodies
 from hookline.bodies import xml
-from hookline.bodies.text import Received
+from hookline.bodies.received_body import Received
 from hookline.bodies.urlencoded import read_properties
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.service.uploads import body_reader

@@ -12,7 +12,7 @@ from tests.integration.oauth2_acme import AcmeKey, acme, values
 from hookline.credentials.stored_credentials import OAuth2Credential
 from hookline.credentials.token_endpoint import request_tokens
 from hookline.kernel.errors import StepError
-from hookline.sdk.http import Response
+from hookline.sdk.http_client import Response
 from hookline.testing.clock import START, ManualClock
 
 FORM = {"grant_type": "refresh_token", "refresh_token": "the-old-one"}

@@ -7,7 +7,7 @@ import pytest
 
 import hookline.executions
 from hookline.executions.execution_context import ExecutionContext
-from hookline.executions.run_progress import ExecutionProgress
+from hookline.executions.execution_progress import ExecutionProgress
 
 ROOM = Path(hookline.executions.__file__).parent
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.kernel.pointer import escape, parts_of, pointer_to, value_at
+from hookline.kernel.pointers_and_patches import escape, parts_of, pointer_to, value_at
 
 
 @given(st.lists(st.text()))

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import _pydantic_core
 
-from hookline.kernel.safe_validation import error_text, problems_text, validate_safely
+from hookline.kernel.plugin_model_validation import error_text, problems_text, validate_safely
 
 #: Each type of error that pydantic has, with an example.
 ERRORS = {one["type"]: one for one in _pydantic_core.list_all_errors()}

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.model.items import Done
+from hookline.model.foreach_progress_and_streams import Done
 
 
 @given(st.permutations(range(40)), st.integers(0, 40))

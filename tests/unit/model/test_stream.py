@@ -7,7 +7,7 @@ import pytest
 
 from hookline.kernel.errors import ExpressionFailed
 from hookline.kernel.json import encode
-from hookline.model.items import Stream, stream_in
+from hookline.model.foreach_progress_and_streams import Stream, stream_in
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hookline.api import HttpClient
-from hookline.plugin_host.facade import BlobsFacade, CloseNotAllowed, HttpClientFacade, ResourcesFacade
+from hookline.plugin_host.engine_facades import BlobsFacade, CloseNotAllowed, HttpClientFacade, ResourcesFacade
 from hookline.sdk.context_parts import Resources
 from hookline.storage.blobs import Blobs
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.plugin_host.large_value_work import reads_large_values
 from hookline.sdk.mappers import Reference
 

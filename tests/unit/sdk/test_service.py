@@ -18,7 +18,7 @@ from hookline.api import (
     linked_items,
     read_as,
 )
-from hookline.sdk.http import Response
+from hookline.sdk.http_client import Response
 from hookline.testing.fake_http import FakeHttp
 
 URL = "https://api.acme.example/v2"

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline.bodies.text import Received
+from hookline.bodies.received_body import Received
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
 from hookline.secrets.masking import MASK
-from hookline.service.hooks.masking import Masks
+from hookline.service.hooks.headers_and_masks import Masks
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 SECRET = "s3cr3t-of-the-sender"

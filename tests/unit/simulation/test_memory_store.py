@@ -11,8 +11,8 @@ from hookline.testing.contracts.store.accepting import CommitsContract
 from hookline.testing.contracts.store.batches import BatchesContract
 from hookline.testing.contracts.store.callbacks import CallbacksContract
 from hookline.testing.contracts.store.flows import FlowValuesContract
-from hookline.testing.contracts.store.journal import ItemsContract, JournalContract
-from hookline.testing.contracts.store.states import EndsContract
+from hookline.testing.contracts.store.journal_and_items import ItemsContract, JournalContract
+from hookline.testing.contracts.store.states_and_ends import EndsContract
 
 
 class _InMemory:

@@ -16,7 +16,7 @@ from hookline.flows.check.step_scopes import StepScope
 from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError, Problem
 from hookline.kernel.json import decode
-from hookline.kernel.suggest import counted, did_you_mean
+from hookline.kernel.suggestions_and_counts import counted, did_you_mean
 from hookline.server_settings import Settings
 
 if TYPE_CHECKING:

@@ -122,7 +122,7 @@ def _known(settings: Settings) -> "tuple[Sequence[ComponentView], Callable[[str]
 
 
 def _missing(name: str, known: Sequence[str], failure: object) -> str:
-    from hookline.kernel.suggest import did_you_mean
+    from hookline.kernel.suggestions_and_counts import did_you_mean
 
     if failure is not None:
         return f"{name!r} may belong to the plugin {failure}, which failed; `hookline plugins` says why"

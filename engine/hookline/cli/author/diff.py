@@ -8,7 +8,7 @@ from hookline.cli.author.named_flow import NamedDocument, document_of
 from hookline.cli.client import ApiError
 from hookline.cli.command import Command, emit
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 
 

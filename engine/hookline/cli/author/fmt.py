@@ -8,7 +8,7 @@ import click
 
 from hookline.cli.command import Command, emit, problem_line
 from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 
 if TYPE_CHECKING:

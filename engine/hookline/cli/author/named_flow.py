@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hookline.cli.client import connect
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, Problem
 from hookline.kernel.json import encode
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.server_settings import Settings
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ def _check_free(name: str) -> None:
 def _action(name: str) -> "tuple[Action, bool]":
     """Return an action, and whether it runs in simulations without a stub. Raises NotFound."""
     from hookline.discovery.plugin_loader import load_plugins
-    from hookline.kernel.suggest import did_you_mean
+    from hookline.kernel.suggestions_and_counts import did_you_mean
     from hookline.simulation.stubs import touches_nothing_outside
 
     registry = load_plugins()

@@ -16,7 +16,7 @@ from hookline.cli.command import Command, emit
 from hookline.cli.inputs import headers_of, read_input
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, HooklineError
 from hookline.kernel.json import decode
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.secrets.masking import mask_log_fields
 from hookline.server_settings import Settings
 

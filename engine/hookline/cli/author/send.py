@@ -211,7 +211,7 @@ def _sign_here(
     from hookline.credentials.stored_credentials import validated
     from hookline.discovery.plugin_loader import load_plugins
     from hookline.kernel.clocks import SystemClock
-    from hookline.kernel.suggest import did_you_mean
+    from hookline.kernel.suggestions_and_counts import did_you_mean
     from hookline.service.signed_samples import hook_url, sign
 
     registry = load_plugins()

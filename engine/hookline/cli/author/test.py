@@ -12,7 +12,7 @@ import click
 
 from hookline.cli.command import Command, emit
 from hookline.kernel.errors import ConfigError, FlowNotFound
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 from hookline.simulation.case_run import CaseResult
 

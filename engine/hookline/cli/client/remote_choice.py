@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from hookline.cli.client.profiles import Profile, profiles_file, read_profiles
 from hookline.kernel.errors import ConfigError
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.server_settings import Settings
 
 REMOTE: Final = "HOOKLINE_REMOTE"

@@ -11,7 +11,7 @@ import click
 from hookline.cli.client import connect
 from hookline.cli.command import Command, can_ask, emit, failure
 from hookline.kernel.errors import ConfigError, HooklineError
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import DATABASE, Settings
 
 _DEFAULT: Final = Path("flows")

@@ -10,7 +10,7 @@ from hookline.cli.client import ApiError, Client
 from hookline.cli.deploy.comparison import Comparison, compare
 from hookline.cli.deploy.folder import FolderFlow, placed
 from hookline.kernel.errors import DeploymentConflict, FlowInvalid, HooklineError, Problem
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 
 _SHOWN: Final = 10

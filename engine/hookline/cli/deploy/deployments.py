@@ -12,7 +12,7 @@ from hookline.cli.command import CommandGroup, NotFound, can_ask, emit, emit_pag
 from hookline.cli.printable_text import printable
 from hookline.cli.table import table
 from hookline.kernel.errors import ConfigError, DeploymentNotFound
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("db",)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hookline.cli.client import Client, connect
 from hookline.flows.authoring.formatter import format_flow, format_value
 from hookline.kernel.errors import ConfigError, UnpublishedChanges
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 
 

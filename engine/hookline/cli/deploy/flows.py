@@ -13,7 +13,7 @@ from hookline.cli.printable_text import printable
 from hookline.cli.table import table
 from hookline.kernel.errors import ConfigError, PollStartsAnew, Problem
 from hookline.kernel.json import encode
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import DATABASE, Settings
 
 _SETTINGS: Final = ("flows", "db")

@@ -9,7 +9,7 @@ from hookline.catalog.flow_folder import read_file, scan
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
 from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
-from hookline.kernel.pointer import parts_of, pointer_to
+from hookline.kernel.pointers_and_patches import parts_of, pointer_to
 from hookline.simulation.case_files import ENDING
 
 

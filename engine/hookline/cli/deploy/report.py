@@ -8,7 +8,7 @@ from hookline.cli.command import problem_line, with_pending
 from hookline.cli.deploy.comparison import FlowChange
 from hookline.cli.deploy.deploy_steps import Prepared
 from hookline.cli.printable_text import printable
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 
 _MARKS: Final = {"added": "+", "changed": "~", "deleted": "-"}
 

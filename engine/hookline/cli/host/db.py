@@ -13,7 +13,7 @@ from hookline.cli.command import CommandGroup, emit
 from hookline.cli.printable_text import size_text
 from hookline.cli.table import table
 from hookline.kernel.errors import ConfigError, StoreError
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from hookline.cli.command import Command
 from hookline.cli.host.process_signals import ignore_hangups
 from hookline.cli.table import shortened
 from hookline.kernel.errors import ConfigError, HooklineError
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.secrets.masking import mask_log_fields
 from hookline.server_settings import load
 

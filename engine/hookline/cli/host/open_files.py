@@ -4,7 +4,7 @@ import resource
 from typing import Final
 
 from hookline.kernel.logs import Log
-from hookline.service.server.overflow import LINGERING
+from hookline.service.server.connection_limit import LINGERING
 
 _OTHERS: Final = 1024
 """Descriptors for everything except connections: outgoing requests, databases, files, plugins."""

@@ -152,7 +152,7 @@ def _diagnosis(examined: "Examination") -> str:
 
 def _unknown(name: str) -> str:
     from hookline.discovery.registry import GROUP
-    from hookline.kernel.suggest import did_you_mean
+    from hookline.kernel.suggestions_and_counts import did_you_mean
 
     points = entry_points(group=GROUP)
     known = {point.name for point in points} | {point.dist.name for point in points if point.dist is not None}

@@ -8,7 +8,7 @@ import click
 
 from hookline.cli.client import call, connect
 from hookline.cli.command import Command, emit_page, paged
-from hookline.cli.operate.bulk import Moment
+from hookline.cli.operate.bulk_operations import Moment
 from hookline.cli.printable_text import json_line
 from hookline.server_settings import Settings
 

@@ -12,7 +12,7 @@ from hookline.cli.client import call
 from hookline.cli.command import CommandGroup, emit, with_pending
 from hookline.cli.table import table
 from hookline.kernel.errors import ConfigError
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("db",)

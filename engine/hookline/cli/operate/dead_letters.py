@@ -8,9 +8,9 @@ import click
 
 from hookline.cli.client import call, connect
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
-from hookline.cli.operate import bulk
+from hookline.cli.operate import bulk_operations
 from hookline.cli.table import table
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("db",)
@@ -86,19 +86,19 @@ def retry_dead_letters(ctx: click.Context, cause: str, as_json: bool, settings: 
 
 @dead_letters.command("replay", settings=_SETTINGS)
 @click.argument("cause")
-@bulk.edits
+@bulk_operations.edits
 @click.pass_context
 def replay_dead_letters(ctx: click.Context, /, cause: str, as_json: bool, settings: Settings, **given: Any) -> None:
     """Replay all executions of a cause, as new executions on the version that serves, optionally with edited messages.
 
     Each execution is discarded together with its replay. If the command was stopped, run it again to continue.
     """
-    _run(ctx, settings, "replay", cause, as_json, edit=bulk.edit_from(given))
+    _run(ctx, settings, "replay", cause, as_json, edit=bulk_operations.edit_from(given))
 
 
 @dead_letters.command("discard", settings=_SETTINGS)
 @click.argument("cause")
-@bulk.reason
+@bulk_operations.reason
 @click.pass_context
 def discard_dead_letters(ctx: click.Context, cause: str, reason: str, as_json: bool, settings: Settings) -> None:
     """Discard all dead letters of a cause. The executions stay in the history."""
@@ -107,7 +107,7 @@ def discard_dead_letters(ctx: click.Context, cause: str, reason: str, as_json: b
 
 def _run(ctx: click.Context, settings: Settings, operation: str, cause: str, as_json: bool, **more: Any) -> None:
     group = call(settings, "GET", "dead-letters", cause)
-    result = bulk.run(settings, operation, (), {"cause": cause}, total=group["count"], **more)
-    emit(result, as_json=as_json, text=lambda: bulk.summary(operation, result))
+    result = bulk_operations.run(settings, operation, (), {"cause": cause}, total=group["count"], **more)
+    emit(result, as_json=as_json, text=lambda: bulk_operations.summary(operation, result))
     if result["rejected"]:
         ctx.exit(1)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hookline.kernel.json import encode
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.model.execution import State
 
 

@@ -10,7 +10,7 @@ import click
 from hookline.cli.client import connect
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
 from hookline.cli.inputs import read_input
-from hookline.cli.operate import bulk
+from hookline.cli.operate import bulk_operations
 from hookline.cli.operate.execution_text import describe_execution, error_or_wait, event_line, origin_lines
 from hookline.cli.operate.shortened_execution_ids import full_id
 from hookline.cli.printable_text import json_line, printable
@@ -30,13 +30,13 @@ def executions() -> None:
 
 
 @executions.command("list", settings=_SETTINGS)
-@bulk.filters
+@bulk_operations.filters
 @click.option("--text", metavar="TEXT", help="Search messages for this text; upper and lower case are the same.")
 @click.option("--jsonpath", metavar="PATH", help="Search messages in which this finds a value, such as $.body.id.")
 @paged
 def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Settings, **given: Any) -> None:
     """List executions, newest first."""
-    chosen = bulk.filter_from(given)
+    chosen = bulk_operations.filter_from(given)
     sought = {name: given[name] for name in ("text", "jsonpath") if given[name] is not None}
     page = asyncio.run(_list(settings, chosen, sought, cursor, limit))
     emit_page(
@@ -64,7 +64,7 @@ async def _list(
     limit: int,
 ) -> Mapping[str, Any]:
     async with connect(settings) as client:
-        chosen = await bulk.with_full_id(client, chosen)
+        chosen = await bulk_operations.with_full_id(client, chosen)
         page: Mapping[str, Any]
         if sought:
             page = await client.post("executions", "search", body={**chosen, **sought, "after": cursor, "limit": limit})
@@ -96,18 +96,18 @@ def show_execution(execution_id: str, as_json: bool, settings: Settings) -> None
 
 
 def _run(ctx: click.Context, operation: str, given: dict[str, Any], **more: Any) -> None:
-    chosen = bulk.filter_from(given)
+    chosen = bulk_operations.filter_from(given)
     ids, everything, as_json = given["ids"], given["everything"], given["as_json"]
-    bulk.check_selection(ids, chosen, everything=everything)
-    result = bulk.run(given["settings"], operation, ids, chosen, cursor=given["cursor"], **more)
-    emit(result, as_json=as_json, text=lambda: bulk.summary(operation, result))
+    bulk_operations.check_selection(ids, chosen, everything=everything)
+    result = bulk_operations.run(given["settings"], operation, ids, chosen, cursor=given["cursor"], **more)
+    emit(result, as_json=as_json, text=lambda: bulk_operations.summary(operation, result))
     if result["rejected"]:
         ctx.exit(1)
 
 
 @executions.command("retry", settings=_SETTINGS_AND_FLOWS)
 @_IDS
-@bulk.filters
+@bulk_operations.filters
 @_ALL
 @_CURSOR
 @click.pass_context
@@ -122,7 +122,7 @@ def retry_executions(ctx: click.Context, /, **given: Any) -> None:
 
 @executions.command("replay", settings=_SETTINGS)
 @_IDS
-@bulk.filters
+@bulk_operations.filters
 @_ALL
 @_CURSOR
 @click.option("--from", "step", metavar="STEP", help="The path or id of the step to start at.")
@@ -141,14 +141,14 @@ def retry_executions(ctx: click.Context, /, **given: Any) -> None:
     help="A body that replaces the message's, or the one that reaches STEP: a file with JSON or text; - is standard "
     "input.",
 )
-@bulk.edits
+@bulk_operations.edits
 @click.pass_context
 def replay_executions(ctx: click.Context, /, **given: Any) -> None:
     """Run executions again as new ones, with ids and keys of their own.
 
     A replay has the message of its execution, or an edited one, and runs from the start, or from STEP.
     """
-    edit = bulk.edit_from(given)
+    edit = bulk_operations.edit_from(given)
     input_ = given.pop("input_")
     if input_ is not None:
         edit["body"] = read_input(input_, exact=True)
@@ -157,7 +157,7 @@ def replay_executions(ctx: click.Context, /, **given: Any) -> None:
 
 @executions.command("cancel", settings=_SETTINGS)
 @_IDS
-@bulk.filters
+@bulk_operations.filters
 @_ALL
 @_CURSOR
 @click.pass_context
@@ -168,10 +168,10 @@ def cancel_executions(ctx: click.Context, /, **given: Any) -> None:
 
 @executions.command("discard", settings=_SETTINGS)
 @_IDS
-@bulk.filters
+@bulk_operations.filters
 @_ALL
 @_CURSOR
-@bulk.reason
+@bulk_operations.reason
 @click.pass_context
 def discard_executions(ctx: click.Context, /, **given: Any) -> None:
     """Discard dead letters. The executions stay in the history."""

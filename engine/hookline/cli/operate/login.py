@@ -20,7 +20,7 @@ from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.operate.shortened_execution_ids import full_id
 from hookline.cli.printable_text import printable
 from hookline.kernel.errors import ConfigError
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.server_settings import Settings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")

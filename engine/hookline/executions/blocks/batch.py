@@ -20,7 +20,7 @@ from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
 from hookline.kernel.json import DECIMALS, JsonObject, Numbers, encode, is_large
 from hookline.model.batch import JOINED, BatchItem, joined_output
 from hookline.model.execution import BATCH, StepRecord, StepState
-from hookline.model.items import REMEDY, stream_in
+from hookline.model.foreach_progress_and_streams import REMEDY, stream_in
 from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Reply
 from hookline.secrets.masking import MASK

@@ -24,7 +24,7 @@ from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.model.execution import StepState
-from hookline.model.items import STREAM, Stream
+from hookline.model.foreach_progress_and_streams import STREAM, Stream
 from hookline.model.message import Message
 from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import STOPPED, Reply, Signal

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from hookline.executions.execution_context import ExecutionContext, StepFailed
 from hookline.executions.steps.stream_of_items import StreamReader
 from hookline.kernel.errors import BlobGone, StepError
-from hookline.model.items import Done, Stream
+from hookline.model.foreach_progress_and_streams import Done, Stream
 
 
 class ItemSource(Protocol):

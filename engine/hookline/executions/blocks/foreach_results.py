@@ -12,7 +12,7 @@ from hookline.executions.steps.stream_of_items import StreamWriter
 from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.kernel.json import OFF_THE_LOOP, encode
 from hookline.model.execution import ErrorInfo, StepState
-from hookline.model.items import STREAM, Done, Stream
+from hookline.model.foreach_progress_and_streams import STREAM, Done, Stream
 from hookline.model.message import Message
 from hookline.sdk.action import Reply
 

@@ -27,10 +27,10 @@ from hookline.executions.execution_context import (
     HookUrls,
     StepFailed,
 )
+from hookline.executions.execution_progress import ExecutionProgress
 from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
 from hookline.executions.journal.journal import Journal
 from hookline.executions.replay_edits import edits_in
-from hookline.executions.run_progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
@@ -39,7 +39,7 @@ from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreE
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Envelope
 from hookline.plugin_host.engine_failures import is_engine_failure
-from hookline.plugin_host.facade import StepLog
+from hookline.plugin_host.plugin_loggers import StepLog
 from hookline.secrets.redaction import NO_REDACTOR
 from hookline.storage.change_declarations import Change, End, Park
 from hookline.storage.queue import Delivery

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final
 
-from hookline.model.items import Done, Progress
+from hookline.model.foreach_progress_and_streams import Done, Progress
 
 #: The number of results that may wait for the next commit, and their bytes.
 _RESULTS: Final = 500

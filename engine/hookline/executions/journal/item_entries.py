@@ -7,7 +7,7 @@ from typing import Final
 from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.journal.uncommitted import Uncommitted
 from hookline.model.execution import StepRecord
-from hookline.model.items import Progress
+from hookline.model.foreach_progress_and_streams import Progress
 from hookline.storage.change_declarations import CheckpointItems, FinishBlock
 
 #: The number of failed items of which the entry of the failed step is kept.

@@ -18,7 +18,7 @@ from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreE
 from hookline.kernel.json import encode
 from hookline.model.batch import JOINED, joined_output
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
-from hookline.model.items import Progress
+from hookline.model.foreach_progress_and_streams import Progress
 from hookline.sdk.action import STOPPED
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
 from hookline.storage.change_declarations import (

@@ -21,11 +21,11 @@ from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue, encode, is_large
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Attachment, CallerReply
 from hookline.outbound.exact_numbers_client import ExactClient
-from hookline.plugin_host.facade import StepLog
 from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout, mask_error
+from hookline.plugin_host.plugin_loggers import StepLog
 from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Context, Increment, Reply, Signal, Sleep
 from hookline.sdk.context_parts import check_key, packed

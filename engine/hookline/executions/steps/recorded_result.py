@@ -10,7 +10,7 @@ from hookline.flows.blocks.flow_call import CompiledCall
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.kernel.json import is_heavy
 from hookline.model.execution import StepRecord, StepState
-from hookline.model.items import STREAM, Stream
+from hookline.model.foreach_progress_and_streams import STREAM, Stream
 from hookline.model.message import Attachment, Message
 
 

@@ -13,8 +13,8 @@ from hookline.executions.steps.stream_of_items import read_stream
 from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.errors import ExpressionError, StepError
 from hookline.kernel.json import encode
-from hookline.kernel.safe_validation import is_plugin_defect, problems_text
-from hookline.model.items import REMEDY, Stream, stream_in
+from hookline.kernel.plugin_model_validation import is_plugin_defect, problems_text
+from hookline.model.foreach_progress_and_streams import REMEDY, Stream, stream_in
 from hookline.model.message import Message
 from hookline.plugin_host.large_value_work import reads_large_values
 from hookline.sdk.mappers import Scope

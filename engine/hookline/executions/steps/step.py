@@ -19,7 +19,7 @@ from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import StepError, StoreError
 from hookline.kernel.json import encode
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL, ErrorInfo, StepRecord, StepState
-from hookline.model.items import STREAM, Stream
+from hookline.model.foreach_progress_and_streams import STREAM, Stream
 from hookline.model.message import CallerReply
 from hookline.sdk.action import PASS, Increment, Reply, Signal, Sleep
 from hookline.sdk.context_parts import check_key

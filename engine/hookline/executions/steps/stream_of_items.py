@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.json import Numbers, encode
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.plugin_host.result_conversion import to_json
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
 from hookline.storage.blobs import Blobs, BlobWriter

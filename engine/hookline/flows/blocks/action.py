@@ -16,7 +16,7 @@ from hookline.flows.elements.scope_check import VisibleNames
 from hookline.flows.elements.settings_check import settings_problems
 from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import adding, removing, replacing
+from hookline.kernel.pointers_and_patches import adding, removing, replacing
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
 from hookline.sdk.settings.setting_upgrades import older_settings, plain_name

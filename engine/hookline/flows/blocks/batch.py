@@ -11,7 +11,7 @@ from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawSte
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.scope_check import VisibleNames
-from hookline.kernel.pointer import adding, parts_of, removing, replacing
+from hookline.kernel.pointers_and_patches import adding, parts_of, removing, replacing
 from hookline.model.batch import MAX_BATCH_SIZE, BatchSettings
 from hookline.model.flow import ActionStep
 

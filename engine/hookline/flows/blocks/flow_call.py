@@ -13,7 +13,7 @@ from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.outside_references import FlowUse
 from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
-from hookline.kernel.pointer import removing
+from hookline.kernel.pointers_and_patches import removing
 from hookline.model.expression_setting_types import EXPRESSION_SCHEMA
 from hookline.model.flow import FLOW_ID, ActionStep
 

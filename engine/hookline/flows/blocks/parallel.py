@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.scope_check import VisibleNames
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 from hookline.model.flow import ParallelStep
 
 

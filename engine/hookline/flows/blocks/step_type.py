@@ -11,7 +11,7 @@ from hookline.flows.elements.expressions import Condition, Expressions, Template
 from hookline.flows.elements.outside_references import CredentialUse, FlowUse
 from hookline.flows.elements.scope_check import DeclaredNames, VisibleNames
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import Patch
+from hookline.kernel.pointers_and_patches import Patch
 from hookline.model.flow import StepDocument
 from hookline.sdk.mappers import Reference
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.step_type import CompiledStep
-from hookline.kernel.pointer import parts_of
+from hookline.kernel.pointers_and_patches import parts_of
 
 _ITEM: Final = re.compile(r"\[\d+\]")
 

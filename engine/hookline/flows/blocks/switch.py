@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.expressions import Condition
 from hookline.flows.elements.scope_check import VisibleNames
-from hookline.kernel.pointer import adding, removing
+from hookline.kernel.pointers_and_patches import adding, removing
 from hookline.model.flow import SwitchStep
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.scope_check import VisibleNames
-from hookline.kernel.pointer import adding
+from hookline.kernel.pointers_and_patches import adding
 from hookline.model.flow import TryStep
 
 _KEYS: Final = ("try", "catch", "finally")

@@ -14,7 +14,7 @@ from hookline.flows.elements.message_keys import MessageKey, compile_key
 from hookline.flows.elements.paths_masked_by_schemes import MaskedPaths
 from hookline.flows.elements.scope_check import ON_ARRIVAL, VisibleNames
 from hookline.flows.elements.wait_page import PageTemplate, compile_page, page_problems
-from hookline.kernel.pointer import adding, removing
+from hookline.kernel.pointers_and_patches import adding, removing
 from hookline.model.flow import ActionStep
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme

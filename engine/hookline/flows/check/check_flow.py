@@ -22,8 +22,8 @@ from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.outside_references import CredentialUse, FlowUse
 from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.kernel.pointer import replacing
-from hookline.kernel.suggest import listed, nearest_name, question, unknown_name
+from hookline.kernel.pointers_and_patches import replacing
+from hookline.kernel.suggestions_and_counts import listed, nearest_name, question, unknown_name
 
 
 def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[Problem]:

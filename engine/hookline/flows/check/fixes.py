@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hookline.flows.elements.expressions import language
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import Patch, escape, parts_of, replacing, value_at
+from hookline.kernel.pointers_and_patches import Patch, escape, parts_of, replacing, value_at
 
 _KEYS: Final = frozenset({"unknown_key", "expression.mapper"})
 """The problems of a key, whose name is the last part of their pointer."""

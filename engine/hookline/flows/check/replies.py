@@ -25,7 +25,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.types.action_result import replies, result_classes
 from hookline.flows.types.return_annotation import metadata
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import adding, removing, replacing
+from hookline.kernel.pointers_and_patches import adding, removing, replacing
 from hookline.model.durations import Duration
 from hookline.sdk.action import EndsExecution, PassesIf, Sleep
 

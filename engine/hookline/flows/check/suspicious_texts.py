@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from hookline.flows.blocks.step_walkers import walk_documents
 from hookline.flows.elements.expressions import RESERVED, language
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import adding, escape, replacing
+from hookline.kernel.pointers_and_patches import adding, escape, replacing
 
 _NAMES: Final = r"(?:body|headers|attachments|steps|trigger|vars|item|execution|error)"
 _PATH: Final = rf"{_NAMES}(?:\.\w+|\[\w+\])*"

@@ -7,7 +7,7 @@ from hookline.flows.types.path_lookup import PathFound, PathMissing
 from hookline.flows.types.shape import Record, Shape, in_words
 from hookline.flows.types.type_scope import NO_HEADERS, TypeScope
 from hookline.kernel.errors import Problem
-from hookline.kernel.suggest import question
+from hookline.kernel.suggestions_and_counts import question
 from hookline.sdk.mappers import Reference
 
 _SHOWN = 8

@@ -7,7 +7,7 @@ from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import Patch, removing
+from hookline.kernel.pointers_and_patches import Patch, removing
 
 
 def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:

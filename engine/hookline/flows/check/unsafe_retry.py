@@ -7,7 +7,7 @@ from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import adding
+from hookline.kernel.pointers_and_patches import adding
 
 
 def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:

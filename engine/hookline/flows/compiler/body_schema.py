@@ -16,7 +16,7 @@ import jsonschema_rs
 from hookline.bodies.json import deeper_than
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import JsonObject, is_large
-from hookline.kernel.pointer import pointer_to, value_at
+from hookline.kernel.pointers_and_patches import pointer_to, value_at
 
 MAX_PROBLEMS: Final = 1000
 MAX_LISTED: Final = 2000

@@ -29,8 +29,8 @@ from hookline.flows.elements.scope_check import ON_ARRIVAL, DeclaredNames, Visib
 from hookline.flows.elements.tags import Tags
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
-from hookline.kernel.pointer import adding, escape, removing
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.pointers_and_patches import adding, escape, removing
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.flow import FlowDocument
 from hookline.secrets.redaction_rules import RedactionRules
 

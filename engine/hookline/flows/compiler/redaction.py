@@ -16,8 +16,8 @@ from hookline.flows.elements.expressions import Expressions, Template, language
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.tags import Tags
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import escape
-from hookline.kernel.suggest import listed, unknown_name
+from hookline.kernel.pointers_and_patches import escape
+from hookline.kernel.suggestions_and_counts import listed, unknown_name
 from hookline.secrets.masking import PathPart, Wildcard
 from hookline.secrets.redaction_rules import MESSAGE, RedactionRule, RedactionRules
 

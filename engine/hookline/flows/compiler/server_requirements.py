@@ -7,7 +7,7 @@ from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.blocks.step_walkers import walk_steps
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 
 PUBLIC_URL: Final = (
     "set HOOKLINE_PUBLIC_URL, or public_url in hookline.toml, to the part of the provider's URL before /hook/"

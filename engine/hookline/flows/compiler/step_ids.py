@@ -8,7 +8,7 @@ from typing import Any, Final
 from hookline.flows.blocks import BLOCKS, step_type_of
 from hookline.flows.blocks.step_walkers import walk_documents
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import replacing
+from hookline.kernel.pointers_and_patches import replacing
 from hookline.model.flow import STEP_ID
 from hookline.sdk.settings.setting_upgrades import plain_name
 

@@ -15,8 +15,8 @@ from hookline.flows.elements.message_keys import MessageKey, compile_key
 from hookline.flows.elements.outside_references import CredentialUse, unknown_component
 from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.kernel.errors import ExpressionError, Problem, StepError
-from hookline.kernel.pointer import adding, removing
-from hookline.kernel.safe_validation import validate_safely
+from hookline.kernel.plugin_model_validation import validate_safely
+from hookline.kernel.pointers_and_patches import adding, removing
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.settings.setting_upgrades import older_settings, plain_name

@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 
 from hookline.flows.documents.value_fixes import converted, duration, renamed
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import Patch, adding, escape, removing, value_at
-from hookline.kernel.safe_validation import error_text
-from hookline.kernel.suggest import nearest_name, question, unknown_name
+from hookline.kernel.plugin_model_validation import error_text
+from hookline.kernel.pointers_and_patches import Patch, adding, escape, removing, value_at
+from hookline.kernel.suggestions_and_counts import nearest_name, question, unknown_name
 from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument
 
 #: The remedy for each pattern of the document's model.

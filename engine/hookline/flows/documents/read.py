@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import MAX_DEPTH, encode, fraction
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 

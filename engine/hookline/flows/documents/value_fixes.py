@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from hookline.kernel.json import decode, encode
-from hookline.kernel.pointer import Patch, replacing
+from hookline.kernel.pointers_and_patches import Patch, replacing
 from hookline.model.flow import FLOW_ID, STEP_ID
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,15})?")

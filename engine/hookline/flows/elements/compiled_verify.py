@@ -11,8 +11,8 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.outside_references import CredentialUse, unknown_component
 from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import adding, escape, removing, replacing
-from hookline.kernel.safe_validation import validate_safely
+from hookline.kernel.plugin_model_validation import validate_safely
+from hookline.kernel.pointers_and_patches import adding, escape, removing, replacing
 from hookline.model.webhook import RequestSettings, takes
 from hookline.sdk.schemes import Scheme
 

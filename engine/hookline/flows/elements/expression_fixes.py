@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from hookline.flows.elements.scope_check import ALWAYS
 from hookline.kernel.errors import ExpressionError
-from hookline.kernel.pointer import Patch, replacing
+from hookline.kernel.pointers_and_patches import Patch, replacing
 from hookline.sdk.mappers import Mapper, Reference
 
 _EQUALS: Final = re.compile(r"(?<![=!<>])={1,3}(?!=)")

@@ -23,8 +23,8 @@ from hookline.kernel.errors import (
     Problem,
 )
 from hookline.kernel.json import JsonValue, to_decimal
-from hookline.kernel.pointer import escape
-from hookline.kernel.suggest import nearest_name, question
+from hookline.kernel.pointers_and_patches import escape
+from hookline.kernel.suggestions_and_counts import nearest_name, question
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope
 
 RESERVED: Final = ("literal", "jsonpath", "jinja")

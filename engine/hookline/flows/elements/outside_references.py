@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import Problem
-from hookline.kernel.suggest import unknown_name
+from hookline.kernel.suggestions_and_counts import unknown_name
 
 
 @dataclass(frozen=True, slots=True)

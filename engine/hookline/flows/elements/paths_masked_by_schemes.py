@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hookline.flows.elements.expressions import Template
-from hookline.kernel.pointer import parts_of
+from hookline.kernel.pointers_and_patches import parts_of
 from hookline.sdk.schemes import Scheme
 
 

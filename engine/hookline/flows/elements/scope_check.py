@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import adding, escape
-from hookline.kernel.suggest import listed, question, unknown_name
+from hookline.kernel.pointers_and_patches import adding, escape
+from hookline.kernel.suggestions_and_counts import listed, question, unknown_name
 from hookline.sdk.mappers import Reference
 
 ALWAYS: Final = frozenset({"body", "headers", "attachments", "trigger", "steps", "vars", "execution"})

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 from hookline.flows.documents.model_problems import model_problems, skeleton
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ExpressionError, Problem
-from hookline.kernel.pointer import adding, escape, parts_of, removing
-from hookline.kernel.safe_validation import is_plugin_defect, validate_safely
+from hookline.kernel.plugin_model_validation import is_plugin_defect, validate_safely
+from hookline.kernel.pointers_and_patches import adding, escape, parts_of, removing
 from hookline.sdk.action import Action
 
 #: A sample value of each type that an expression may be known to give.

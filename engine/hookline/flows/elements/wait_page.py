@@ -11,7 +11,7 @@ from hookline.bodies.page_form_input import field_value
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
-from hookline.kernel.pointer import adding, escape, parts_of, removing
+from hookline.kernel.pointers_and_patches import adding, escape, parts_of, removing
 from hookline.model.waits import MAX_PAGE, Choice, FormField, Page
 from hookline.model.webhook import PageField, PageSettings, WaitSettings, takes
 

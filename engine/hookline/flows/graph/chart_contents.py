@@ -15,7 +15,7 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.documents.read import Document
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 from hookline.model.flow import BLOCKS, FlowDocument
 
 StepKind: TypeAlias = Literal["action", "call", "wait", "switch", "foreach", "parallel", "try"]

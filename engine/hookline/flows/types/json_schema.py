@@ -17,7 +17,7 @@ from hookline.flows.types.shape import (
     join,
     of_value,
 )
-from hookline.kernel.pointer import parts_of
+from hookline.kernel.pointers_and_patches import parts_of
 
 _DEPTH: Final = 24
 """The depth to which a schema is read. There is a limit because a schema may refer to itself."""

@@ -17,7 +17,7 @@ from hookline.flows.types.shape import (
     join,
     likely,
 )
-from hookline.kernel.suggest import nearest_name
+from hookline.kernel.suggestions_and_counts import nearest_name
 
 
 @dataclass(frozen=True, slots=True)

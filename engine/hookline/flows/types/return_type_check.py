@@ -30,7 +30,7 @@ from hookline.flows.types.shape import (
     in_words,
     join,
 )
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import CallerReply
 from hookline.sdk.action import Increment, Reply, Signal, Sleep
 

@@ -21,8 +21,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from hookline.kernel.errors import PluginError, StepError
-from hookline.kernel.safe_validation import fail_fast, problems_text
-from hookline.model.items import Stream
+from hookline.kernel.plugin_model_validation import fail_fast, problems_text
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Attachment, Message
 
 

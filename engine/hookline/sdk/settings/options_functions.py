@@ -28,7 +28,7 @@ from hookline.sdk.settings.function_signatures import read_signature, setting_na
 
 if TYPE_CHECKING:
     from hookline.sdk.context_parts import Resources
-    from hookline.sdk.http import HttpClient
+    from hookline.sdk.http_client import HttpClient
 
 C = TypeVar("C")
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from hookline.kernel.errors import PluginError, StepError
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.sdk.settings.function_signatures import Signature, read_plain_signature, setting_name
 
 UpgradeFunction: TypeAlias = Callable[..., Mapping[str, Any]]

@@ -17,8 +17,9 @@ from hookline.kernel.errors import HooklineError
 from hookline.model.access import Actor
 from hookline.service.admin.executions.dead_letters import add_dead_letters
 from hookline.service.admin.executions.events import add_events
-from hookline.service.admin.executions.executions import add_executions, add_recordings
+from hookline.service.admin.executions.executions import add_executions
 from hookline.service.admin.executions.operations import add_bulk, add_operations
+from hookline.service.admin.executions.recordings import add_recordings
 from hookline.service.admin.executions.rejected import add_rejected
 from hookline.service.admin.executions.search import add_search
 from hookline.service.admin.executions.statistics import add_statistics

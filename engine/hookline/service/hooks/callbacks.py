@@ -26,7 +26,7 @@ from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction
 from hookline.service.hooks import cors, immediate_responses
-from hookline.service.hooks.masking import Headers
+from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RequestContext
 from hookline.service.hooks.waiting_step_pages import FORMS, expects_page, form_page

@@ -23,7 +23,7 @@ from hookline.model.webhook import WebhookSettings
 from hookline.sdk.schemes import WebhookResponse
 from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.callbacks import CallbackHandler
-from hookline.service.hooks.masking import Headers
+from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.receive import HookOptions, ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
 from hookline.service.hooks.reply_wait import ReplyWaiter

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hookline.bodies.media_types import Media
-from hookline.bodies.text import Received
+from hookline.bodies.received_body import Received
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.kernel.json import is_heavy
@@ -15,7 +15,7 @@ from hookline.model.message import Attachment
 from hookline.model.webhook import RequestSettings
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
-from hookline.service.hooks.masking import Headers
+from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.incoming_files import IncomingFile, clean_filename
 from hookline.service.uploads.request_blobs import RequestBlobs

@@ -13,18 +13,18 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from hookline.bodies.media_types import OCTET_STREAM, QUERY, Media, read_media
-from hookline.bodies.text import Received
+from hookline.bodies.received_body import Received
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge, UnsupportedMedia
 from hookline.model.webhook import RequestSettings, takes
 from hookline.plugin_host.large_value_work import Offloader
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
 from hookline.sdk.triggers import RequestTrigger
 from hookline.service.hooks.cors import allow
-from hookline.service.hooks.masking import Headers
+from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.messages_read_by_triggers import ReadMessage, read_messages
 from hookline.service.hooks.rejection import BodyPrefix, RequestContext
 from hookline.service.hooks.sender import (
@@ -45,8 +45,9 @@ from hookline.service.hooks.verification import (
 from hookline.service.request_and_response import HookRequest
 from hookline.service.uploads.body_reader import BodyLimits, BodyReader
 from hookline.service.uploads.body_stream import BodyStream, StagedBody, stage_body
+from hookline.service.uploads.byte_budget import ByteBudget
 from hookline.service.uploads.decompression import content_codings
-from hookline.service.uploads.request_blobs import ByteBudget, RequestBlobs
+from hookline.service.uploads.request_blobs import RequestBlobs
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
-from hookline.bodies.text import Received
+from hookline.bodies.received_body import Received
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CannotVerify, NotVerified, RequestRejected, ServiceUnavailable, StoreError
 from hookline.kernel.json import decode, encode
@@ -15,7 +15,7 @@ from hookline.kernel.ongoing_problem import OngoingProblem
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
 from hookline.service.hooks import cors, immediate_responses
-from hookline.service.hooks.masking import Headers, Masks, read_headers
+from hookline.service.hooks.headers_and_masks import Headers, Masks, read_headers
 from hookline.service.problem_documents import rejection_response
 from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.body_stream import BodyStream

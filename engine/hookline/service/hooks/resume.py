@@ -7,7 +7,7 @@ transaction: whether another callback came first, and whether the time was up.
 from hookline.intake.callbacks import Callbacks, WaitingStep
 from hookline.kernel.errors import AlreadyCalled, WaitOver
 from hookline.service.hooks.callbacks import CallbackHandler, target_of
-from hookline.service.hooks.masking import Headers
+from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
 from hookline.service.hooks.waiting_step_pages import (

@@ -20,8 +20,8 @@ from hookline.kernel.errors import ServiceUnavailable
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import MANY
 from hookline.model.message import Arrival, Message
+from hookline.service.hooks.headers_and_masks import read_headers
 from hookline.service.hooks.immediate_responses import accepted_response
-from hookline.service.hooks.masking import read_headers
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext
 from hookline.service.request_and_response import HookRequest, HookResponse

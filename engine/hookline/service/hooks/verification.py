@@ -10,7 +10,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRejected
 from hookline.plugin_host.plugin_calls import Containment
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
-from hookline.service.hooks.masking import Masks
+from hookline.service.hooks.headers_and_masks import Masks
 from hookline.sources.subscription_store import SubscriptionStore
 
 _log: Final = structlog.get_logger("hookline.service")

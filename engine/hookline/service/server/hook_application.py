@@ -11,11 +11,9 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
-from hookline.kernel.errors import ServiceUnavailable
-from hookline.service.problem_documents import rejection_response
 from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.sandbox_headers import POLICY_HEADER, SANDBOX
-from hookline.service.server.stopping import Stopping
+from hookline.service.server.stopping import STOPPING
 
 AsgiScope: TypeAlias = MutableMapping[str, Any]
 AsgiEvent: TypeAlias = MutableMapping[str, Any]
@@ -44,8 +42,6 @@ _MOST_HELD: Final = 250
 """The number of responses that are held back at once: their connections count towards the limit for all."""
 _TOO_MANY: Final = 429
 _TOO_SLOW: Final = 408
-STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
-"""The response when the server waits no longer; senders would take a 500 as final."""
 
 
 class _Body:
@@ -154,11 +150,11 @@ class HookApplication:
             return
         except asyncio.CancelledError:
             # The server stops and waits no longer. uvicorn would respond with 500, which senders take as final.
-            await _send_whole(STOPPING, SANDBOX, send, close=request.http_version.startswith("1"))
+            await send_response(STOPPING, SANDBOX, send, close=request.http_version.startswith("1"))
             raise
         policy = SANDBOX if prefix is HOOK or not _has_policy(reply) else ()
         if body.complete or not _announces_body(request):
-            await _send_whole(reply, policy, send, close=False)
+            await send_response(reply, policy, send, close=False)
         else:
             await self._answer_early(reply, policy, request, body, send)
 
@@ -229,7 +225,8 @@ def _is_small(request: HookRequest) -> bool:
     return not any(name == b"expect" for name, _ in request.headers)
 
 
-async def _send_whole(reply: HookResponse, policy: _Headers, send: Send, *, close: bool) -> None:
+async def send_response(reply: HookResponse, policy: _Headers, send: Send, *, close: bool) -> None:
+    """Send a response, its file included. `close`: the connection is closed after it."""
     await send(_start(reply, policy, close=close))
     if reply.chunks is not None:
         async for chunk in reply.chunks:
@@ -264,35 +261,3 @@ class PrefixRouter:
             await self._hook(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
-
-
-class StoppingApplication:
-    """An application whose answers end their connections once the server stops, and which then rejects requests."""
-
-    def __init__(self, app: Application, stopping: Stopping) -> None:
-        self._app = app
-        self._stopping = stopping
-        self._time = asyncio.get_running_loop().time
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Handle one request, or the lifespan."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        self._stopping.last_arrival = self._time()
-        # The connections of HTTP/2 are told by GOAWAY.
-        answer = self._closing(send) if scope["http_version"].startswith("1") else send
-        if not self._stopping.rejecting:
-            await self._app(scope, receive, answer)
-            return
-        await answer(_start(STOPPING, SANDBOX, close=False))
-        await answer({"type": "http.response.body", "body": STOPPING.body})
-
-    def _closing(self, send: Send) -> Send:
-        async def send_closing(event: AsgiEvent) -> None:
-            if event["type"] == "http.response.start" and self._stopping.begun.is_set():
-                others = [header for header in event["headers"] if header[0].lower() != b"connection"]
-                event = {**event, "headers": [*others, (b"connection", b"close")]}
-            await send(event)
-
-        return send_closing

@@ -12,6 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from hookline.kernel.errors import ServiceUnavailable
+from hookline.service.problem_documents import rejection_response
+
+STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
+"""The response when the server waits no longer; senders would take a 500 as final."""
 QUIET: Final = 0.2
 """Seconds without a new connection or request, after which the listening socket closes."""
 LONGEST: Final = 5.0

@@ -7,7 +7,8 @@ import msgspec
 
 from hookline.bodies.json import Room, read_json
 from hookline.bodies.media_types import Media, MediaKind
-from hookline.bodies.text import Received, decode_text
+from hookline.bodies.received_body import Received
+from hookline.bodies.text import decode_text
 from hookline.bodies.urlencoded import PLAIN, Naming, read_form, read_properties
 from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed

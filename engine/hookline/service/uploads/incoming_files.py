@@ -7,7 +7,7 @@ from pathlib import PureWindowsPath
 
 from python_multipart.multipart import parse_options_header
 
-from hookline.bodies.text import Received
+from hookline.bodies.received_body import Received
 from hookline.model.message import Attachment
 from hookline.service.uploads.file_types import HEAD, FileTypes
 from hookline.service.uploads.request_blobs import RequestBlobs

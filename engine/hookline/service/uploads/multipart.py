@@ -11,7 +11,8 @@ from python_multipart.multipart import MultipartParser
 
 from hookline.bodies.json import Room, read_json
 from hookline.bodies.media_types import OCTET_STREAM, Media, read_media
-from hookline.bodies.text import Received, decode_text
+from hookline.bodies.received_body import Received
+from hookline.bodies.text import decode_text
 from hookline.bodies.urlencoded import PLAIN, Naming, collect
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import OFF_THE_LOOP

@@ -1,53 +1,19 @@
 """The blobs and the bytes of one request, which are discarded together unless it is accepted."""
 
-import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import structlog
 
-from hookline.kernel.errors import ServiceUnavailable, StoreError, TooLarge
+from hookline.kernel.errors import StoreError
+from hookline.service.uploads.byte_budget import ByteBudget
 from hookline.storage.blobs import Blob, Blobs, BlobWriter
 
 _log: Final = structlog.get_logger("hookline.service")
-_RETRY_AFTER: Final = 60.0
 SMALL: Final = 64 * 1024
 """Bytes of a body, and of its values, that aren't counted: for one connection they are not much."""
 VALUE: Final = 60
 """Bytes of memory that count for each value that a body becomes."""
-
-
-class ByteBudget:
-    """A limit on the bytes that all requests in progress may hold together, in memory or in the blob store.
-
-    Large bodies are read in threads, which count too.
-    """
-
-    __slots__ = ("_left", "_lock", "_most")
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._left = most
-        self._lock = threading.Lock()
-
-    def take(self, size: int, before: int) -> None:
-        """Take bytes for one more chunk of a request that has taken some before.
-
-        Raises ServiceUnavailable if other requests have taken them, and TooLarge if the limit is too small for the
-        request.
-        """
-        with self._lock:
-            if size <= self._left:
-                self._left -= size
-                return
-        if before + size > self._most:
-            raise TooLarge(f"the request's bodies and files are larger than {self._most} bytes together")
-        raise ServiceUnavailable("too much is being received at once", retry_after=_RETRY_AFTER)
-
-    def give(self, size: int) -> None:
-        """Give bytes back."""
-        with self._lock:
-            self._left += size
 
 
 class RequestBlobs:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 from hookline.service.views.json_field_types import Count
 
 MAX_VALUES: Final = 2000

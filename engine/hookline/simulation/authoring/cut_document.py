@@ -15,7 +15,7 @@ from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
-from hookline.kernel.pointer import parts_of, value_at
+from hookline.kernel.pointers_and_patches import parts_of, value_at
 from hookline.simulation.authoring.jobs import GivenDocument
 from hookline.simulation.cases import names_step
 from hookline.simulation.step_paths import step_paths

@@ -18,8 +18,8 @@ from hookline.flows.types.shape import of_value, shape_text
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import ExpressionError, FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
-from hookline.kernel.pointer import value_at
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.pointers_and_patches import value_at
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Arrival, Message
 from hookline.simulation.authoring.jobs import EvaluateJob, EvaluateResult, GivenDocument

@@ -21,7 +21,7 @@ from hookline.flows.types.shape import of_value, shape_text
 from hookline.flows.value_origins import Keys, Provenance
 from hookline.kernel.errors import ExpressionError, Problem
 from hookline.kernel.json import decode, encode
-from hookline.kernel.pointer import parts_of
+from hookline.kernel.pointers_and_patches import parts_of
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.operations.value_provenance import provenance_view
 from hookline.sdk.action import Action, Reply

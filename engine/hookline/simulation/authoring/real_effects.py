@@ -10,7 +10,7 @@ from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelope_creation import simulation_envelope
 from hookline.kernel.json import encode
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Arrival, Message
 from hookline.sdk.action import Action
 from hookline.simulation.authoring.jobs import TryResult

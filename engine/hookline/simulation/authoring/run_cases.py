@@ -6,7 +6,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.kernel.suggest import did_you_mean, listed
+from hookline.kernel.suggestions_and_counts import did_you_mean, listed
 from hookline.simulation.authoring.jobs import CasesRun, NotReached, RanCase, RunCasesJob
 from hookline.simulation.authoring.try_document import compile_given
 from hookline.simulation.case_run import CaseResult, open_runner

@@ -18,7 +18,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelope_creation import simulation_envelope
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import REPLAY, Outcome
-from hookline.model.items import STREAM
+from hookline.model.foreach_progress_and_streams import STREAM
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.simulation.case_run import CaseRunner, open_runner
 from hookline.simulation.recordings.case_masking import mask_resume_urls

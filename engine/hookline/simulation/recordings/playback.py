@@ -25,7 +25,7 @@ from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED
 from hookline.model.execution import ErrorInfo, Outcome
-from hookline.model.items import STREAM, Stream
+from hookline.model.foreach_progress_and_streams import STREAM, Stream
 from hookline.model.message import Attachment
 from hookline.model.waits import Call as Arrived
 from hookline.model.waits import raw_json

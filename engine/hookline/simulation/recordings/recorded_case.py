@@ -18,7 +18,7 @@ from hookline.kernel.errors import HooklineError
 from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED
 from hookline.model.durations import format_duration
-from hookline.model.items import STREAM
+from hookline.model.foreach_progress_and_streams import STREAM
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case
 from hookline.simulation.expectations import json_differences

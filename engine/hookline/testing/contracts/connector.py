@@ -14,7 +14,7 @@ from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import AuthExpired, HooklineError, RateLimited, StepError, Unavailable
 from hookline.kernel.json import encode
 from hookline.sdk.connector import Connector
-from hookline.sdk.http import Response
+from hookline.sdk.http_client import Response
 from hookline.secrets.masking import secret_values
 from hookline.testing.connector_harness import SUBSCRIPTION_SECRET, Harness, plugin_of
 from hookline.testing.fake_http import FailingHttp, FakeHttp, FakeRequest, FakeResponse, NotRecorded

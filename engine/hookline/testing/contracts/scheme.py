@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from hookline.kernel.errors import CannotVerify, NotVerified, StepError
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http_client import HttpClient
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
 from hookline.secrets.masking import secret_values
 from hookline.testing.fake_http import FailingHttp

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from tests.services import need_server
 
 from hookline.api import Context, Message, StepError
-from hookline.model.items import Stream
+from hookline.model.foreach_progress_and_streams import Stream
 from hookline.plugin_host.resources import EngineResources
 from hookline.plugin_host.result_conversion import to_json
 from hookline.sdk.settings.function_signatures import SettingSources

@@ -28,7 +28,7 @@ from hookline_sqlstore.backend_makers import sqlite
 from hookline_sqlstore.databases import pending_commits
 from hookline_sqlstore.queue.feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
-from hookline_sqlstore.reading import open_executions
+from hookline_sqlstore.reading.executions import open_executions
 from hookline_sqlstore.tables import executions
 
 
@@ -87,7 +87,7 @@ def test_a_process_ends_although_a_reader_hangs(tmp_path: Path) -> None:
 _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.reading import open_executions
+from hookline_sqlstore.reading.executions import open_executions
 from hookline_sqlstore.backend_makers import sqlite
 
 async def hold():

@@ -11,7 +11,7 @@ from tests.unit.flows.check.test_seeded_problems import document, problems, regi
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.check.fixes import with_fixes
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import Patch, adding, parts_of, value_at
+from hookline.kernel.pointers_and_patches import Patch, adding, parts_of, value_at
 
 
 def patched(document: Any, patches: tuple[Patch, ...]) -> Any:

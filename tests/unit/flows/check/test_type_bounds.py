@@ -12,7 +12,7 @@ from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.types.earlier_results import NO_STEPS
 from hookline.flows.types.shape import NULL, NUMBER, TEXT, Field
 from hookline.kernel.json import encode
-from hookline.kernel.suggest import did_you_mean, listed
+from hookline.kernel.suggestions_and_counts import did_you_mean, listed
 
 
 @pytest.fixture(scope="module")

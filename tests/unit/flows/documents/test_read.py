@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hookline.flows.documents.read import lines, read
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 
 
 def problem(data: bytes) -> Problem:

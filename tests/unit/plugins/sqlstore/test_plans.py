@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from hookline.model.access import SYSTEM, Session, SignInCode
-from hookline.model.deployment import Draft, DraftInfo
+from hookline.model.deployments_and_drafts import Draft, DraftInfo
 from hookline.model.execution import ExecutionFilter, Outcome, State
-from hookline.model.items import Progress
+from hookline.model.foreach_progress_and_streams import Progress
 from hookline.model.rejection import RejectedRequest
 from hookline.storage.backend import Backend
 from hookline.storage.captures import Capture, CapturedInfo, CapturedRequest

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.kernel.pointer import value_at
+from hookline.kernel.pointers_and_patches import value_at
 from hookline.service.views.excerpts import MAX_INSIDE, MAX_TEXT, MAX_VALUES, Cut, excerpt
 
 JSON = st.recursive(

@@ -11,7 +11,7 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, ValueNotFound
 from hookline.kernel.json import OFF_THE_LOOP, decode, encode
-from hookline.kernel.pointer import parts_of
+from hookline.kernel.pointers_and_patches import parts_of
 from hookline.model.execution import StepRecord
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import Parameter, read_query

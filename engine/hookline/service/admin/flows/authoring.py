@@ -32,7 +32,7 @@ from hookline.kernel.errors import (
 from hookline.kernel.json import decode, encode
 from hookline.model.access import TokenScope
 from hookline.model.message import Message
-from hookline.service.admin.executions.executions import WholeRecordingView, recorded, recorded_one
+from hookline.service.admin.executions.recordings import WholeRecordingView, recorded, recorded_one
 from hookline.service.admin.flows.authoring_views import (
     EITHER,
     STEP_OF_EXECUTION,

@@ -34,9 +34,9 @@ from hookline.kernel.errors import (
     UnpublishedChanges,
 )
 from hookline.kernel.json import decode
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointers_and_patches import escape
 from hookline.model.access import TokenScope
-from hookline.model.deployment import Deployment
+from hookline.model.deployments_and_drafts import Deployment
 from hookline.service.admin.flows.versions import PlanView, plan_view
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation

@@ -9,7 +9,7 @@ from hookline.engine import Engine
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import DraftConflict, DraftNotFound, TooManyDrafts
 from hookline.model.access import TokenScope
-from hookline.model.deployment import Draft, DraftInfo
+from hookline.model.deployments_and_drafts import Draft, DraftInfo
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import (

@@ -21,10 +21,10 @@ from hookline.testing.contracts.store.flows import (
     FlowsContract,
     FlowValuesContract,
 )
-from hookline.testing.contracts.store.journal import ItemsContract, JournalContract, ReplaysContract
+from hookline.testing.contracts.store.journal_and_items import ItemsContract, JournalContract, ReplaysContract
 from hookline.testing.contracts.store.lists import ListsContract
-from hookline.testing.contracts.store.retention import PurgingContract, UsageContract
-from hookline.testing.contracts.store.states import EndsContract, StatesContract
+from hookline.testing.contracts.store.purging_and_usage import PurgingContract, UsageContract
+from hookline.testing.contracts.store.states_and_ends import EndsContract, StatesContract
 from hookline.testing.contracts.store.statistics import StatisticsContract
 
 

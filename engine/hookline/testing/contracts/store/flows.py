@@ -17,7 +17,7 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import decode
 from hookline.model.access import Actor
-from hookline.model.deployment import MAX_DRAFTS, Draft, DraftInfo
+from hookline.model.deployments_and_drafts import MAX_DRAFTS, Draft, DraftInfo
 from hookline.model.execution import Outcome, State
 from hookline.storage.captures import (
     MAX_CAPTURED,

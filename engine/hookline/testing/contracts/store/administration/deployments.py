@@ -6,7 +6,7 @@ import pytest
 
 from hookline.kernel.errors import DeploymentConflict, VersionOutdated
 from hookline.model.access import FOLDER, Actor, AuditEntry
-from hookline.model.deployment import DeployedFlow, Deployment, FlowFile, ServedFlow
+from hookline.model.deployments_and_drafts import DeployedFlow, Deployment, FlowFile, ServedFlow
 from hookline.model.execution import State
 from hookline.model.message import Envelope
 from hookline.storage.change_declarations import Accept, Deploy, FilesWritten, RecordAudit, SetCases, Start, WriteFiles

@@ -21,8 +21,8 @@ from hookline.api_storage import (
     without_body,
 )
 from hookline_sqlstore.column_values import key_hash, micros, moment
-from hookline_sqlstore.reading import execution_lists
-from hookline_sqlstore.reading.open_executions import flows_with_work
+from hookline_sqlstore.reading.executions import execution_lists
+from hookline_sqlstore.reading.executions.open_executions import flows_with_work
 from hookline_sqlstore.tables import (
     LIVE,
     dedupe_keys,

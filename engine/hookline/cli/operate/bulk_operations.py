@@ -15,7 +15,7 @@ from hookline.cli.operate.shortened_execution_ids import full_id
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.json import decode
-from hookline.kernel.suggest import counted
+from hookline.kernel.suggestions_and_counts import counted
 from hookline.model.durations import parse_duration
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.server_settings import Settings

@@ -9,9 +9,9 @@ import pytest
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.json import encode
 from hookline.model.access import FOLDER
-from hookline.model.deployment import DeployedFlow, Deployment
+from hookline.model.deployments_and_drafts import DeployedFlow, Deployment
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
-from hookline.model.items import Progress
+from hookline.model.foreach_progress_and_streams import Progress
 from hookline.model.message import Result
 from hookline.storage.change_declarations import (
     Accept,

@@ -8,7 +8,7 @@ import pytest
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.kernel.json import encode
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State, StepState
-from hookline.model.items import STREAM, Progress
+from hookline.model.foreach_progress_and_streams import STREAM, Progress
 from hookline.model.message import Envelope, Result
 from hookline.storage.backend import Backend
 from hookline.storage.change_declarations import (

@@ -7,9 +7,9 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from hookline.bodies.text import Received
+from hookline.bodies.received_body import Received
 from hookline.kernel.errors import HeadTooLarge, Malformed, UnsupportedMedia
-from hookline.kernel.pointer import parts_of
+from hookline.kernel.pointers_and_patches import parts_of
 from hookline.secrets.masking import MASK, Wildcard, mask_path
 
 

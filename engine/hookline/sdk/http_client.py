@@ -1,140 +1,24 @@
-"""The HTTP client of actions, triggers and schemes (`ctx.http`), and the headers that credentials give."""
+"""The HTTP client of actions, triggers and schemes (`ctx.http`)."""
 
-from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
-from pydantic import SecretBytes, SecretStr, ValidationError
+from pydantic import ValidationError
 
 from hookline.bodies.json import check_room
 from hookline.bodies.text import known_charset
-from hookline.kernel.errors import AuthExpired, RateLimited, StepError, TooLarge, Unavailable
+from hookline.kernel.errors import StepError, TooLarge
 from hookline.kernel.json import JsonValue, decode
-from hookline.kernel.safe_validation import error_text, fail_fast, place_of
+from hookline.kernel.plugin_model_validation import error_text, fail_fast, place_of
 from hookline.model.message import Attachment
+from hookline.sdk.response_errors import RateLimits
 
 T = TypeVar("T")
 
 JsonBody: TypeAlias = JsonValue | Mapping[str, object] | Sequence[object]
 """A value that is sent as JSON, such as a `dict[str, str]`. It may have only values that JSON has."""
-
-MAX_WAIT: Final = 86400.0
-"""The longest wait that a service can ask for, in seconds."""
-
-#: Larger numbers are times and not waits: seconds since 1970, or milliseconds.
-_TIMES: Final = 1_000_000_000
-_MILLISECONDS: Final = 1_000_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimits:
-    """The statuses and headers with which a service reports its rate limits.
-
-    If a request has `rate_limits=RateLimits(statuses=(403, 429))`, such a response raises `RateLimited`, and the step
-    is retried after the time that the service names.
-    """
-
-    statuses: tuple[int, ...] = (429,)
-    """The statuses of rate limits. Statuses other than 429 need `Retry-After`, or a header that says that no requests
-    remain."""
-    remaining: tuple[str, ...] = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
-    """The headers, in lower case, with the number of requests that remain. The first that exists counts."""
-    reset: tuple[str, ...] = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset")
-    """The headers, in lower case, with the time of the reset, if there is no `Retry-After`."""
-
-    def met(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Return True if a response reports a rate limit. Names of headers are in lower case."""
-        if status == 429:
-            return True
-        return status in self.statuses and ("retry-after" in headers or self._left(headers) == 0)
-
-    def wait(self, headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-        """Return the seconds until the reset, at most a day, or None if there is no header for it.
-
-        `now` is the time of the response; the default is its `Date`.
-        """
-        now = now if now is not None else _date(headers.get("date", ""))
-        asked = seconds_until(headers.get("retry-after"), now)
-        if asked is not None or self._left(headers) not in (None, 0):
-            # If requests remain, the time of the reset is not the time to wait.
-            return asked
-        found = (seconds_until(headers.get(name), now) for name in self.reset)
-        return next((seconds for seconds in found if seconds is not None), None)
-
-    def error(
-        self, status: int, headers: Mapping[str, str], message: str, now: datetime | None = None
-    ) -> RateLimited | None:
-        """Return the error for a response that reports a rate limit, with the code `http.<status>`, or None."""
-        if not self.met(status, headers):
-            return None
-        return RateLimited(message, code=f"http.{status}", retryable=True, retry_after=self.wait(headers, now))
-
-    def _left(self, headers: Mapping[str, str]) -> float | None:
-        for name in self.remaining:
-            value = headers.get(name, "").strip()
-            if _digits(value):
-                return float(value)
-        return None
-
-
-def seconds_until(value: str | None, now: datetime | None) -> float | None:
-    """Return the seconds to wait of a header, at most a day: a number of seconds, a time since 1970, or a date.
-
-    None if it is invalid, or if it is a time and `now` is None.
-    """
-    value = (value or "").strip()
-    if _digits(value):
-        number = float(value)
-        if number < _TIMES:
-            return min(number, MAX_WAIT)
-        since = number / 1000 if number >= _MILLISECONDS else number
-        left = None if now is None else since - now.timestamp()
-    else:
-        at = _date(value)
-        left = None if at is None or now is None else (at - now).total_seconds()
-    return None if left is None else min(max(left, 0.0), MAX_WAIT)
-
-
-def _digits(value: str) -> bool:
-    whole, _, part = value.partition(".")
-    return value.isascii() and whole.isdigit() and (part.isdigit() or part == "") and len(value) <= 20
-
-
-def _date(value: str) -> datetime | None:
-    """Parse an HTTP date or a date of RFC 3339. Without a time zone it is in UTC."""
-    for read in (parsedate_to_datetime, datetime.fromisoformat):
-        try:
-            at = read(value)
-        except (ValueError, TypeError):
-            continue
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
-    return None
-
-
-#: Statuses below 500 that are retryable.
-_RETRYABLE: Final = frozenset({408, 425})
-#: Statuses that have an error type of their own.
-_KINDS: Final[Mapping[int, type[StepError]]] = {401: AuthExpired, 503: Unavailable}
-
-
-def status_error(
-    status: int,
-    message: str,
-    headers: Mapping[str, str],
-    now: datetime,
-    limits: RateLimits | None = None,
-) -> StepError:
-    """Return the error for a response with a status of 400 or more, received at the time `now`."""
-    limited = (limits or RateLimits()).error(status, headers, message, now)
-    if limited is not None:
-        return limited
-    retry_after = seconds_until(headers.get("retry-after"), now)
-    kind, retryable = _KINDS.get(status, StepError), status in _RETRYABLE or status >= 500
-    return kind(message, code=f"http.{status}", retryable=retryable, retry_after=retry_after)
 
 
 def read_as(kind: type[T], value: object) -> T:
@@ -308,32 +192,3 @@ class Requests:
     async def request_as(self, kind: type[T], method: str, url: str, **options: Any) -> T:
         """See `HttpClient`."""
         return (await self.request(method, url, **options)).json_as(kind)
-
-
-def credential_headers(credential_type: str | None, credential: Any, key_header: str) -> dict[str, str]:
-    """Return the headers for a credential of type `bearer`, `basic` or `api-key`; none without a credential.
-
-    Raises ValueError for a credential of another type. A key goes into `key_header`. The models of `bearer` (`token`),
-    `basic` (`username`, `password`) and `api-key` (`key`) are a plugin's: they are known by the name of their type. Of
-    several secrets in one place, the first is the current one.
-    """
-    match credential_type:
-        case None:
-            return {}
-        case "bearer":
-            return {"Authorization": f"Bearer {_plain(credential.token)}"}
-        case "basic":
-            pair = f"{_plain(credential.username)}:{_plain(credential.password)}"
-            return {"Authorization": "Basic " + b64encode(pair.encode()).decode()}
-        case "api-key":
-            return {key_header: _plain(credential.key)}
-        case _:
-            raise ValueError(f"a credential of type {credential_type!r} gives no header by itself")
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        value = value[0]
-    if isinstance(value, SecretStr | SecretBytes):
-        value = value.get_secret_value()
-    return value.decode() if isinstance(value, bytes) else str(value)
