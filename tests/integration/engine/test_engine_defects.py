@@ -22,7 +22,7 @@ def _defective(monkeypatch: pytest.MonkeyPatch) -> None:
     finish = StepRun._finish
 
     async def defective(step: StepRun, *rest: Any) -> Any:
-        if step.node.id == "defect":
+        if step.step.id == "defect":
             raise RuntimeError("a defect")
         return await finish(step, *rest)
 

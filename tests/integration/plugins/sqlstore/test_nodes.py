@@ -21,9 +21,9 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore import lease as leases
+from hookline_sqlstore import node_lease as leases
 from hookline_sqlstore.cluster import watch
-from hookline_sqlstore.databases import postgres_connections as sessions
+from hookline_sqlstore.databases import postgres_session_upkeep as sessions
 from hookline_sqlstore.node_lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres

@@ -34,7 +34,7 @@ from hookline.model.execution import State
 from hookline.secrets.encryption import Vault, for_credential, generate_key, read_keys
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.storage import changes as ch
+from hookline.storage import change_declarations as ch
 from hookline.storage.change_declarations import Change, PutCredential
 from hookline_sqlstore.store import SqlStore
 

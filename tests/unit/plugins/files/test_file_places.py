@@ -9,7 +9,7 @@ import pytest
 from tests.unit.plugins.files.test_files import PATHS_OUT, everything, failure, use
 
 from hookline.api import StepError
-from hookline_files.file_actions import move as relocate
+from hookline_files.file_actions import move_and_copy as relocate
 
 
 def put(path: Path, text: str = "x") -> Path:

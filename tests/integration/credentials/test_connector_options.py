@@ -25,7 +25,7 @@ from hookline.api import (
     cursor_items,
     hookimpl,
 )
-from hookline.credentials import setting_options as options_module
+from hookline.credentials import connector_options as options_module
 from hookline.credentials.connector_options import OptionsPage, OptionsRequest, fetch_options
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
