@@ -599,6 +599,8 @@ class AddState:
     by: bytes
     """JSON of a number."""
     at: datetime
+    kept: tuple[SetState, ...] = ()
+    """The other values of the flow that are stored if the value is a number."""
 
 
 def counted_output(value: bytes, beside: bytes | None) -> bytes:

@@ -1,9 +1,9 @@
 """Counters in stored values: the database computes the new value, which is the result of the step."""
 
 from decimal import Context, Decimal, localcontext
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, text, update
 
 from hookline.api import MAX_DIGITS, decode_json, encode_json, within_bounds
 from hookline.api_storage import NotANumber, StateAdded, counted_output
@@ -21,30 +21,57 @@ class CountRow(NamedTuple):
     at: int
     beside: bytes | None
     """The entry's output before the new value is added."""
+    others: tuple[tuple[str, bytes | None], ...]
+    """The other values that are stored if this one is a number, by key; None removes a value."""
+
+
+#: Another node may store the first value under a key at the same time.
+_BEGIN: Final = text(
+    "INSERT INTO state (flow_id, key, updated_at, value) VALUES (:flow_id, :key, :at, :value) ON CONFLICT DO NOTHING"
+)
+_STORE: Final = text(
+    "INSERT INTO state (flow_id, key, updated_at, value) VALUES (:flow_id, :key, :at, :value)"
+    " ON CONFLICT (flow_id, key) DO UPDATE SET updated_at = excluded.updated_at, value = excluded.value"
+)
 
 
 def count(connection: Connection, row: CountRow) -> StateAdded | NotANumber:
-    """Increase a value and add it to the step's entry; if it isn't a number, keep it and remove the entry."""
-    place = and_(state.c.flow_id == row.flow_id, state.c.key == row.key)
+    """Increase a value, add it to the step's entry and store the others.
+
+    If the value isn't a number, all values stay and the entry is removed.
+    """
+    place = _place(row, row.key)
     entry = and_(journal.c.execution_id == row.execution_id, journal.c.seq == row.seq)
-    known: bytes | None = connection.scalar(select(state.c.value).where(place).with_for_update())
+    begun = connection.execute(_BEGIN, _values(row, row.key, b"0")).rowcount
+    known: bytes = connection.execute(select(state.c.value).where(place).with_for_update()).scalar_one()
     value = total(known, row.by)
     if value is None:
         connection.execute(delete(journal).where(entry))
+        if begun:
+            connection.execute(delete(state).where(place))
         return NotANumber()
-    if known is None:
-        connection.execute(insert(state).values(flow_id=row.flow_id, key=row.key, updated_at=row.at, value=value))
-    else:
-        connection.execute(update(state).where(place).values(updated_at=row.at, value=value))
+    for key, made in ((row.key, value), *row.others):
+        if made is None:
+            connection.execute(delete(state).where(_place(row, key)))
+        else:
+            connection.execute(_STORE, _values(row, key, made))
     connection.execute(update(journal).where(entry).values(output=counted_output(value, row.beside)))
     return StateAdded(value)
 
 
-def total(known: bytes | None, by: bytes) -> bytes | None:
-    """Return the JSON of the exact sum; None if it is out of bounds."""
-    if known is not None and len(known) > 4 * MAX_DIGITS:
+def _place(row: CountRow, key: str) -> ColumnElement[bool]:
+    return and_(state.c.flow_id == row.flow_id, state.c.key == key)
+
+
+def _values(row: CountRow, key: str, value: bytes) -> dict[str, Any]:
+    return {"flow_id": row.flow_id, "key": key, "at": row.at, "value": value}
+
+
+def total(known: bytes, by: bytes) -> bytes | None:
+    """Return the JSON of the exact sum; None if a value isn't a number, or the sum is out of bounds."""
+    if len(known) > 4 * MAX_DIGITS:
         return None
-    numbers = [0 if known is None else decode_json(known, exact=True), decode_json(by, exact=True)]
+    numbers = [decode_json(known, exact=True), decode_json(by, exact=True)]
     if not all(type(number) in (int, Decimal) for number in numbers):
         return None
     with localcontext(Context(prec=4 * MAX_DIGITS)):

@@ -184,7 +184,18 @@ async def test_an_action_keeps_values_in_the_commit_in_which_it_counts(harness: 
         engine.store.commit = heard  # type: ignore[method-assign]
         await harness.until(engine, await harness.send(engine, "f", None))
         assert (await engine.store.state("f", "k"), await engine.store.state("f", "n")) == (b"1", b"1")
-    assert [one for one in commits if "AddState" in one] == [["SetState", "AddState"]]
+    assert [one for one in commits if "AddState" in one] == [["AddState"]]
+
+
+async def test_an_action_that_cannot_count_keeps_nothing(harness: Harness) -> None:
+    harness.plugins.append(Keeper())
+    harness.flow("f", [{"id": "bump", "use": "keeper.bump", "with": {"counts": True}}])
+    async with harness.engine() as engine:
+        await engine.store.commit([SetState("f", "n", b'"no number"', harness.clock.now())])
+        execution = await harness.until(engine, await harness.send(engine, "f", None), State.FAILED)
+        assert execution.error is not None
+        assert execution.error.code == "state.not_a_number"
+        assert (await engine.store.state("f", "k"), await engine.store.state("f", "n")) == (None, b'"no number"')
 
 
 async def test_a_pure_action_has_no_state(harness: Harness) -> None:

@@ -232,14 +232,15 @@ class Journal:
     ) -> StepRecord | None:
         """Add to a number in the flow's state and record the step; return its entry, whose result is the new number.
 
-        Returns None without an entry if the stored value isn't a number. `changes` are committed with it.
+        If the stored value isn't a number, nothing is stored, and it returns None. `changes`: other values to store.
         """
         record = StepRecord(seq=self._next_seq, **entry)
         self._next_seq += 1
         # Changes of one commit have no order, so no other change of this key may be in it.
         await self.flush()
-        counted = AddState(self._execution_id, self._redactor.redact_entry(record), flow_id, key, by, at)
-        result = (await self._commit_all(*changes, counted))[-1]
+        entry_to_store = self._redactor.redact_entry(record)
+        counted = AddState(self._execution_id, entry_to_store, flow_id, key, by, at, changes)
+        result = (await self._commit_all(counted))[-1]
         if not isinstance(result, StateAdded):
             return None
         record = msgspec.structs.replace(record, output=counted_output(result.value, record.output))
