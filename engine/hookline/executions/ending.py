@@ -94,14 +94,6 @@ def _failure(run: ExecutionContext, failed: StepFailed | Interrupted, now: datet
         error = run.progress.unknown
         outcome = Outcome.CANCELLED if error is None else Outcome.OUTCOME_UNKNOWN
         return End(run.id, State.CANCELLED, outcome, now, error, waited=run.progress.waited, ordered=run.ordered)
-    run.services.log.warning(
-        "execution failed",
-        execution_id=run.id,
-        flow_id=run.flow.id,
-        step=error.step,
-        code=error.code,
-        error=error.message,
-    )
     return End(run.id, State.FAILED, outcome, now, error, waited=run.progress.waited, ordered=run.ordered)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import Final
 
@@ -110,12 +110,12 @@ class _InterruptibleTask:
 
 
 @asynccontextmanager
-async def with_deadline(
-    interruption: Interruption, clock: Clock, deadline: datetime, timeout: timedelta | None
-) -> AsyncIterator[None]:
-    """Interrupt an execution when its time limit ends. `timeout`: the limit that its flow sets."""
+async def with_deadline(interruption: Interruption, clock: Clock, deadline: datetime) -> AsyncIterator[None]:
+    """Interrupt an execution when its time limit ends."""
     left = (deadline - clock.now()).total_seconds()
-    cause = InterruptionCause(Outcome.TIMED_OUT, ErrorInfo(_TIMED_OUT, f"the flow's timeout of {timeout} is over"))
+    # The version that runs now may have another `timeout` than the one that set the deadline.
+    error = ErrorInfo(_TIMED_OUT, "the execution took longer than the `timeout` of its flow")
+    cause = InterruptionCause(Outcome.TIMED_OUT, error)
     if left <= 0:
         interruption.interrupt(cause)
         yield

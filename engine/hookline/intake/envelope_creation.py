@@ -109,6 +109,7 @@ def schedule_envelope(
         message=Message(body),
         arrival=Arrival(flow.trigger.use, received_at=now),
         accepted_at=now,
+        exact=flow.exact,
     )
 
 

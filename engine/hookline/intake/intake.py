@@ -505,9 +505,9 @@ class Intake:
             with contextlib.suppress(StoreError):  # the next count may do better
                 self._backlog.set_all({flow_id: count for flow_id, (count, _) in (await self._store.backlog()).items()})
 
-    def left_queue(self, flow_id: str) -> None:
-        """Count one execution that has left the queue."""
-        self._backlog.left_queue(flow_id)
+    def left_without_running(self, flow_id: str) -> None:
+        """Count one execution that has left the queue, and hasn't run: it says nothing about the flow's speed."""
+        self._backlog.count(flow_id, -1)
 
     def leaving_queue(self, flow_id: str) -> AbstractContextManager[Callable[[], None]]:
         """See `Backlog.leaving`."""

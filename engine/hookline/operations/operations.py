@@ -138,8 +138,7 @@ class Operations:
         await self._store.commit(changes)
         ended = await self._store.execution(execution_id)
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
-            # It left the queue without having run.
-            self._intake.left_queue(execution.flow_id)
+            self._intake.left_without_running(execution.flow_id)
             self._metrics.ended(execution.flow_id, State.CANCELLED, end.at - execution.created_at)
             self._events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
             self._replies.deliver(execution_id, Ended(State.CANCELLED))

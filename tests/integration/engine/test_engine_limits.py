@@ -8,6 +8,7 @@ from tests.integration.engine_harness import Hang, Harness, act
 
 from hookline.executions.delivery.dispatcher import TOTAL
 from hookline.kernel.errors import TooManyRequests
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.storage.change_declarations import Accepted, Duplicate
 
@@ -41,6 +42,21 @@ async def test_a_backlog_over_its_limit_is_rejected_and_counted_over_a_restart(h
     async with harness.engine(max_backlog=2) as engine:
         with pytest.raises(TooManyRequests):
             await harness.send(engine, "f", 3)
+
+
+async def test_executions_that_are_cancelled_while_queued_do_not_make_the_queue_look_faster(harness: Harness) -> None:
+    harness.flow("f", [act("one")], state="paused")
+    async with harness.engine(max_backlog=20) as engine:
+        ids = [await harness.send(engine, "f", number) for number in range(20)]
+        with pytest.raises(TooManyRequests) as before:
+            await harness.send(engine, "f", None)
+        for id_ in ids[:10]:
+            await engine.operations.cancel(id_, by=SYSTEM)
+        for number in range(10):
+            await harness.send(engine, "f", number)
+        with pytest.raises(TooManyRequests) as after:
+            await harness.send(engine, "f", None)
+    assert after.value.retry_after == before.value.retry_after
 
 
 async def test_a_flow_has_a_backlog_limit_of_its_own_and_the_server_one_for_all(harness: Harness) -> None:

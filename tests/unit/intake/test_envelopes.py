@@ -29,3 +29,15 @@ def _creates_envelopes(file: Path) -> bool:
 def test_only_the_factory_creates_envelopes() -> None:
     creating = {file for file in _ENGINE.rglob("*.py") if _creates_envelopes(file)}
     assert creating == _ALLOWED
+
+
+def test_each_new_envelope_says_whether_its_numbers_are_exact() -> None:
+    """Otherwise the version that runs would convert the numbers of each message."""
+    tree = ast.parse(Path(hookline.intake.envelope_creation.__file__).read_text(encoding="utf-8"))
+    made = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Envelope"
+    ]
+    assert len(made) > 3
+    assert [call.lineno for call in made if "exact" not in {keyword.arg for keyword in call.keywords}] == []

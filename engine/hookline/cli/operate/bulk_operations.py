@@ -34,7 +34,7 @@ class Moment(click.ParamType[str]):
         """Return the time as RFC 3339."""
         try:
             return rfc3339(datetime.now(UTC) - parse_duration(value))
-        except (ValueError, OverflowError):
+        except ValueError:
             pass
         try:
             at = datetime.fromisoformat(value)

@@ -4,7 +4,7 @@ The store decides who leads and who joins, when it stores the entry of an execut
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -171,7 +171,7 @@ async def _come(
         started_at=now,
         finished_at=now,
         input=_asked(step, key),
-        due_at=None if step.within is None else _later(now, step.within),
+        due_at=None if step.within is None else now + step.within,
     )
     ready = (came.leader_id if came.full else None) if isinstance(came, BatchJoined) else came.closed
     if ready is not None:
@@ -287,10 +287,3 @@ def _add(
 
 def _asked(step: CompiledBatch, key: Any) -> bytes | None:
     return None if step.key is None else encode({"key": key})
-
-
-def _later(at: datetime, within: timedelta) -> datetime:
-    try:
-        return at + within
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC)

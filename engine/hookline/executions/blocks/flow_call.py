@@ -25,6 +25,7 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import decode, encode, is_heavy_value
+from hookline.model.durations import format_duration
 from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
 from hookline.model.foreach_progress_and_streams import REMEDY, stream_in
 from hookline.model.message import Envelope, Message, Parent
@@ -126,8 +127,8 @@ class _Call:
         if ended is None and last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now():
             if isinstance(await run.journal.commit_with(self._time_out(last_entry)), WaitTimedOut):
                 await self._cancel(last_entry)
-                seconds = (last_entry.due_at - last_entry.started_at).total_seconds()
-                message = f"flow {step.flow_id!r} took longer than {seconds:g} s (execution {_child(last_entry)})"
+                limit = format_duration(last_entry.due_at - last_entry.started_at)
+                message = f"flow {step.flow_id!r} took longer than {limit} (execution {_child(last_entry)})"
                 run.journal.add_changes(self._settle(last_entry))
                 error = ErrorInfo("timed_out", message, self.path, retryable=True)
                 return self._failed(error, last_entry.attempt, last_entry.started_at, last_entry)

@@ -36,7 +36,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.cancellation import completed
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError, VersionOutdated
-from hookline.model.execution import ErrorInfo
+from hookline.model.execution import ErrorInfo, State
 from hookline.model.message import Envelope
 from hookline.plugin_host.engine_failures import is_engine_failure
 from hookline.plugin_host.plugin_loggers import StepLog
@@ -225,8 +225,7 @@ class Runner:
             if run.deadline is None:
                 closing, follow_up = await self._run_flow(run)
             else:
-                timeout = run.flow.settings.timeout
-                async with with_deadline(run.interruption, self._services.clock, run.deadline, timeout):
+                async with with_deadline(run.interruption, self._services.clock, run.deadline):
                     closing, follow_up = await self._run_flow(run)
             if isinstance(closing, End) and not follow_up and is_patient(run):
                 closing = replace(closing, patient=True)
@@ -270,6 +269,8 @@ class Runner:
     async def _after(self, run: ExecutionContext, closing: End | Park) -> None:
         """Tell those who wait for what has happened."""
         if isinstance(closing, End):
+            if closing.state is State.FAILED and closing.error is not None:
+                self._log_failure(run, closing.error)
             self._services.metrics.ended(run.flow.id, closing.state, closing.at - run.envelope.accepted_at)
             tell_caller(run, closing)
             await self._wake_parent(run.envelope)
@@ -279,6 +280,16 @@ class Runner:
                 await self._queue.wake(run.flow.id, run.id)
             else:
                 self._timers.notice(closing.ready_at)
+
+    def _log_failure(self, run: ExecutionContext, error: ErrorInfo) -> None:
+        self._services.log.warning(
+            "execution failed",
+            execution_id=run.id,
+            flow_id=run.flow.id,
+            step=error.step,
+            code=error.code,
+            error=error.message,
+        )
 
     async def _wake_batches(self, run: ExecutionContext) -> None:
         """Wake the executions that lead the batches that this run has closed."""

@@ -25,7 +25,7 @@ from hookline.sdk.action import PASS, Increment, Reply, Signal, Sleep
 from hookline.sdk.context_parts import check_key
 from hookline.storage.change_declarations import SetState
 
-#: The signal of an entry of an at-most-once step that was interrupted before it began; the step hasn't failed.
+#: The signal of an entry of an at-most-once step whose attempt ended before it did anything; the step hasn't failed.
 _NOT_BEGUN: Final = "not_begun"
 _NO_WAIT: Final = timedelta(0)
 
@@ -336,25 +336,28 @@ class StepRun:
     async def _interrupted(self, attempt: Attempt) -> None:
         """Record that a step which must not run twice was interrupted: while it ran, or before it began."""
         if not self._begun:
-            await self._record_not_begun(attempt)
+            await self._record_not_begun(attempt, "it was interrupted before it began")
             return
         error = self.run.error_info(_unknown(self.step, "it was interrupted while it ran"), self.path)
         self.run.progress.note_unknown(error)
         await self._record(attempt, StepState.FAILED, error=error)
 
     async def _wait_for_engine(self, attempt: Attempt, failure: EngineUnavailable) -> None:
-        """Wait for the engine. It counts as no attempt, and leaves no entry of a failure. Raises Interrupted."""
+        """Wait for the engine. It counts as no attempt: an at-most-once step is recorded as not begun.
+
+        Raises Interrupted.
+        """
         services = self.run.services
         services.engine_failures.noticed(
             execution_id=self.run.id, flow_id=self.run.flow.id, step=self.path, error=str(failure)
         )
         if self.step.once:
-            await self._record_not_begun(attempt)
+            await self._record_not_begun(attempt, "the engine couldn't do its part of the step")
         self.frame.interruption.check()
         await services.clock.sleep(STORE_RETRY)
 
-    async def _record_not_begun(self, attempt: Attempt) -> None:
-        error = ErrorInfo("interrupted", "it was interrupted before it began", self.path)
+    async def _record_not_begun(self, attempt: Attempt, why: str) -> None:
+        error = ErrorInfo("interrupted", why, self.path)
         await self._record(attempt, StepState.FAILED, error=error, signal=_NOT_BEGUN)
 
     async def _record(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -201,12 +201,7 @@ class CompiledFlow:
 
     def deadline(self, started_at: datetime) -> datetime | None:
         """The end of the time limit of an execution."""
-        if self.settings.timeout is None:
-            return None
-        try:
-            return started_at + self.settings.timeout
-        except OverflowError:
-            return datetime.max.replace(tzinfo=UTC)
+        return None if self.settings.timeout is None else started_at + self.settings.timeout
 
     def check_body(self, body: Any) -> None:
         """Raise SchemaViolation, with every problem, if a body doesn't satisfy the flow's schema."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Pool, event
 from tests.integration.plugins.sqlstore.conftest import Connect, Join
@@ -15,7 +16,17 @@ from tests.integration.plugins.sqlstore.node_process import node_in_process
 
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.change_declarations import BeginWait, CallbackStored, End, Park, Start, StoreCallback
+from hookline.storage.change_declarations import (
+    Accept,
+    AddState,
+    BeginWait,
+    CallbackStored,
+    End,
+    Park,
+    Start,
+    StateAdded,
+    StoreCallback,
+)
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
@@ -170,6 +181,23 @@ async def test_two_messages_of_one_line_get_places_in_the_order_of_their_commits
         (first.execution_id, 1, None),
         (second.execution_id, 2, "order"),
     ]
+
+
+async def test_two_nodes_store_the_first_number_under_a_key_and_both_count(
+    join: Join, session: Connect, clock: ManualClock
+) -> None:
+    node = await join()
+    envelopes, other, now = Envelopes(clock), await session(), clock.now()
+    id_ = (message := envelopes.make()).execution_id
+    await node.store.commit([Accept(message)])
+    await node.store.commit([Start(id_, "v1", now)])
+    await other.execute("BEGIN")
+    await other.execute("INSERT INTO state (flow_id, key, updated_at, value) VALUES ('orders', 'n', 1, '5')")
+    step = msgspec.structs.replace(envelopes.record(1), output=None)
+    adding = asyncio.ensure_future(node.store.commit([AddState(id_, step, "orders", "n", b"1", now)]))
+    assert not (await asyncio.wait((adding,), timeout=0.3))[0]
+    await other.execute("COMMIT")
+    assert await adding == [StateAdded(b"6")]
 
 
 def _callback(envelopes: Envelopes, execution_id: str | None, key: str | None) -> StoreCallback:

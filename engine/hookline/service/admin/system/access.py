@@ -174,7 +174,7 @@ def _expiry(text: str | None, now: datetime) -> datetime | None:
     """The time at which a token expires. Raises Malformed."""
     if text is None:
         return None
-    with suppress(ValueError, OverflowError):
+    with suppress(ValueError):
         return now + parse_duration(text)
     with suppress(ValueError):
         return read_time(text)
