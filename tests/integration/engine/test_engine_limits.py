@@ -51,6 +51,7 @@ async def test_executions_that_are_cancelled_while_queued_do_not_make_the_queue_
         with pytest.raises(TooManyRequests) as before:
             await harness.send(engine, "f", None)
         for id_ in ids[:10]:
+            harness.clock.advance(1)
             await engine.operations.cancel(id_, by=SYSTEM)
         for number in range(10):
             await harness.send(engine, "f", number)

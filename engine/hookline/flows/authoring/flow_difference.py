@@ -11,10 +11,12 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
+from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.step_walkers import walk_documents
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.documents.version import SILENT, version_of
 from hookline.kernel.json import canonical, encode
+from hookline.kernel.pointers_and_patches import parts_of
 from hookline.model.flow import BLOCKS
 
 DifferenceKind: TypeAlias = Literal[
@@ -23,13 +25,6 @@ DifferenceKind: TypeAlias = Literal[
 _MARKS: Final[Mapping[str, str]] = {"step_added": "+", "step_removed": "-", "step_moved": ">", "step_renamed": "="}
 #: The keys of the steps that are in no block.
 _ROOTS: Final = ("steps", "on_error")
-#: The keys of a block that contain steps.
-_LISTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "switch": ("switch",),
-    "foreach": ("steps",),
-    "parallel": ("parallel",),
-    "try": ("try", "catch", "finally"),
-}
 _SHOWN: Final = 300
 
 
@@ -147,7 +142,7 @@ def _kind(raw: Mapping[str, Any]) -> str | None:
 
 def _alone(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A step's JSON without its id and without the steps in it."""
-    lists = _LISTS.get(_kind(raw) or "", ())
+    lists = {parts_of(pointer)[0] for pointer, _ in step_type_of(raw).lists(raw)}
     # An empty list is kept: it has no steps by which it would be compared.
     return {
         key: value for key, value in raw.items() if key != "id" and not (key in lists and value) and key != "switch"

@@ -1,7 +1,7 @@
 """The walkers of the step tree: one over compiled steps, one over the JSON of a flow's document.
 
-Code that runs the steps (the engine, the flow analysis, the check of replies) doesn't use them: there, each kind of
-block decides which of its lists of steps run, and with which scope.
+Code in which each kind of block decides what happens to its lists of steps doesn't use them: the engine, the flow
+analysis, the check of replies and the chart.
 """
 
 import re
