@@ -214,10 +214,10 @@ class Engine:
             blobs=BlobsFacade(self.blobs),
             http=self.http,
             resources=self.resources,
-            secrets=self.credentials,
+            credentials=self.credentials,
             replies=self.replies,
             find_flow=self.intake.called_flow,
-            accept=self.intake.emit,
+            emit=self.intake.emit,
             # The operations are created later, because they need the runner.
             cancel=lambda execution_id: self.operations.cancel(execution_id, by=None),
             clock=self.clock,

@@ -92,7 +92,7 @@ def test_a_step_without_a_descriptor_is_tried_again_and_never_fails(
         # These can't be accepted now: they wait, or are reset.
         waiting = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(5)]
         async with asyncio.timeout(20):
-            while "a step can't be done now" not in server.log():  # noqa: ASYNC110 - it is another process's
+            while "the engine can't do its part of a step" not in server.log():  # noqa: ASYNC110 - it is another process's
                 await asyncio.sleep(0.05)
         await asyncio.sleep(1.5)
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)

@@ -205,7 +205,7 @@ async def _start_error_flow(
         exact=flow.exact,
     )
     try:
-        return (await services.accept(services.find_flow(handler_id), handled),)
+        return (await services.emit(services.find_flow(handler_id), handled),)
     except (FlowNotFound, FlowInvalid, SchemaViolation) as error:
         services.log.error(
             "the error flow can't be started",

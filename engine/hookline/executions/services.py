@@ -34,7 +34,7 @@ from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
 
 
-class Secrets(Protocol):
+class CredentialLookup(Protocol):
     """Look up credentials."""
 
     def get(self, name: str) -> tuple[str, BaseModel]:
@@ -95,11 +95,11 @@ class Services:
     blobs: Blobs
     http: HttpClient
     resources: Resources
-    secrets: Secrets
+    credentials: CredentialLookup
     replies: Replies
     find_flow: Callable[[str], CompiledFlow]
     """Returns the flow to call. Raises FlowNotFound, also if it is stopped, and FlowInvalid if it can't run."""
-    accept: Callable[[CompiledFlow, Envelope], Awaitable[Accept]]
+    emit: Callable[[CompiledFlow, Envelope], Awaitable[Accept]]
     """Returns the change that starts an execution, to commit with the change that causes it. Raises SchemaViolation."""
     cancel: Callable[[str], Awaitable[None]]
     """Cancels an execution. Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError."""
@@ -131,6 +131,9 @@ class Services:
 
     def __post_init__(self) -> None:
         problem = OngoingProblem(
-            self.log, self.clock, "a step can't be done now; trying again", "steps can be done again"
+            self.log,
+            self.clock,
+            "the engine can't do its part of a step; trying again",
+            "the engine can do its part of steps again",
         )
         object.__setattr__(self, "engine_failures", problem)

@@ -260,7 +260,7 @@ class Provenance:
         path = place.prefix + step.id
         record = self.records.get(path)
         view = decode(record.output) if record is not None and record.output is not None else {}
-        part = 1 if "error" in view and step.handler is not None else 0
+        part = 1 if "error" in view and step.catch_steps is not None else 0
         steps = step.lists[part]
         return self._message(_Position(steps, len(steps), f"{path}/", step, part, place), keys)
 

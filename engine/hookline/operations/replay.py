@@ -370,7 +370,11 @@ def failure_is_handled(step: WalkedStep) -> bool:
     for block in step.blocks():
         if getattr(block.compiled, "on_error", "fail") == "continue":
             return True
-        if isinstance(block.compiled, CompiledTry) and block.compiled.handler is not None and inner.list_number == 0:
+        if (
+            isinstance(block.compiled, CompiledTry)
+            and block.compiled.catch_steps is not None
+            and inner.list_number == 0
+        ):
             return True
         inner = block
     return False

@@ -55,7 +55,7 @@ _HOOKS: Final = "https://hookline.test/resume"
 _LOG: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-class _NoSecrets:
+class _NoCredentials:
     def get(self, name: str) -> Any:
         raise StepError(f"credential {name!r}: actions that use credentials don't run here", code="case.stub")
 
@@ -115,10 +115,10 @@ class Simulation(Effects):
             blobs=blobs,
             http=self._http,
             resources=EngineResources(),
-            secrets=_NoSecrets(),
+            credentials=_NoCredentials(),
             replies=self._replies,
             find_flow=self._flows.flow,
-            accept=self._flows.emit,
+            emit=self._flows.emit,
             cancel=self._cancel,
             clock=clock,
             metrics=metrics,
@@ -140,7 +140,7 @@ class Simulation(Effects):
             blobs=real.blobs,
             http=real.http,
             resources=real.resources,
-            secrets=real.secrets,
+            credentials=real.credentials,
             tokens=real.tokens,
             plugin_calls=real.plugin_calls,
             files_root=real.files_root,

@@ -81,8 +81,8 @@ def _branches(step: CompiledStep, path: str) -> Iterator[Branch]:
         for number, case in enumerate(step.cases):
             name = "otherwise" if case.when is None else f"case {number + 1}"
             yield Branch(name, f"{step.pointer}/switch/{number}", path, _paths(case.steps, path), number)
-    elif isinstance(step, CompiledTry) and step.handler is not None:
-        yield Branch("catch", f"{step.pointer}/catch", path, _paths(step.handler, path))
+    elif isinstance(step, CompiledTry) and step.catch_steps is not None:
+        yield Branch("catch", f"{step.pointer}/catch", path, _paths(step.catch_steps, path))
 
 
 def _paths(steps: Sequence[CompiledStep], path: str) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ class ConsumeSource:
             return
         name = self._flow.trigger.credential
         try:
-            changed = name is not None and self._services.engine.secrets.get(name)[1] != self._credential
+            changed = name is not None and self._services.engine.credentials.get(name)[1] != self._credential
         except HooklineError:
             changed = True
         if changed:

@@ -181,7 +181,7 @@ def credential_of(services: Services, trigger: ConnectorTrigger, name: str | Non
     """Return the credential of this name. Raises HooklineError if it is missing, unusable or of another type."""
     if name is None:
         return TriggerCredential()
-    type_, value = services.secrets.get(name)
+    type_, value = services.credentials.get(name)
     if type_ not in trigger.credential_types:
         wanted = " or ".join(trigger.credential_types)
         raise CredentialError(f"credential {name!r} is of type {type_}; {trigger.name} takes {wanted}")

@@ -209,7 +209,7 @@ class _Call:
             envelope = with_keys(flow, envelope)
             if step.wait and envelope.order_key is not None:
                 await self._check_order(flow.id, envelope.order_key)
-            return await run.services.accept(flow, envelope)
+            return await run.services.emit(flow, envelope)
         except SchemaViolation as error:
             raise StepError(f"flow {flow.id!r}: {error.message}", code="flow.schema") from error
 

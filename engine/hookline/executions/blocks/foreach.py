@@ -150,13 +150,13 @@ class _Items:
             if isinstance(left, StepFailed):
                 failure = failure or left
             ends = failure is not None or self._stopped or left is not None
-            ending = ends and await self._end_waiting()
+            still_waits = ends and await self._end_waiting()
         finally:
             await self._source.close()
         frame.now = self._latest
-        if ending and (failure is not None or self._stopped):
+        if still_waits and (failure is not None or self._stopped):
             return still_ending(self._run, frame, step.id, "foreach", failure)
-        if ending:
+        if still_waits:
             return Ending.WAITING
         check_end(self._run, frame, step.id)
         if failure is not None:

@@ -31,9 +31,9 @@ async def run_try(run: ExecutionContext, step: CompiledTry, frame: Frame, run_st
     """
     done = await _run_handled(run, step, frame, run_steps)
     if done.ending is Ending.WAITING:
-        run.gate.mark_reached_later(f"{frame.prefix}{step.id}/", step.last)
+        run.gate.mark_reached_later(f"{frame.prefix}{step.id}/", step.finally_steps)
         return done.ending
-    if step.last:
+    if step.finally_steps:
         last_ending = await _run_last(run, step, frame, done, run_steps)
         if last_ending in (Ending.WAITING, Ending.STOPPED):
             return last_ending
@@ -51,13 +51,13 @@ async def run_try(run: ExecutionContext, step: CompiledTry, frame: Frame, run_st
 
 async def _run_handled(run: ExecutionContext, step: CompiledTry, frame: Frame, run_steps: RunSteps) -> _Done:
     """Run `try`, and `catch` if a step fails."""
-    done = _Done(frame.branch(step.id, lenient=frame.lenient or step.handler is not None))
+    done = _Done(frame.branch(step.id, lenient=frame.lenient or step.catch_steps is not None))
     try:
         done.ending = await run_steps(run, step.steps, done.frame)
     except Interrupted as interrupted:
         done.left = interrupted
     except StepFailed as failed:
-        if step.handler is None:
+        if step.catch_steps is None:
             done.left = failed
             return done
         done.caught = failed.error
@@ -67,7 +67,7 @@ async def _run_handled(run: ExecutionContext, step: CompiledTry, frame: Frame, r
             names={**frame.names, "error": msgspec.to_builtins(done.caught)},
         )
         try:
-            done.ending = await run_steps(run, step.handler, done.frame)
+            done.ending = await run_steps(run, step.catch_steps, done.frame)
         except (StepFailed, Interrupted) as again:
             done.left = again
     return done
@@ -78,6 +78,6 @@ async def _run_last(run: ExecutionContext, step: CompiledTry, frame: Frame, done
     last = frame.branch(step.id, message=done.frame.message, now=done.frame.now, interruption=Interruption())
     if isinstance(done.left, StepFailed) and done.left.at is not None:
         last.now = max(last.now, done.left.at)
-    ending = await run_steps(run, step.last, last)
+    ending = await run_steps(run, step.finally_steps, last)
     done.frame.now = max(done.frame.now, last.now)
     return ending

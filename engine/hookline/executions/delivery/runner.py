@@ -229,7 +229,7 @@ class Runner:
                     closing, follow_up = await self._run_flow(run)
             if isinstance(closing, End) and not follow_up and is_patient(run):
                 closing = replace(closing, patient=True)
-            await run.journal.close(closing, *follow_up)
+            await run.journal.commit_end(closing, *follow_up)
         except asyncio.CancelledError:
             # The engine stops. Finished work of this execution must not be done again at the next start.
             await completed(run.journal.try_commit_unrecomputable())

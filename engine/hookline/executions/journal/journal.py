@@ -364,8 +364,8 @@ class Journal:
                 with suppress(StoreError, IllegalStateChange, ExecutionNotFound), self._commit_in_progress():
                     await self._commit(self._uncommitted.take(), once=True)
 
-    async def close(self, *changes: Change) -> None:
-        """Return when everything is durable, together with the changes that end the run."""
+    async def commit_end(self, *changes: Change) -> None:
+        """Return when everything is durable, together with the changes that end or park the execution."""
         await self._commit_all(*changes)
 
     async def commit_with(self, change: Change) -> CommitResult:

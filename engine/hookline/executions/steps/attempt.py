@@ -358,7 +358,7 @@ class Attempt:
         """The type of a credential, its value and its access tokens. Raises Blocked if one of them is missing."""
         services, action = self.run.services, self.step.action
         try:
-            credential_type, credential = services.secrets.get(name)
+            credential_type, credential = services.credentials.get(name)
         except CredentialError as error:
             raise Blocked(error.message) from error
         if credential_type not in action.credential_types:

@@ -28,7 +28,7 @@ def _limits(run: ExecutionContext, step: CompiledAction) -> Iterator[tuple[str, 
     rate = run.services.effects.rate(step.action)
     if callable(rate):
         try:
-            credential = None if step.credential is None else run.services.secrets.get(step.credential)[1]
+            credential = None if step.credential is None else run.services.credentials.get(step.credential)[1]
         except CredentialError:
             # The call reports the error of the credential.
             return

@@ -76,13 +76,13 @@ def wait_kind(entry: StepRecord) -> str:
     return SLEEP if entry.error is None else RETRY
 
 
-async def run_action(run: ExecutionContext, compiled: CompiledAction, frame: Frame, _: object) -> Ending:
+async def run_action(run: ExecutionContext, step: CompiledAction, frame: Frame, _: object) -> Ending:
     """Run an action, or take its result from the journal. Raises StepFailed, and Blocked.
 
     Before an action that is not pure starts, everything that can't be computed again is durable.
     """
-    step = StepRun(run, compiled, frame)
-    return await _METHODS[situation_of(compiled, step.last_entry)](step)
+    step_run = StepRun(run, step, frame)
+    return await _METHODS[situation_of(step, step_run.last_entry)](step_run)
 
 
 class StepRun:
@@ -111,7 +111,7 @@ class StepRun:
         if not pure and not self.run.gate.may_act(self.path):
             return Ending.WAITING
         while True:
-            if not pure and not await self._make_ready():
+            if not pure and not await self._prepare_effect():
                 return Ending.WAITING
             ending = await self._attempt()
             if ending is not None:
@@ -159,7 +159,7 @@ class StepRun:
 
     # --- One attempt ---------------------------------------------------------------------------------------------
 
-    async def _make_ready(self) -> bool:
+    async def _prepare_effect(self) -> bool:
         """Return True once the step may begin: its turn has come, and what can't be computed again is durable.
 
         Return False if its turn comes so late that the wait is stored instead. Raises Interrupted.

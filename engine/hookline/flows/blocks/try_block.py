@@ -17,15 +17,15 @@ class CompiledTry(CompiledStep):
     """A step that handles failures of the steps inside."""
 
     steps: tuple[CompiledStep, ...]
-    handler: tuple[CompiledStep, ...] | None
+    catch_steps: tuple[CompiledStep, ...] | None
     """The steps of `catch`; None if failures aren't handled."""
-    last: tuple[CompiledStep, ...]
+    finally_steps: tuple[CompiledStep, ...]
     """The steps of `finally`, which always run at the end."""
 
     @property
     def lists(self) -> tuple[tuple[CompiledStep, ...], ...]:
         """The lists of steps inside."""
-        return (self.steps, self.handler or (), self.last)
+        return (self.steps, self.catch_steps or (), self.finally_steps)
 
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledTry | None, VisibleNames]:
@@ -36,17 +36,17 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledTry | No
     steps, tried = compiling.steps(raw.get("try"), document.try_ if document else None, f"{pointer}/try", place)
     maybe = _new(tried, place)
     caught = place.within("error").besides(maybe)
-    handler, after_catch = compiling.steps(
+    catch_steps, after_catch = compiling.steps(
         raw.get("catch"), document.catch if document else None, f"{pointer}/catch", caught
     )
     maybe |= _new(after_catch, caught)
-    last, behind = compiling.steps(
+    finally_steps, behind = compiling.steps(
         raw.get("finally"), document.finally_ if document else None, f"{pointer}/finally", place.besides(maybe)
     )
     compiled = None
     if document is not None:
-        caught_by = handler if document.catch is not None else None
-        compiled = CompiledTry(step.id, pointer, step.when, steps, caught_by, last)
+        handled_by = catch_steps if document.catch is not None else None
+        compiled = CompiledTry(step.id, pointer, step.when, steps, handled_by, finally_steps)
     return compiled, place.after(step.id, maybe | _new(behind, place))
 
 

@@ -161,7 +161,7 @@ class _Ways:
             case CompiledSwitch():
                 inner = [(case.steps, False) for case in step.cases]
             case CompiledTry():
-                inner = [(step.steps, filters), (step.handler or (), filters)]
+                inner = [(step.steps, filters), (step.catch_steps or (), filters)]
             case CompiledParallel():
                 inner = [(steps, False) for steps in step.branches.values()]
             case CompiledForeach():
@@ -205,10 +205,10 @@ class _Ways:
                     whys.append(f"no case of {step.id!r} applies")
                 return whys[0] if whys else None
             case CompiledTry():
-                if step.last and self.silent(step.last) is None:
+                if step.finally_steps and self.silent(step.finally_steps) is None:
                     return None
                 tried = self.silent(step.steps)
-                handled = self.silent(step.handler) if step.handler is not None else None
+                handled = self.silent(step.catch_steps) if step.catch_steps is not None else None
                 if tried is not None:
                     return f"`try` of {step.id!r} succeeds"
                 return f"`catch` of {step.id!r} runs" if handled is not None else None

@@ -321,21 +321,22 @@ class _Analyser:
         inside = [visit.compiled.id for visit in self._out.visits[at:]]
         started = scope.knowing(dict.fromkeys(inside, UNKNOWN) if tried is None else tried.results_since(scope))
         ends = [tried]
-        if step.handler is not None:
+        if step.catch_steps is not None:
             caught = replace(started, message=scope.message, names={**scope.names, "error": ERROR})
-            handled = self._steps(step.handler, caught)
+            handled = self._steps(step.catch_steps, caught)
             ends.append(handled if handled is None else replace(handled, names=scope.names))
         reached = [end for end in ends if end is not None]
         behind = reduce(lambda one, end: one.knowing(end.results_since(scope)), reached, started)
-        if step.last:
+        if step.finally_steps:
             self._steps(
-                step.last, behind.with_message(join_messages([scope.message, *(end.message for end in reached)]))
+                step.finally_steps,
+                behind.with_message(join_messages([scope.message, *(end.message for end in reached)])),
             )
         if not reached:
             return None
         message = join_messages(end.message for end in reached)
         view = _view(message.body)
-        if step.handler is not None:
+        if step.catch_steps is not None:
             view = replace(view, fields={**view.fields, "error": Field(ERROR, required=False)})
         return replace(behind.with_message(message), names=scope.names).after(step.id, view)
 
