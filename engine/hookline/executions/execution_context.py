@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -50,6 +50,16 @@ class StepFailed(Exception):
         self.error = error
         self.at = at
         super().__init__(error.message)
+
+
+class FailingStep(Protocol):
+    """A step whose failure the flow may continue after."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def on_error(self) -> Literal["fail", "continue"]: ...
 
 
 class Blocked(Exception):
@@ -119,6 +129,12 @@ class Frame:
         self.steps[step_id] = {"body": self.message.body, "error": msgspec.to_builtins(error)}
         self.now = at
         return Ending.DONE
+
+    def end_failed_step(self, step: FailingStep, error: ErrorInfo, at: datetime) -> Ending:
+        """Continue after a step that has failed, if its `on_error` says so. Raises StepFailed otherwise."""
+        if step.on_error == "continue":
+            return self.continue_after(error, step.id, at)
+        raise StepFailed(error, at)
 
     def adopt(self, other: "Frame") -> None:
         """Continue from the end of a branch."""

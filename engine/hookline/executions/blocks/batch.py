@@ -257,9 +257,7 @@ def _failed(
 ) -> Ending:
     error = run.error_info(failure, path)
     entry = _add(run, step, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
-    if step.on_error == "continue":
-        return frame.continue_after(error, step.id, entry.finished_at)
-    raise StepFailed(error, entry.finished_at) from failure
+    return frame.end_failed_step(step, error, entry.finished_at)
 
 
 def _add(

@@ -269,9 +269,7 @@ class _Call:
         if due_at is not None:
             run.progress.wait_until(due_at, RETRY)
             return Ending.WAITING
-        if step.on_error == "continue":
-            return self._frame.continue_after(error, step.id, entry.finished_at)
-        raise StepFailed(error, entry.finished_at)
+        return self._frame.end_failed_step(step, error, entry.finished_at)
 
     def _add(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:
         return self._run.journal.add(

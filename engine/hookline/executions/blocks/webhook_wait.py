@@ -149,9 +149,7 @@ def _too_late(run: ExecutionContext, step: CompiledWait, frame: Frame, path: str
     error = run.error_info(StepError("no callback came in time", code=TIMED_OUT), path)
     run.journal.add_changes(EndWait(run.id, path))
     noted_at = _note(run, step, path, last_entry, StepState.FAILED, error=error)
-    if step.on_error == "continue":
-        return frame.continue_after(error, step.id, noted_at)
-    raise StepFailed(error, noted_at)
+    return frame.end_failed_step(step, error, noted_at)
 
 
 def _note(

@@ -155,7 +155,7 @@ class StepRun:
         error = self.run.error_info(_unknown(self.step, "the engine was stopped while it ran"), self.path)
         recorded_at = await self._record(self._attempt_of(entry), StepState.FAILED, error=error)
         self.run.progress.note_unknown(error)
-        return self._end_failed(error, recorded_at)
+        return self.frame.end_failed_step(self.step, error, recorded_at)
 
     # --- One attempt ---------------------------------------------------------------------------------------------
 
@@ -310,7 +310,9 @@ class StepRun:
             return await self._pure_failed(attempt, info)
         wait = next_wait(step.retry, self._number, error, f"{run.id}\n{self.path}")
         if wait is None:
-            return self._end_failed(info, await self._record(attempt, StepState.FAILED, error=info))
+            return self.frame.end_failed_step(
+                self.step, info, await self._record(attempt, StepState.FAILED, error=info)
+            )
         due_at = run.services.clock.now() + wait
         await self._record(attempt, StepState.WAITING, error=info, due_at=due_at)
         if wait > LONGEST_SLEEP:
@@ -396,11 +398,6 @@ class StepRun:
         else:
             journal.add(recomputable=False, input=input_json(attempt), **entry)
         await journal.flush()
-
-    def _end_failed(self, error: ErrorInfo, recorded_at: datetime) -> Ending:
-        if self.step.on_error == "continue":
-            return self.frame.continue_after(error, self.step.id, recorded_at)
-        raise StepFailed(error, recorded_at)
 
     def _attempt_of(self, entry: StepRecord) -> Attempt:
         """The attempt of an entry, which was waiting or running then."""
