@@ -30,6 +30,7 @@ from hookline.model.access import (
     TokenScope,
 )
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
+from hookline.model.callbacks_and_pages import WaitStatus
 from hookline.model.dead_letter_causes import cause_of
 from hookline.model.deployments_and_drafts import (
     MAX_DRAFTS,
@@ -72,7 +73,6 @@ from hookline.model.message import (
     without_body,
 )
 from hookline.model.rejection import RejectedRequest
-from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.captures import (

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import Connector
-from hookline_amqp.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_amqp.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 SCHEMES: Final = ("amqp", "amqps")
 

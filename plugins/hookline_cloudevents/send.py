@@ -20,7 +20,7 @@ from hookline.api import (
     encode_json,
 )
 from hookline_cloudevents.attribute_rules import OPTIONAL, REQUIRED, is_json, problems
-from hookline_cloudevents.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_cloudevents.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 connector: Final = Connector(
     "cloudevents",

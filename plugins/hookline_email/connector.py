@@ -7,7 +7,7 @@ from typing import Final, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from hookline.api import Connector, StepError
-from hookline_email.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_email.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 Security: TypeAlias = Literal["starttls", "tls", "none"]
 

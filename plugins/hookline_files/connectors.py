@@ -1,7 +1,7 @@
 """The connectors, to which the modules of the actions add these."""
 
 from hookline.api import Connector
-from hookline_files.reference_page import (
+from hookline_files.reference_text import (
     CSV,
     CSV_ERRORS,
     CSV_EXAMPLE,

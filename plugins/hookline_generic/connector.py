@@ -1,7 +1,7 @@
 """The connector `generic`."""
 
 from hookline.api import Connector
-from hookline_generic.reference_page import GENERIC, GENERIC_ERRORS, GENERIC_EXAMPLE
+from hookline_generic.reference_text import GENERIC, GENERIC_ERRORS, GENERIC_EXAMPLE
 
 generic = Connector(
     "generic",

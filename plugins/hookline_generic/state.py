@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hookline.api import MAX_KEY, PASS, Connector, Context, Increment, JsonValue, Signal, StepError, check_key
-from hookline_generic.reference_page import STATE, STATE_ERRORS, STATE_EXAMPLE
+from hookline_generic.reference_text import STATE, STATE_ERRORS, STATE_EXAMPLE
 
 state = Connector("state", title="State", outside=False, description=STATE, errors=STATE_ERRORS, example=STATE_EXAMPLE)
 

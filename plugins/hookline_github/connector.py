@@ -5,7 +5,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from hookline.api import Connector
-from hookline_github.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_github.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 API: Final = "https://api.github.com"
 

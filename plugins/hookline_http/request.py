@@ -19,7 +19,7 @@ from hookline.api import (
     message_attachment,
 )
 from hookline_http.oauth2_credential import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
-from hookline_http.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_http.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.response import reply
 
 http = Connector(

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from hookline.api import Connector
-from hookline_mqtt.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_mqtt.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
 class MqttLogin(BaseModel):

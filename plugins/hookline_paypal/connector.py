@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from hookline.api import Connector, OAuth2
-from hookline_paypal.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_paypal.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
 def _address(url: str) -> str:

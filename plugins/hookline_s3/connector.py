@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from hookline.api import Connector, FromVars
-from hookline_s3.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_s3.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
 class S3Credential(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import Connector
-from hookline_slack.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_slack.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
 def _address(url: str) -> str:

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import Connector
-from hookline_sql.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_sql.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
 class SqlCredential(BaseModel):

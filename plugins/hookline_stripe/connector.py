@@ -5,7 +5,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from hookline.api import Connector
-from hookline_stripe.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+from hookline_stripe.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 API: Final = "https://api.stripe.com"
 VERSION: Final = "2025-06-30.basil"

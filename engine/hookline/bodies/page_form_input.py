@@ -12,7 +12,7 @@ from hookline.kernel.errors import Problem
 from hookline.kernel.json import canonical, decode
 from hookline.kernel.pointers_and_patches import escape
 from hookline.kernel.suggestions_and_counts import did_you_mean
-from hookline.model.waits import CHOICE, Choice, FormField, Page
+from hookline.model.callbacks_and_pages import CHOICE, Choice, FormField, Page
 from hookline.model.webhook import FieldType
 
 _LONGEST: Final = 100

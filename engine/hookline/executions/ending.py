@@ -16,10 +16,10 @@ from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import is_heavy_value
+from hookline.model.callbacks_and_pages import FlowEnded, pack_callback, raw_json
 from hookline.model.execution import BLOCKED, OUTCOME_UNKNOWN, Outcome, State, StepState
 from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import CallerReply, Envelope, Message, Parent, is_heavy_message
-from hookline.model.waits import FlowEnded, pack_callback, raw_json
 from hookline.secrets.redaction import NO_REDACTION, NO_REDACTOR, NoRedaction, NoRedactor, Redaction, Redactor
 from hookline.storage.change_declarations import Change, End, Park, StoreCallback
 

@@ -17,9 +17,9 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import RedactedUnreadable, StepError
+from hookline.model.callbacks_and_pages import Callback
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.message import Envelope, Message
-from hookline.model.waits import Callback
 from hookline.sdk.action import FILTERED, STOPPED, Reply
 from hookline.secrets.redaction import NoRedactor, Redactor
 

@@ -23,8 +23,8 @@ from hookline.kernel.errors import (
     WaitOver,
 )
 from hookline.kernel.json import decode, encode
+from hookline.model.callbacks_and_pages import Call, Page, WaitStatus, pack_callback, unpack_page
 from hookline.model.execution import FINAL, Execution, StepRecord, StepState
-from hookline.model.waits import Call, Page, WaitStatus, pack_callback, unpack_page
 from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.storage.change_declarations import CallbackOutcome, CallbackStored, StoreCallback

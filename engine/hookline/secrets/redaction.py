@@ -12,10 +12,10 @@ import msgspec
 
 from hookline.kernel.errors import NotReplayable, RedactedUnreadable
 from hookline.kernel.json import decode, encode
+from hookline.model.callbacks_and_pages import Call, EncryptedCallback, FlowEnded, pack_callback, unpack_callback
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.foreach_progress_and_streams import STREAM
 from hookline.model.message import Attachment, Envelope, Message, json_to_store, read_stored_body, stored_body
-from hookline.model.waits import Call, EncryptedCallback, FlowEnded, pack_callback, unpack_callback
 from hookline.secrets.encryption import DataKey, Vault
 from hookline.secrets.masking import MASK, HiddenValues
 from hookline.secrets.redaction_rules import RedactionRules

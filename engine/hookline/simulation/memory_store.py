@@ -12,10 +12,10 @@ import msgspec
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.kernel.json import MAX_DIGITS, decode, encode, within_bounds
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
+from hookline.model.callbacks_and_pages import WaitStatus
 from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_transition
 from hookline.model.foreach_progress_and_streams import Progress
 from hookline.model.message import Envelope
-from hookline.model.waits import WaitStatus
 from hookline.storage.change_declarations import (
     Accept,
     Accepted,

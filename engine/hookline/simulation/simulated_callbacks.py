@@ -8,9 +8,9 @@ import msgspec
 from hookline.bodies.page_form_input import read_page_input
 from hookline.executions.ending import ON_ERROR_USE, parent_callback
 from hookline.kernel.json import decode
+from hookline.model.callbacks_and_pages import pack_callback, raw_json, unpack_page
 from hookline.model.execution import FINAL, ErrorInfo, Outcome, State
 from hookline.model.message import Envelope, Message
-from hookline.model.waits import pack_callback, raw_json, unpack_page
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import SimulatedFlows
 from hookline.simulation.memory_store import MemoryStore

@@ -10,11 +10,11 @@ from hookline.executions.execution_context import StepFailed
 from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.kernel.errors import StepError
+from hookline.model.callbacks_and_pages import Call as Arrived
+from hookline.model.callbacks_and_pages import raw_json
 from hookline.model.execution import ErrorInfo, Outcome
 from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Attachment
-from hookline.model.waits import Call as Arrived
-from hookline.model.waits import raw_json
 from hookline.sdk.action import Action, Reply
 from hookline.simulation.cases import Answer, Case, Stub
 

@@ -9,13 +9,13 @@ import msgspec
 
 from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
+from hookline.model.callbacks_and_pages import WaitStatus
 from hookline.model.deployments_and_drafts import Deployment, Draft, DraftInfo, FlowFile, ServedFlow
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
 from hookline.model.flow import ServingState
 from hookline.model.foreach_progress_and_streams import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
-from hookline.model.waits import WaitStatus
 from hookline.storage.captures import Capture, CapturedInfo, CapturedRequest
 from hookline.storage.change_declarations import Change, CommitResult
 from hookline.storage.node_problems import NodeProblem

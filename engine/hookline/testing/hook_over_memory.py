@@ -23,10 +23,10 @@ from hookline.intake.intake import Intake
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown
 from hookline.kernel.ids import Ids
 from hookline.model.access import AuditEntry
+from hookline.model.callbacks_and_pages import Page, WaitStatus
 from hookline.model.execution import Execution, StepRecord
 from hookline.model.flow import FlowDocument
 from hookline.model.message import Envelope
-from hookline.model.waits import Page, WaitStatus
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.http_client import HttpClient
 from hookline.sdk.schemes import Scheme

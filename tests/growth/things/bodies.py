@@ -16,7 +16,7 @@ from hookline.kernel import json as kernel_json
 from hookline.kernel import pointers_and_patches
 from hookline.kernel.errors import SchemaViolation
 from hookline.model import dead_letter_causes
-from hookline.model.waits import Choice, FormField, Page
+from hookline.model.callbacks_and_pages import Choice, FormField, Page
 from hookline.model.webhook import FieldType
 from hookline.sdk import pagination
 from hookline.secrets import masking

@@ -54,7 +54,7 @@ class Place:
         if not self.remote:
             yield
             return
-        names = ("hookline.cli.client.connect.find", "hookline.cli.client.connect.in_process")
+        names = ("hookline.cli.client.admin_api_choice.find", "hookline.cli.client.admin_api_choice.in_process")
         with contextlib.ExitStack() as stack:
             for name in names:
                 stack.enter_context(patch(name, _forbidden))

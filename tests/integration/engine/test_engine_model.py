@@ -30,11 +30,11 @@ from hookline.kernel.errors import IllegalStateChange, ServiceUnavailable, Store
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import decode
 from hookline.model.access import SYSTEM
+from hookline.model.callbacks_and_pages import Call as Arrived
+from hookline.model.callbacks_and_pages import pack_callback, raw_json
 from hookline.model.durations import parse_duration
 from hookline.model.execution import FINAL, OUTCOME_UNKNOWN, Outcome, State, StepRecord, StepState
 from hookline.model.message import Envelope
-from hookline.model.waits import Call as Arrived
-from hookline.model.waits import pack_callback, raw_json
 from hookline.storage.change_declarations import (
     Accept,
     Cancel,

@@ -21,8 +21,8 @@ from tests.integration.engine_harness import Harness
 from hookline.api import StepError
 from hookline.engine import Engine
 from hookline.kernel.json import decode, encode, within_bounds
+from hookline.model.callbacks_and_pages import Call, pack_callback
 from hookline.model.execution import State
-from hookline.model.waits import Call, pack_callback
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.request_and_response import HookRequest, HookResponse

@@ -12,8 +12,8 @@ from tests.integration.engine_harness import Harness, fails
 from hookline.engine import Engine
 from hookline.kernel.errors import IllegalStateChange, StepError
 from hookline.model.access import SYSTEM
+from hookline.model.callbacks_and_pages import Call, pack_callback, raw_json
 from hookline.model.execution import Outcome, State
-from hookline.model.waits import Call, pack_callback, raw_json
 from hookline.storage.change_declarations import (
     CallbackOutcome,
     CallbackRepeated,

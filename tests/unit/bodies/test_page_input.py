@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from hookline.bodies.page_form_input import read_page_input
-from hookline.model.waits import CHOICE, Choice, FormField, Page
+from hookline.model.callbacks_and_pages import CHOICE, Choice, FormField, Page
 
 RAW = msgspec.Raw
 

@@ -186,7 +186,7 @@ def export_flows(directory: Path, force: bool, as_json: bool, settings: Settings
 
     Nothing is written if a file in DIR differs, unless --force is given. Other files in DIR stay.
     """
-    from hookline.cli.deploy.export import export
+    from hookline.cli.deploy.exported_files import export
 
     written = export(settings, directory, force=force)
     shown = {"directory": str(directory), "files": [path.name for path in written]}

@@ -25,11 +25,11 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import decode, encode, is_heavy_value
+from hookline.model.callbacks_and_pages import FlowEnded
 from hookline.model.durations import format_duration
 from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
 from hookline.model.foreach_progress_and_streams import REMEDY, stream_in
 from hookline.model.message import Envelope, Message, Parent
-from hookline.model.waits import FlowEnded
 from hookline.sdk.action import Reply
 from hookline.storage.change_declarations import Accept, BeginWait, EndWait, TimeOutWait, WaitTimedOut
 

@@ -13,8 +13,8 @@ from hookline.flows.elements.wait_page import PageTemplate
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode, is_heavy
+from hookline.model.callbacks_and_pages import Call, Page, raw_json
 from hookline.model.execution import CALLBACK, StepRecord, StepState
-from hookline.model.waits import Call, Page, raw_json
 from hookline.sdk.action import Reply
 from hookline.storage.change_declarations import BeginWait, EndWait, TimeOutWait, WaitTimedOut
 

@@ -12,7 +12,7 @@ from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
 from hookline.kernel.pointers_and_patches import adding, escape, parts_of, removing
-from hookline.model.waits import MAX_PAGE, Choice, FormField, Page
+from hookline.model.callbacks_and_pages import MAX_PAGE, Choice, FormField, Page
 from hookline.model.webhook import PageField, PageSettings, WaitSettings, takes
 
 FORM: Final = "application/x-www-form-urlencoded"

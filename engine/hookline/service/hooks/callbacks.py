@@ -20,8 +20,8 @@ from hookline.kernel.errors import AlreadyCalled, InputInvalid, ServiceUnavailab
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import canonical, encode, is_heavy_value
 from hookline.model.access import Actor, AuditEntry
+from hookline.model.callbacks_and_pages import Call
 from hookline.model.message import Arrival, Message
-from hookline.model.waits import Call
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction

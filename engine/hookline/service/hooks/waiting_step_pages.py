@@ -9,7 +9,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.wait_page import FORM
 from hookline.kernel.errors import Problem, RequestRejected
 from hookline.kernel.json import decode
-from hookline.model.waits import CHOICE, FormField, Page
+from hookline.model.callbacks_and_pages import CHOICE, FormField, Page
 from hookline.model.webhook import takes
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.html_page import html_page, text_page

@@ -24,11 +24,11 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED
+from hookline.model.callbacks_and_pages import Call as Arrived
+from hookline.model.callbacks_and_pages import raw_json
 from hookline.model.execution import ErrorInfo, Outcome
 from hookline.model.foreach_progress_and_streams import STREAM, Stream
 from hookline.model.message import Attachment
-from hookline.model.waits import Call as Arrived
-from hookline.model.waits import raw_json
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Reply, Sleep
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.stubs import FinishedStub, NeverFinishedStub, PreparedStub

@@ -13,7 +13,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.expressions import Expressions
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.intake.callbacks import WaitingStep
-from hookline.model.waits import Call, unpack_callback
+from hookline.model.callbacks_and_pages import Call, unpack_callback
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme
 from hookline.service.request_and_response import HookResponse

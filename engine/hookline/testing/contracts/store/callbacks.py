@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from hookline.model.callbacks_and_pages import WaitStatus
 from hookline.model.execution import Outcome, State
-from hookline.model.waits import WaitStatus
 from hookline.storage.change_declarations import (
     MAX_EARLY_CALLBACKS,
     BeginWait,

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
+from hookline.model.callbacks_and_pages import FlowEnded, pack_callback
 from hookline.model.execution import FINAL, TRANSITIONS, ErrorInfo, Outcome, State
-from hookline.model.waits import FlowEnded, pack_callback
 from hookline.storage.change_declarations import (
     Accept,
     BeginWait,
