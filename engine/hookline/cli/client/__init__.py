@@ -1,6 +1,7 @@
 """The client of the admin API: that of a remote server, of the server on this machine, or of this process.
 
-`admin_api_choice` is the one place that decides between them. Commands call `connect` or `call` without knowing which it is.
+`admin_api_choice` is the one place that decides between them. Commands call `connect` or `call` without knowing which
+it is.
 """
 
 from hookline.cli.client.admin_api_choice import call, connect
