@@ -175,6 +175,7 @@ from hookline.storage.change_declarations import (
     WaitTimedOut,
     WriteFiles,
     counted_output,
+    counted_value,
 )
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.copy_interfaces import (
@@ -470,6 +471,7 @@ __all__ = [
     "cause_of",
     "check_transition",
     "counted_output",
+    "counted_value",
     "fault",
     "has_ended",
     "host_of_process",

@@ -12,8 +12,8 @@ from pydantic.json_schema import GenerateJsonSchema
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d|w)$"
 _PATTERN = re.compile(PATTERN)
-LONGEST: Final = timedelta(days=36_500)
-"""A hundred years, so that a time and a duration together are a time."""
+LONGEST: Final = timedelta(days=365_000)
+"""A thousand years, so that a time and a duration together are a time."""
 
 
 def parse_duration(text: object) -> timedelta:
@@ -27,7 +27,7 @@ def parse_duration(text: object) -> timedelta:
     # Decimal, because a float of many milliseconds can be wrong by a microsecond.
     microseconds = Decimal(text[: -len(unit)]) * _UNITS[unit] * 1000
     if microseconds > LONGEST // timedelta(microseconds=1):
-        raise ValueError(f"a duration is at most {LONGEST.days}d, which is a hundred years")
+        raise ValueError(f"a duration is at most {LONGEST.days}d, which is a thousand years")
     return timedelta(microseconds=round(microseconds))
 
 

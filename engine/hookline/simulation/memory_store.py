@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Context, Decimal, localcontext
 from typing import Any, Final
 
 import msgspec
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
-from hookline.kernel.json import MAX_DIGITS, decode, encode, within_bounds
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.callbacks_and_pages import WaitStatus
 from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_transition
@@ -51,6 +49,7 @@ from hookline.storage.change_declarations import (
     TimeOutWait,
     WaitTimedOut,
     counted_output,
+    counted_value,
 )
 
 
@@ -374,19 +373,14 @@ class MemoryStore:
     def _count(self, change: AddState) -> CommitResult:
         place, known = (change.flow_id, change.key), self._state.get((change.flow_id, change.key))
         self._running(change.execution_id)
-        if known is not None and len(known) > 4 * MAX_DIGITS:
+        value = counted_value(known, change.by)
+        if value is None:
             return NotANumber()
-        numbers = [0 if known is None else decode(known, exact=True), decode(change.by, exact=True)]
-        if not all(type(number) in (int, Decimal) for number in numbers):
-            return NotANumber()
-        with localcontext(Context(prec=4 * MAX_DIGITS)):
-            total = numbers[0] + numbers[1]
-            if not within_bounds(Decimal(total)):
-                return NotANumber()
-            value = encode(total)
         output = counted_output(value, change.step.output)
         self._record(change.execution_id, [msgspec.structs.replace(change.step, output=output)])
         self._set(self._state, place, value)
+        for other in change.kept:
+            self._apply(other)
         return StateAdded(value)
 
     def _join(self, change: JoinBatch) -> BatchLed | BatchJoined:

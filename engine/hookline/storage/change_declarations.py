@@ -8,8 +8,10 @@ the declarations with these two, with `hookline.api_storage`, with the fault poi
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Context, Decimal, localcontext
 from typing import Final, Literal, TypeAlias, TypeVar
 
+from hookline.kernel.json import MAX_DIGITS, decode, encode, within_bounds
 from hookline.model.access import AuditEntry, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
 from hookline.model.deployments_and_drafts import Deployment, Draft, FileKind, FlowFile
@@ -601,6 +603,21 @@ class AddState:
     at: datetime
     kept: tuple[SetState, ...] = ()
     """The other values of the flow that are stored if the value is a number."""
+
+
+def counted_value(known: bytes | None, by: bytes) -> bytes | None:
+    """Return the JSON of the exact sum of two numbers in JSON; None if one isn't a number, or the sum is out of bounds.
+
+    `known`: None stands for 0.
+    """
+    if known is not None and len(known) > 4 * MAX_DIGITS:
+        return None
+    numbers = [0 if known is None else decode(known, exact=True), decode(by, exact=True)]
+    if not all(type(number) in (int, Decimal) for number in numbers):
+        return None
+    with localcontext(Context(prec=4 * MAX_DIGITS)):
+        total = numbers[0] + numbers[1]
+        return encode(total) if within_bounds(Decimal(total)) else None
 
 
 def counted_output(value: bytes, beside: bytes | None) -> bytes:

@@ -1,12 +1,10 @@
 """Counters in stored values: the database computes the new value, which is the result of the step."""
 
-from decimal import Context, Decimal, localcontext
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, text, update
 
-from hookline.api import MAX_DIGITS, decode_json, encode_json, within_bounds
-from hookline.api_storage import NotANumber, StateAdded, counted_output
+from hookline.api_storage import NotANumber, StateAdded, counted_output, counted_value
 from hookline_sqlstore.tables import journal, state
 
 
@@ -44,7 +42,7 @@ def count(connection: Connection, row: CountRow) -> StateAdded | NotANumber:
     entry = and_(journal.c.execution_id == row.execution_id, journal.c.seq == row.seq)
     begun = connection.execute(_BEGIN, _values(row, row.key, b"0")).rowcount
     known: bytes = connection.execute(select(state.c.value).where(place).with_for_update()).scalar_one()
-    value = total(known, row.by)
+    value = counted_value(known, row.by)
     if value is None:
         connection.execute(delete(journal).where(entry))
         if begun:
@@ -65,15 +63,3 @@ def _place(row: CountRow, key: str) -> ColumnElement[bool]:
 
 def _values(row: CountRow, key: str, value: bytes) -> dict[str, Any]:
     return {"flow_id": row.flow_id, "key": key, "at": row.at, "value": value}
-
-
-def total(known: bytes, by: bytes) -> bytes | None:
-    """Return the JSON of the exact sum; None if a value isn't a number, or the sum is out of bounds."""
-    if len(known) > 4 * MAX_DIGITS:
-        return None
-    numbers = [decode_json(known, exact=True), decode_json(by, exact=True)]
-    if not all(type(number) in (int, Decimal) for number in numbers):
-        return None
-    with localcontext(Context(prec=4 * MAX_DIGITS)):
-        made = numbers[0] + numbers[1]
-        return encode_json(made) if within_bounds(Decimal(made)) else None

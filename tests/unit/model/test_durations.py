@@ -38,12 +38,12 @@ def test_a_default_shows_in_json_schema_as_flows_write_it() -> None:
     assert Waits.model_validate_json(Waits().model_dump_json()) == Waits()
 
 
-@pytest.mark.parametrize("wrong", ["", "5", "5 m", "-5m", "5y", "m", 5, None, "36501d", "9999999999w"])
+@pytest.mark.parametrize("wrong", ["", "5", "5 m", "-5m", "5y", "m", 5, None, "365001d", "9999999999w"])
 def test_what_is_no_duration_is_rejected_with_what_is_right(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"500ms|at most"):
         parse_duration(wrong)
 
 
 def test_after_the_longest_duration_there_is_a_time() -> None:
-    assert parse_duration("36500d") == LONGEST
+    assert parse_duration("365000d") == LONGEST
     assert datetime.now(UTC) + LONGEST < datetime.max.replace(tzinfo=UTC) - LONGEST

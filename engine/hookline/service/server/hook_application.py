@@ -1,4 +1,4 @@
-"""The endpoints for requests from outside as a plain ASGI application, without a framework.
+"""The applications around the endpoints for requests from outside: plain ASGI, without a framework.
 
 A response that is sent before the whole body has come needs care. If the server stops reading, a sender that is still
 writing hangs; if it closes the connection at once, the response may be lost. So the rest of a small body is read first,
@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.sandbox_headers import POLICY_HEADER, SANDBOX
-from hookline.service.server.stopping import STOPPING
+from hookline.service.server.stopping import STOPPING, Stopping
 
 AsgiScope: TypeAlias = MutableMapping[str, Any]
 AsgiEvent: TypeAlias = MutableMapping[str, Any]
@@ -150,11 +150,11 @@ class HookApplication:
             return
         except asyncio.CancelledError:
             # The server stops and waits no longer. uvicorn would respond with 500, which senders take as final.
-            await send_response(STOPPING, SANDBOX, send, close=request.http_version.startswith("1"))
+            await _send_whole(STOPPING, SANDBOX, send, close=request.http_version.startswith("1"))
             raise
         policy = SANDBOX if prefix is HOOK or not _has_policy(reply) else ()
         if body.complete or not _announces_body(request):
-            await send_response(reply, policy, send, close=False)
+            await _send_whole(reply, policy, send, close=False)
         else:
             await self._answer_early(reply, policy, request, body, send)
 
@@ -225,8 +225,7 @@ def _is_small(request: HookRequest) -> bool:
     return not any(name == b"expect" for name, _ in request.headers)
 
 
-async def send_response(reply: HookResponse, policy: _Headers, send: Send, *, close: bool) -> None:
-    """Send a response, its file included. `close`: the connection is closed after it."""
+async def _send_whole(reply: HookResponse, policy: _Headers, send: Send, *, close: bool) -> None:
     await send(_start(reply, policy, close=close))
     if reply.chunks is not None:
         async for chunk in reply.chunks:
@@ -261,3 +260,34 @@ class PrefixRouter:
             await self._hook(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+class StoppingApplication:
+    """An application whose answers end their connections once the server stops, and which then rejects requests."""
+
+    def __init__(self, app: Application, stopping: Stopping) -> None:
+        self._app = app
+        self._stopping = stopping
+        self._time = asyncio.get_running_loop().time
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the lifespan."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._stopping.last_arrival = self._time()
+        # The connections of HTTP/2 are told by GOAWAY.
+        answer = self._closing(send) if scope["http_version"].startswith("1") else send
+        if not self._stopping.rejecting:
+            await self._app(scope, receive, answer)
+            return
+        await _send_whole(STOPPING, SANDBOX, answer, close=False)
+
+    def _closing(self, send: Send) -> Send:
+        async def send_closing(event: AsgiEvent) -> None:
+            if event["type"] == "http.response.start" and self._stopping.begun.is_set():
+                others = [header for header in event["headers"] if header[0].lower() != b"connection"]
+                event = {**event, "headers": [*others, (b"connection", b"close")]}
+            await send(event)
+
+        return send_closing

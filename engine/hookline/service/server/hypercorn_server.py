@@ -38,8 +38,14 @@ from hookline.service.request_and_response import HookResponse
 from hookline.service.sandbox_headers import SANDBOX
 from hookline.service.server.connection_limit import Overflow
 from hookline.service.server.connection_sharing import FairAcceptor, Share
-from hookline.service.server.connection_slots import ConnectionSlot, ConnectionSlots
-from hookline.service.server.connection_transport import PATIENCE, LastingTimer, TurnTransport, abort_unless_read
+from hookline.service.server.connections import (
+    PATIENCE,
+    ConnectionSlot,
+    ConnectionSlots,
+    LastingTimer,
+    TurnTransport,
+    abort_unless_read,
+)
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing, Whole
 from hookline.service.server.hook_application import Application
 from hookline.service.server.hook_without_asgi import Direct, hook_request

@@ -13,12 +13,11 @@ from hookline.kernel.errors import ConfigError
 from hookline.service.hooks.sender import Networks
 from hookline.service.server.connection_limit import MAX_CONNECTIONS, Overflow
 from hookline.service.server.connection_sharing import FairAcceptor, Share
-from hookline.service.server.connection_slots import ConnectionSlots
-from hookline.service.server.hook_application import Application
+from hookline.service.server.connections import ConnectionSlots
+from hookline.service.server.hook_application import Application, StoppingApplication
 from hookline.service.server.hook_without_asgi import Direct
 from hookline.service.server.listening import BACKLOG, listen
 from hookline.service.server.stopping import Stopping
-from hookline.service.server.stopping_application import StoppingApplication
 
 Server: TypeAlias = Literal["hypercorn", "uvicorn"]
 Bound: TypeAlias = Callable[[str, int], None]

@@ -12,8 +12,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from hookline.kernel.errors import RequestRejected, ServiceUnavailable
 from hookline.service.request_and_response import HookResponse
 from hookline.service.server.connection_limit import Overflow
-from hookline.service.server.connection_slots import ConnectionSlot, ConnectionSlots
-from hookline.service.server.connection_transport import PATIENCE, LastingTimer, TurnTransport, abort_unless_read
+from hookline.service.server.connections import (
+    PATIENCE,
+    ConnectionSlot,
+    ConnectionSlots,
+    LastingTimer,
+    TurnTransport,
+    abort_unless_read,
+)
 from hookline.service.server.framing import Framing, Whole
 from hookline.service.server.hook_without_asgi import Direct, hook_request
 from hookline.service.server.raw_responses import raw_response, response_bytes

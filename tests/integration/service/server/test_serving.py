@@ -17,7 +17,7 @@ from tests.integration.served_hook import JSON, SERVERS, Served, post, read_resp
 
 from hookline.kernel.errors import ConfigError, TooManyRequests
 from hookline.service.hooks.hook_endpoint import HookOptions
-from hookline.service.server import connection_transport, hypercorn_server, uvicorn_protocol
+from hookline.service.server import connections, hypercorn_server, uvicorn_protocol
 from hookline.service.server.hook_application import AsgiScope, Receive, Send
 from hookline.service.server.listening import listen
 from hookline.service.server.serving import Server, serve
@@ -454,7 +454,7 @@ async def test_a_client_that_does_not_read_its_response_loses_its_connection(
 ) -> None:
     for kind in (hypercorn_server._Connection, uvicorn_protocol.FramedProtocol):
         monkeypatch.setattr(kind, "patience", 0.2)
-    monkeypatch.setattr(connection_transport, "MIN_RATE", 100_000_000.0)
+    monkeypatch.setattr(connections, "MIN_RATE", 100_000_000.0)
     sent: list[int] = []
 
     async def large(scope: AsgiScope, receive: Receive, send: Send) -> None:

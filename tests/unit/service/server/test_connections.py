@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from hookline.service.server.connection_transport import LastingTimer, TurnTransport
+from hookline.service.server.connections import LastingTimer, TurnTransport
 
 
 class _Socket:
