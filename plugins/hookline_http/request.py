@@ -118,11 +118,11 @@ async def request(
     attached = None if file is None else message_attachment(ctx.message, file, setting="file", code="http.file")
 
     async def send(token: str | None = None) -> Reply:
-        shown = (
-            credential_headers(ctx.credential_type, ctx.credential, key_header)
-            if token is None
-            else {"Authorization": f"Bearer {token}"}
-        )
+        shown: dict[str, str] = {}
+        if token is not None:
+            shown = {"Authorization": f"Bearer {token}"}
+        elif ctx.credential is not None:
+            shown = credential_headers(ctx.credential_type, ctx.credential, key_header)
         for name in shown:
             if name.lower() in names:
                 raise StepError(f"the header {name!r} comes from the credential; leave it out", code="http.header")

@@ -13,14 +13,15 @@ from hookline.executions.execution_context import Blocked, ExecutionContext, Fra
 from hookline.executions.interruption import Interrupted
 from hookline.executions.services import StubFunction
 from hookline.executions.steps.credential_hosts import check_credential_hosts
-from hookline.executions.steps.settings import UNEVALUATED, StepSettings, evaluate_settings
+from hookline.executions.steps.settings import UNEVALUATED, StepSettings, evaluate_settings, settings_json
 from hookline.executions.steps.stream_of_items import write_stream
 from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.types.return_type_check import return_type_mismatch
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
-from hookline.kernel.json import JsonValue, encode, is_large
+from hookline.kernel.json import JsonValue, encode, is_heavy_value, is_large
+from hookline.model.execution import StepState
 from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Attachment, CallerReply
 from hookline.outbound.exact_numbers_client import ExactClient
@@ -145,6 +146,27 @@ class Attempt:
         Raises StepError if it also set that key.
         """
         return () if self._state is None else self._state.changes(counts)
+
+    def entry(self, state: StepState, finished_at: datetime) -> dict[str, Any]:
+        """The fields of its journal entry, without those that depend on how it ended."""
+        return {
+            "id": self.step.id,
+            "path": self.path,
+            "use": self.step.action.name,
+            "attempt": self.number,
+            "started_at": self.started_at,
+            "state": state,
+            "finished_at": finished_at,
+        }
+
+    def is_large(self, output: Any) -> bool:
+        """True if the JSON of its entry is so large that it has to be made in a thread."""
+        body = output.body if isinstance(output, CallerReply) else output
+        return is_heavy_value(body) or is_heavy_value(self.settings.raw)
+
+    def input_json(self) -> bytes | None:
+        """Its settings; None if they were not evaluated."""
+        return None if self.settings is UNEVALUATED else settings_json(self.step, self.settings.raw)
 
     async def prepare(self) -> None:
         """Evaluate the settings, and collect what else the call needs.

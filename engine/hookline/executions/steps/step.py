@@ -10,7 +10,6 @@ import msgspec
 from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
-from hookline.executions.steps.action_entry import entry_of, input_json, is_large_entry, output_json
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, NormalizedResult
 from hookline.executions.steps.rate_turn import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
@@ -244,8 +243,8 @@ class StepRun:
             encode(count.by),
             now,
             *changes,
-            **entry_of(attempt, StepState.SUCCEEDED, now),
-            input=input_json(attempt),
+            **attempt.entry(StepState.SUCCEEDED, now),
+            input=attempt.input_json(),
             output=encode({"attachments": attachments}) if attachments else None,
         )
         if entry is None:
@@ -378,25 +377,25 @@ class StepRun:
         `due_at`: the time of the next attempt, or the end of a sleep. `kept`: the changes of the flow's state.
         """
         journal, finished_at = self.run.journal, self.run.services.clock.now()
-        entry = entry_of(attempt, state, finished_at)
+        entry = attempt.entry(state, finished_at)
         entry |= {"signal": signal, "error": error, "due_at": due_at}
         recomputable = attempt.recomputable
-        if is_large_entry(attempt, output):
+        if attempt.is_large(output):
             await journal.add_large(
-                lambda: (input_json(attempt), output_json(output)), kept, recomputable=recomputable, **entry
+                lambda: (attempt.input_json(), _json_of(output)), kept, recomputable=recomputable, **entry
             )
         else:
-            journal.add(recomputable=recomputable, input=input_json(attempt), output=output_json(output), **entry)
+            journal.add(recomputable=recomputable, input=attempt.input_json(), output=_json_of(output), **entry)
             journal.set_state(*kept)
         return finished_at
 
     async def _record_start(self, attempt: Attempt) -> None:
         """Commit that an action which must not run twice is about to run."""
-        journal, entry = self.run.journal, entry_of(attempt, StepState.STARTED, attempt.started_at)
-        if is_large_entry(attempt, None):
-            await journal.add_large(lambda: (input_json(attempt), None), recomputable=False, **entry)
+        journal, entry = self.run.journal, attempt.entry(StepState.STARTED, attempt.started_at)
+        if attempt.is_large(None):
+            await journal.add_large(lambda: (attempt.input_json(), None), recomputable=False, **entry)
         else:
-            journal.add(recomputable=False, input=input_json(attempt), **entry)
+            journal.add(recomputable=False, input=attempt.input_json(), **entry)
         await journal.flush()
 
     def _attempt_of(self, entry: StepRecord) -> Attempt:
@@ -435,3 +434,7 @@ def _end_of(pause: Sleep, started_at: datetime) -> datetime:
         return started_at + timedelta(seconds=pause.seconds or 0)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
+
+
+def _json_of(output: Any) -> bytes | None:
+    return None if output is None else encode(output)
