@@ -1,0 +1,48 @@
+"""Each benchmark still runs: here over little, so that its figures mean nothing."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: The arguments that let each benchmark do as little as it can.
+LITTLE = {
+    "console": ("--executions", "300", "--flows", "5", "--rounds", "1"),
+    "editor": ("--steps", "5", "--rounds", "1"),
+    "fairness": ("--seconds", "1", "--rounds", "1"),
+    "history": ("--executions", "500"),
+    "http": (),
+    "items": ("--items", "200"),
+    "mapping": (),
+    "purge": ("--executions", "300", "--rate", "20", "--seconds", "1"),
+    "scale": ("--flows", "3", "--executions", "50", "--rounds", "1", "--seconds", "1"),
+    "server": ("--seconds", "1"),
+    "store": ("--count", "200", "--callers", "4"),
+    "waits": ("--executions", "200", "--calls", "10"),
+    "workers": (
+        *("--workers", "1", "2", "--rounds", "1", "--seconds", "1"),
+        *("--nodes", "2", "--flows", "5", "--idle", "1", "--settle", "1"),
+    ),
+}
+#: Those whose load comes from the program wrk.
+LOADED = {"fairness", "scale", "server", "workers"}
+
+
+def test_each_benchmark_is_tested() -> None:
+    assert {path.stem.removeprefix("bench_") for path in (ROOT / "tests" / "benchmarks").glob("bench_*.py")} == set(LITTLE)
+
+
+@pytest.mark.long
+@pytest.mark.postgres
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", LITTLE)
+def test_a_benchmark_runs(name: str) -> None:
+    if name in LOADED and shutil.which("wrk") is None:
+        pytest.skip("wrk isn't installed")
+    command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}", *LITTLE[name]]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert ran.stdout
