@@ -125,7 +125,9 @@ async def send(
             f"data of the type {event['datacontenttype']} must be a text; render it before", code="cloudevents.event"
         )
     seconds = None if timeout is None else timeout.total_seconds()
-    headers = credential_headers(ctx.credential_type, ctx.credential, key_header)
+    headers: dict[str, str] = {}
+    if ctx.credential_type is not None:
+        headers = credential_headers(ctx.credential_type, ctx.credential, key_header)
     if mode == "structured":
         if attachment is not None:
             event["data_base64"] = await _base64(ctx, attachment)

@@ -121,7 +121,7 @@ async def request(
         shown: dict[str, str] = {}
         if token is not None:
             shown = {"Authorization": f"Bearer {token}"}
-        elif ctx.credential is not None:
+        elif ctx.credential_type is not None:
             shown = credential_headers(ctx.credential_type, ctx.credential, key_header)
         for name in shown:
             if name.lower() in names:

@@ -32,7 +32,8 @@ LOADED = {"fairness", "scale", "server", "workers"}
 
 
 def test_each_benchmark_is_tested() -> None:
-    assert {path.stem.removeprefix("bench_") for path in (ROOT / "tests" / "benchmarks").glob("bench_*.py")} == set(LITTLE)
+    files = (ROOT / "tests" / "benchmarks").glob("bench_*.py")
+    assert {path.stem.removeprefix("bench_") for path in files} == set(LITTLE)
 
 
 @pytest.mark.long

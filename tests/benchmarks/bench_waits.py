@@ -31,8 +31,8 @@ from hookline.kernel.ids import Ids
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.app import create_endpoints
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks.receive import HookOptions
-from hookline.service.request_and_response import HookRequest
 from hookline.storage.change_declarations import Accept, BeginWait, Change, Park, RecordSteps, Start
 
 KEYS = (b"k" * 32,)

@@ -53,7 +53,7 @@ class OptionsPage:
 
 async def fetch_options(
     request: OptionsRequest,
-    secrets: Credentials,
+    credentials: Credentials,
     calls: PluginCalls,
     *,
     http: HttpClient,
@@ -73,7 +73,7 @@ async def fetch_options(
     hidden = HiddenValues()
     if options_function.takes_context:
         own = None if tokens is None or request.credential is None else tokens.of(request.credential)
-        arguments["ctx"] = context = _context(component, request, secrets, http, resources, log, own)
+        arguments["ctx"] = context = _context(component, request, credentials, http, resources, log, own)
         hidden = HiddenValues(secret_values(context.credential)) if own is None else own.hidden
     kind: PartKind = "action" if isinstance(component, Action) else "trigger"
     try:
@@ -145,7 +145,7 @@ def _arguments(options_function: OptionsFunction, request: OptionsRequest, regis
 def _context(
     component: Action | ConnectorTrigger,
     request: OptionsRequest,
-    secrets: Credentials,
+    credentials: Credentials,
     http: HttpClient,
     resources: Resources,
     log: Log,
@@ -156,7 +156,7 @@ def _context(
         if component.needs_credential:
             raise CredentialError(f"{component.name} needs a credential of type {wanted}: name one")
         return OptionsContext(None, http, log, resources)
-    credential_type, credential = secrets.get(request.credential)
+    credential_type, credential = credentials.get(request.credential)
     if credential_type not in component.credential_types:
         raise CredentialError(
             f"credential {request.credential!r} is of type {credential_type}; {component.name} takes {wanted or 'none'}"

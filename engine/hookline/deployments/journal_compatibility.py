@@ -119,8 +119,8 @@ def _judge(run: ExecutionContext, walk: DryRun, failed: ErrorInfo | str | None) 
     if not walk.unreached:
         return Compatibility(stops=stops)
     path = walk.unreached[0]
-    nodes = flow.on_error_steps if path.startswith(ON_ERROR_PREFIX) else flow.steps
-    if find_step(nodes, path.removeprefix(ON_ERROR_PREFIX)) is None:
+    steps = flow.on_error_steps if path.startswith(ON_ERROR_PREFIX) else flow.steps
+    if find_step(steps, path.removeprefix(ON_ERROR_PREFIX)) is None:
         why = "has no such step there"
     elif (skipped := _skipped(run.journal, path)) is not None:
         why = f"skips {skipped!r}: its `when` is false"

@@ -439,7 +439,7 @@ class SharedLimits:
             recovers_in = one.recovery if one.in_doubt else one.limit.recovers_in(now)
             requests.append(PartsRequest(*key, one.total, one.recovery, 0, recovers_in, 0.0, False, leaves=True))
         for some in _in_groups(requests):
-            await self._membership.move_rate_parts(some)
+            await self._membership.move_limit_parts(some)
 
     async def _share(self, served: Collection[_Key], *, everything: bool) -> None:
         self.asking, lease, now = False, self._lease, self._clock.monotonic()
@@ -449,7 +449,7 @@ class SharedLimits:
         moving: dict[_Key, _SharedBacklog] = {}
         try:
             found: dict[_Key, list[NodeParts]] = {}
-            for row in await self._membership.rate_parts(None if everything else {name for name, _ in busy}):
+            for row in await self._membership.limit_parts(None if everything else {name for name, _ in busy}):
                 found.setdefault((row.name, row.rate), []).append(row)
             await self._count(busy, found, moving)
             if lease != self._lease:
@@ -522,7 +522,7 @@ class SharedLimits:
         lease = self._lease
         for request in requests:
             shared[request.name, request.rate].in_doubt = True
-        results = await self._membership.move_rate_parts(requests)
+        results = await self._membership.move_limit_parts(requests)
         if lease != self._lease:
             return
         for request, result in zip(requests, results, strict=True):

@@ -20,7 +20,7 @@ from hookline.flows.blocks.step_walkers import WalkedStep, without_items
 from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.server_requirements import require_actions
-from hookline.flows.compiler.step_positions import RelativePosition, StepOrder
+from hookline.flows.compiler.step_positions import RelativePosition, StepPositions
 from hookline.intake.envelope_creation import replay_envelope, with_keys
 from hookline.intake.intake import Intake
 from hookline.kernel.clocks import Clock
@@ -199,7 +199,7 @@ class Replays:
             )
         journal = await self._store.journal(old.id)
         check_not_erased(envelope, journal)
-        order = StepOrder(flow.steps)
+        order = StepPositions(flow.steps)
         last = {record.path: record for record in journal}
         at = _path(order, old, last, step)
         _check_items_recorded(at, unrecorded_items(last) | {one.path for one in await self._store.progress(old.id)})
@@ -228,7 +228,7 @@ def _told(new_id: str, step: str | None, edit: Edit, *, discard: bool) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _path(order: StepOrder, old: Execution, last: Mapping[str, StepRecord], step: str) -> str:
+def _path(order: StepPositions, old: Execution, last: Mapping[str, StepRecord], step: str) -> str:
     """The path of the requested step, which the execution must have reached. A path that names an item means that
     item."""
     static = [without_items(step)] if order.find(step) is not None else order.paths_of(step)
@@ -286,7 +286,7 @@ def _beginnings(path: str, static: Sequence[str]) -> Iterator[str]:
             yield start.rpartition("[")[0] if start.endswith("]") else start
 
 
-def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bool:
+def _stays(order: StepPositions, record: StepRecord, at: str, *, edited: bool) -> bool:
     """Return whether an entry is kept, so that its step isn't run again. `edited`: another message reaches the step."""
     if record.path == at and record.use == GATHER and not edited:
         # The other executions of the batch have ended and can't join it again.

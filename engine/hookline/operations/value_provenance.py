@@ -11,7 +11,7 @@ from hookline.catalog.versions_and_states import VersionResolver
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import lines
 from hookline.flows.elements.message_scope import trigger_view
-from hookline.flows.value_origins import Origin, Provenance
+from hookline.flows.flow_provenance import Origin, Provenance
 from hookline.kernel.errors import ExecutionNotFound, ProvenanceUnknown
 from hookline.model.message import with_numbers
 from hookline.storage.store import Store, readable_envelope

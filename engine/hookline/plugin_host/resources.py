@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, cast
 
 from hookline.kernel.errors import StepError
 from hookline.outbound.egress import Egress, connect
-from hookline.plugin_host.database_url_comparison import database_identities
+from hookline.plugin_host.database_identities import database_identities
 from hookline.sdk.context_parts import Resource
 
 R = TypeVar("R", bound=Resource)

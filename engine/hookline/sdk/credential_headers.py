@@ -6,16 +6,14 @@ from typing import Any
 from pydantic import SecretBytes, SecretStr
 
 
-def credential_headers(credential_type: str | None, credential: Any, key_header: str) -> dict[str, str]:
-    """Return the headers for a credential of type `bearer`, `basic` or `api-key`; none without a credential.
+def credential_headers(credential_type: str, credential: Any, key_header: str) -> dict[str, str]:
+    """Return the headers for a credential of type `bearer`, `basic` or `api-key`.
 
     Raises ValueError for a credential of another type. A key goes into `key_header`. The models of `bearer` (`token`),
     `basic` (`username`, `password`) and `api-key` (`key`) are a plugin's: they are known by the name of their type. Of
     several secrets in one place, the first is the current one.
     """
     match credential_type:
-        case None:
-            return {}
         case "bearer":
             return {"Authorization": f"Bearer {_plain(credential.token)}"}
         case "basic":

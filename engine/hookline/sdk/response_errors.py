@@ -11,11 +11,8 @@ from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavaila
 MAX_WAIT: Final = 86400.0
 """The longest wait that a service can ask for, in seconds."""
 
-
 #: Larger numbers are times and not waits: seconds since 1970, or milliseconds.
 _TIMES: Final = 1_000_000_000
-
-
 _MILLISECONDS: Final = 1_000_000_000_000
 
 

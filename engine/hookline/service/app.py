@@ -19,6 +19,7 @@ from hookline.kernel.ids import Ids
 from hookline.sdk.http_client import HttpClient
 from hookline.secrets.redaction import Redaction
 from hookline.service.capturing import CapturingHook
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.hook_endpoint import Hook, HookOptions
 from hookline.service.hooks.receive import RequestReceiver
@@ -29,7 +30,6 @@ from hookline.service.hooks.small_json_hook import DirectHook
 from hookline.service.hooks.verification import CredentialSource
 from hookline.service.oauth_callback import OAuthCallback
 from hookline.service.problem_documents import MEDIA_TYPE, describe_code, problem_body, rejection_response
-from hookline.service.request_and_response import HookResponse
 from hookline.service.sandbox_headers import POLICY, POLICY_HEADER
 from hookline.service.server.hook_application import HOOK, OAUTH, RESUME, Endpoint, HookApplication, PrefixRouter
 from hookline.sources.subscription_store import SubscriptionStore

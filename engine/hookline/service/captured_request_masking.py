@@ -18,9 +18,9 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.json import decode, encode
 from hookline.secrets.masking import MASK, HiddenValues, is_secret_name, names_a_key
 from hookline.secrets.redaction_rules import RedactionRules
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks.headers_and_masks import Masks
 from hookline.service.hooks.verification import Verifier, masks_of
-from hookline.service.request_and_response import HookRequest
 from hookline.storage.captures import CapturedInfo, CapturedRequest
 
 _HEAD_KEPT: Final = 16 * 1024

@@ -17,6 +17,7 @@ from hookline.kernel.ids import Ids
 from hookline.kernel.json import encode
 from hookline.model.rejection import TEXT_KEPT
 from hookline.service.captured_request_masking import SeenRequest
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.hook_endpoint import Hook, MessageIntake
 from hookline.service.hooks.receive import RequestReceiver
@@ -28,7 +29,6 @@ from hookline.service.hooks.rejection import (
     operator_detail,
     respond,
 )
-from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.storage.captures import BODY_CAPTURED, CapturedInfo, CaptureResult
 from hookline.storage.change_declarations import Accepted, CallbackStored
 from hookline.telemetry.captures import CaptureRecord

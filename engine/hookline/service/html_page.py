@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --back: #f4f5f7; --card: #fff; --text: #1a1d23; --soft: #5a6372; --line: #8a93a3;

@@ -6,10 +6,10 @@ The request isn't authenticated: the redirect's `state` is valid once, and only 
 from hookline.credentials.oauth_authorization import Authorization, Authorizations
 from hookline.kernel.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
 from hookline.sdk.http_client import HttpClient
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
 from hookline.service.html_page import text_page
-from hookline.service.request_and_response import HookRequest, HookResponse
 
 
 class OAuthCallback:

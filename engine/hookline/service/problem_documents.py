@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hookline.kernel.errors import HooklineError, Problem, RequestRejected
 from hookline.kernel.json import encode
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 
 MEDIA_TYPE: Final = b"application/problem+json"
 MAX_PROBLEMS: Final = 1000

@@ -257,10 +257,7 @@ class MemoryStore:
                 self._drop(self._progress, (id_, path))
                 self._drop(self._results, (id_, path))
             case SetState(flow_id, key, value):
-                if value is None:
-                    self._drop(self._state, (flow_id, key))
-                else:
-                    self._set(self._state, (flow_id, key), value)
+                self._set_state(flow_id, key, value)
             case AddState():
                 return self._count(change)
             case Publish():
@@ -370,6 +367,12 @@ class MemoryStore:
         self._set(self._came, (execution_id, path), _NOTHING)
         return WaitTimedOut()
 
+    def _set_state(self, flow_id: str, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._drop(self._state, (flow_id, key))
+        else:
+            self._set(self._state, (flow_id, key), value)
+
     def _count(self, change: AddState) -> CommitResult:
         place, known = (change.flow_id, change.key), self._state.get((change.flow_id, change.key))
         self._running(change.execution_id)
@@ -379,8 +382,8 @@ class MemoryStore:
         output = counted_output(value, change.step.output)
         self._record(change.execution_id, [msgspec.structs.replace(change.step, output=output)])
         self._set(self._state, place, value)
-        for other in change.kept:
-            self._apply(other)
+        for key, other in change.others:
+            self._set_state(change.flow_id, key, other)
         return StateAdded(value)
 
     def _join(self, change: JoinBatch) -> BatchLed | BatchJoined:

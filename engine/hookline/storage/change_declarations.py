@@ -589,8 +589,8 @@ class SetState:
 class AddState:
     """Increase a flow's value under a key, which is 0 if there is none, and write the entry of the step that does it.
 
-    The entry's output is an object whose `body` is the new value. Illegal if the execution doesn't run, or has the
-    entry already.
+    The entry's output is an object whose `body` is the new value. If the stored value isn't a number, nothing is
+    written, and no other value either. Illegal if the execution doesn't run, or has the entry already.
     """
 
     execution_id: str
@@ -601,8 +601,8 @@ class AddState:
     by: bytes
     """JSON of a number."""
     at: datetime
-    kept: tuple[SetState, ...] = ()
-    """The other values of the flow that are stored if the value is a number."""
+    others: tuple[tuple[str, bytes | None], ...] = ()
+    """The flow's other values to store, by key; None removes a value."""
 
 
 def counted_value(known: bytes | None, by: bytes) -> bytes | None:

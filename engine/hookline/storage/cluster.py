@@ -133,7 +133,7 @@ class Membership(Protocol):
         """Name another blob that marks the blob store, unless a third one is named by now. Raises StoreError."""
         ...
 
-    async def rate_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
+    async def limit_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
         """Return the parts of the limits with these names, and of those for which a node asks; None for all.
 
         Raises StoreError.
@@ -144,7 +144,7 @@ class Membership(Protocol):
         """Count the queued messages of flows, to take parts of their backlogs. Raises StoreError."""
         ...
 
-    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+    async def move_limit_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         """Give and take parts of limits, in one commit; return the result of each request. Raises StoreError.
 
         No two requests are about the same limit.
@@ -237,7 +237,7 @@ class Alone:
     async def set_blob_mark(self, blob_id: str, *, instead_of: str | None) -> None:
         """Do nothing."""
 
-    async def rate_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
+    async def limit_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
         """Return none: it has all parts."""
         return ()
 
@@ -245,7 +245,7 @@ class Alone:
         """Return none: it has all parts."""
         return {}
 
-    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+    async def move_limit_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         """Return all: nobody else wants any."""
         return [PartsMoved(one.wanted, Parts(0)) for one in requests]
 

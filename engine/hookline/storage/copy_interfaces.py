@@ -1,4 +1,4 @@
-"""The copy of the tables of a backend's database into another one, while no server uses either.
+"""The interfaces of the copy of a backend's database into another one, while no server uses either.
 
 A backend may have these methods beside its store and its queue.
 """

@@ -34,8 +34,8 @@ from hookline.sdk.triggers import RequestTrigger
 from hookline.secrets.encryption import Vault
 from hookline.secrets.redaction import Redaction
 from hookline.service.app import create_endpoints
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.receive import HookOptions
-from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blob, Blobs
 from hookline.storage.change_declarations import (

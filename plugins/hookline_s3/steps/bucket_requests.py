@@ -1,4 +1,4 @@
-"""The objects of a bucket, in the order of their keys."""
+"""Small requests to a bucket: its objects in the order of their keys, one object, a signed URL, and a check."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

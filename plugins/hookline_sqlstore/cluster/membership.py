@@ -130,14 +130,14 @@ class PostgresMembership:
         """True: another node may join at any time."""
         return True
 
-    async def rate_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
+    async def limit_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
         lease = "" if self._lease is None else self._lease.id
-        return await self._database.read(lambda connection: nodes.rate_parts_of(connection, lease, names))
+        return await self._database.read(lambda connection: nodes.limit_parts_of(connection, lease, names))
 
     async def count_queued(self, flow_ids: Collection[str]) -> Mapping[str, QueueCount]:
         return await self._database.read(lambda connection: nodes.count_queued(connection, flow_ids), long=True)
 
-    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+    async def move_limit_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         moved: Sequence[PartsMoved] = await self.write(statements.MOVE_RATE_PARTS, tuple(requests))
         if self._tells(requests, moved) and self.tell_others is not None and not self.alone:
             self.tell_others()

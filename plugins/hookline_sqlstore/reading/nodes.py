@@ -125,7 +125,7 @@ _SOME_PARTS: Final = text(
 ).bindparams(bindparam("names", type_=ARRAY(Text)))
 
 
-def rate_parts_of(connection: Connection, lease: str, names: Collection[str] | None) -> Sequence[NodeParts]:
+def limit_parts_of(connection: Connection, lease: str, names: Collection[str] | None) -> Sequence[NodeParts]:
     """Return the parts of the limits with these names, and of those for which a node asks; None for all.
 
     `lease`: that of the node that asks.

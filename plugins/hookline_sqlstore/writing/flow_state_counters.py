@@ -1,4 +1,4 @@
-"""Counters in stored values: the database computes the new value, which is the result of the step."""
+"""Counters in the stored values of flows: the new value is the result of the step, and other values go with it."""
 
 from typing import Any, Final, NamedTuple
 
@@ -40,8 +40,7 @@ def count(connection: Connection, row: CountRow) -> StateAdded | NotANumber:
     """
     place = _place(row, row.key)
     entry = and_(journal.c.execution_id == row.execution_id, journal.c.seq == row.seq)
-    begun = connection.execute(_BEGIN, _values(row, row.key, b"0")).rowcount
-    known: bytes = connection.execute(select(state.c.value).where(place).with_for_update()).scalar_one()
+    known, begun = _locked(connection, row)
     value = counted_value(known, row.by)
     if value is None:
         connection.execute(delete(journal).where(entry))
@@ -55,6 +54,16 @@ def count(connection: Connection, row: CountRow) -> StateAdded | NotANumber:
             connection.execute(_STORE, _values(row, key, made))
     connection.execute(update(journal).where(entry).values(output=counted_output(value, row.beside)))
     return StateAdded(value)
+
+
+def _locked(connection: Connection, row: CountRow) -> tuple[bytes, bool]:
+    """Return the value, which no other node changes now, and whether it was missing and is 0 from now on."""
+    sought = select(state.c.value).where(_place(row, row.key)).with_for_update()
+    # Each time round, another transaction has stored the value or removed it.
+    while (known := connection.scalar(sought)) is None:
+        if connection.execute(_BEGIN, _values(row, row.key, b"0")).rowcount:
+            return b"0", True
+    return known, False
 
 
 def _place(row: CountRow, key: str) -> ColumnElement[bool]:

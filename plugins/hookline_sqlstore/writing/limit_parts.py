@@ -95,7 +95,7 @@ class _Had(NamedTuple):
     """The parts of nodes that are gone, and the seconds since then."""
 
 
-def move_rate_parts(connection: Connection, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+def move_limit_parts(connection: Connection, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
     """Give parts of limits to other nodes, or take some that no node has; return the result of each request.
 
     No two requests are about the same limit.

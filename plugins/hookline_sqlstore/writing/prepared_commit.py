@@ -358,9 +358,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 yield Operation(statements.DROP_STATE, about, (flow_id, name), place)
             else:
                 yield Operation(statements.SET_STATE, about, (flow_id, name, micros(at), value), place)
-        case AddState(key, step, flow_id, name, by, at, kept):
+        case AddState(key, step, flow_id, name, by, at, others):
             yield Operation(statements.RECORD, key, _record_row(key, step), place)
-            others = tuple((one.key, one.value) for one in kept)
             counted = CountRow(key, step.seq, flow_id, name, by, micros(at), step.output, others)
             yield Operation(statements.ADD_STATE, key, counted, place)
         case SetCursor(flow_id, value, at):

@@ -13,7 +13,7 @@ from hookline_sqlstore.writing.accepting import release_keys, serves, take_keys
 from hookline_sqlstore.writing.batch_joining import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.flow_state_counters import count
-from hookline_sqlstore.writing.limit_parts import move_rate_parts
+from hookline_sqlstore.writing.limit_parts import move_limit_parts
 from hookline_sqlstore.writing.node_agreements import (
     adopt,
     answer_probe,
@@ -501,7 +501,7 @@ RELEASE: Final = Statement("take_over", procedure=release)
 LEAVE: Final = Statement("take_over", procedure=leave)
 TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
 GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
-MOVE_RATE_PARTS: Final = Statement("rate_parts", procedure=move_rate_parts)
+MOVE_RATE_PARTS: Final = Statement("rate_parts", procedure=move_limit_parts)
 PROBE: Final = Statement("probe", procedure=ask_for_probe)
 ANSWER_PROBE: Final = Statement("probe", procedure=answer_probe)
 SET_BLOB_MARK: Final = Statement("probe", procedure=set_blob_mark)

@@ -21,10 +21,10 @@ def _defective(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine has a defect that the step `defect` shows."""
     finish = StepRun._finish
 
-    async def defective(step: StepRun, *rest: Any) -> Any:
-        if step.step.id == "defect":
+    async def defective(step_run: StepRun, *rest: Any) -> Any:
+        if step_run.step.id == "defect":
             raise RuntimeError("a defect")
-        return await finish(step, *rest)
+        return await finish(step_run, *rest)
 
     monkeypatch.setattr(StepRun, "_finish", defective)
 

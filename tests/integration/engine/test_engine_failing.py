@@ -172,7 +172,7 @@ async def test_a_defect_of_the_engine_keeps_what_was_done_before_it(
 
     real = StepRun._finish
     monkeypatch.setattr(
-        StepRun, "_finish", lambda step, *rest: (choose if step.step.id == "two" else real)(step, *rest)
+        StepRun, "_finish", lambda step_run, *rest: (choose if step_run.step.id == "two" else real)(step_run, *rest)
     )
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", 7)

@@ -66,6 +66,20 @@ async def test_an_end_that_cant_be_stored_is_stored_later_and_repeats_nothing(ha
     assert harness.probe.steps() == ["one"]
 
 
+async def test_the_failure_of_an_execution_is_logged_once_when_it_is_stored(harness: Harness) -> None:
+    harness.probe.does = fails(1)
+    harness.flow("f", [act("one")])
+    with structlog.testing.capture_logs() as logs:
+        async with harness.engine() as engine:
+            trouble = Trouble(engine, holds(End))
+            execution_id = await harness.send(engine, "f", 1)
+            await trouble.until_rejected()
+            assert [one for one in logs if one["event"] == "execution failed"] == []
+            trouble.rejects = holds()
+            assert (await harness.advance_until(engine, execution_id)).state is State.FAILED
+    assert [one["step"] for one in logs if one["event"] == "execution failed"] == ["one"]
+
+
 async def test_a_store_that_fails_under_items_side_by_side_fails_no_execution(harness: Harness) -> None:
     harness.flow("f", [each(act("one", "$.item"), act("two", "$.item"), concurrency=3)])
     async with harness.engine() as engine:

@@ -24,8 +24,8 @@ from hookline.kernel.json import decode, encode, within_bounds
 from hookline.model.callbacks_and_pages import Call, pack_callback
 from hookline.model.execution import State
 from hookline.service.app import create_endpoints
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.hook_endpoint import HookOptions
-from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.storage.change_declarations import StoreCallback
 
 EXACT = {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}}

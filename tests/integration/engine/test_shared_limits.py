@@ -134,15 +134,15 @@ async def test_a_command_takes_no_parts_until_it_starts_a_flow(
     command = Engine(load_plugins(), options)
     await command.connect()
     try:
-        rows = await command.membership.rate_parts()
+        rows = await command.membership.limit_parts()
         assert not any(row.mine for row in rows)
         # The other nodes have all of them, and give some.
         await _start(command, "orders")
-        rows = await command.membership.rate_parts()
+        rows = await command.membership.limit_parts()
         assert sum(row.count for row in rows if row.mine and row.name == "orders") > 0
     finally:
         await command.stop()
-    rows = await engines[0].membership.rate_parts()
+    rows = await engines[0].membership.limit_parts()
     assert len({row.lease for row in rows if row.lease}) == 2
 
 

@@ -37,4 +37,4 @@ async def test_a_node_with_10_000_flows_takes_and_gives_its_parts_in_seconds(bac
     assert not limits.asking
     await limits.leave()
     assert time.process_time() - began < 10
-    assert not [row for row in await backend.membership.rate_parts() if row.lease]
+    assert not [row for row in await backend.membership.limit_parts() if row.lease]

@@ -20,8 +20,8 @@ from hookline.model.execution import State
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.server_settings import Settings
 from hookline.service.app import create_endpoints
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks.hook_endpoint import HookOptions
-from hookline.service.request_and_response import HookRequest
 from hookline.service.views.executions import execution_view
 from hookline.storage.change_declarations import Accept, Change, CommitResult, ForgetFiles, Purge
 from hookline.testing.contracts.blobs import put, read

@@ -21,8 +21,8 @@ from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import SYSTEM
 from hookline.secrets.encryption import Vault, for_subscription, generate_key, read_keys
 from hookline.service.app import create_endpoints
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.hook_endpoint import HookOptions
-from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.sources.source import SourceStatus
 from hookline.storage.change_declarations import SetSubscription
 from hookline.testing.clock import START

@@ -80,12 +80,12 @@ class _Node(Alone):
         """Those that it gets when it asks."""
         self.requests: list[PartsRequest] = []
 
-    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+    async def move_limit_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         self.requests += requests
         parts = 0 if requests[0].leaves else self.parts
         return [PartsMoved(parts, Parts(parts))] * len(requests)
 
-    async def rate_parts(self, names: object = None) -> Sequence[NodeParts]:
+    async def limit_parts(self, names: object = None) -> Sequence[NodeParts]:
         return [
             NodeParts(one.name, one.rate, "node", True, self.parts, one.need, one.asks)
             for one in self.requests[-1:]

@@ -113,7 +113,7 @@ class Node(Alone):
         """Called while a query or a commit is on its way."""
         self._table = table
 
-    async def rate_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
+    async def limit_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
         found = (self._table.rows(self.lease), self.queue.rows(self.lease))
         return [
             row for rows in found if names is None or FLOW in names or any(row.asks for row in rows) for row in rows
@@ -127,7 +127,7 @@ class Node(Alone):
             await self.meanwhile()
         return {FLOW: count}
 
-    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+    async def move_limit_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         if self.fails == "before":
             raise StoreError("not stored")
         if self.meanwhile is not None:

@@ -246,13 +246,13 @@ async def test_a_lease_that_is_lost_while_the_parts_are_read_gives_none() -> Non
     cluster.join()
     await cluster.look(0)
     node, rates = cluster.nodes[0]
-    rows = await node.rate_parts()
+    rows = await node.limit_parts()
 
     async def read(names: Collection[str] | None = None) -> Sequence[NodeParts]:
         cluster.lose(0)
         return rows
 
-    node.rate_parts = read  # type: ignore[method-assign]
+    node.limit_parts = read  # type: ignore[method-assign]
     await rates.refresh()
     assert cluster.parts() == [0]
 
@@ -262,7 +262,7 @@ async def test_a_limit_is_new_until_the_node_has_taken_its_parts() -> None:
     cluster = Cluster("10/s")
     node = Node(cluster.table, "node")
     rates = SharedLimits(cluster.clock, node, lambda: [cluster.flow])
-    move, states = node.move_rate_parts, list[bool]()
+    move, states = node.move_limit_parts, list[bool]()
 
     async def noted(requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         moved = await move(requests)
@@ -270,7 +270,7 @@ async def test_a_limit_is_new_until_the_node_has_taken_its_parts() -> None:
         states.append(rates.is_new(FLOW, "10/s"))
         return moved
 
-    node.move_rate_parts = noted  # type: ignore[method-assign]
+    node.move_limit_parts = noted  # type: ignore[method-assign]
     await rates.refresh()
     assert (states, rates.of(FLOW, "10/s").parts) == ([True], 10)
     assert not rates.is_new(FLOW, "10/s")
@@ -283,7 +283,7 @@ async def test_a_limit_is_new_until_the_node_has_taken_its_parts() -> None:
 async def test_looks_at_the_same_time_follow_each_other() -> None:
     cluster = Cluster("10/s")
     node = Node(cluster.table, "node")
-    move = node.move_rate_parts
+    move = node.move_limit_parts
 
     async def slowly(requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         await asyncio.sleep(0)
@@ -291,7 +291,7 @@ async def test_looks_at_the_same_time_follow_each_other() -> None:
         await asyncio.sleep(0)
         return moved
 
-    node.move_rate_parts = slowly  # type: ignore[method-assign]
+    node.move_limit_parts = slowly  # type: ignore[method-assign]
     flows = [cluster.flow]
     rates = SharedLimits(cluster.clock, node, lambda: flows)
     await rates.refresh()
@@ -312,7 +312,7 @@ async def test_the_parts_of_many_limits_move_in_few_commits() -> None:
         sizes.append(len(requests))
         return [PartsMoved(one.wanted, Parts(one.wanted)) for one in requests]
 
-    node.move_rate_parts = moved  # type: ignore[method-assign]
+    node.move_limit_parts = moved  # type: ignore[method-assign]
     flows = [flow_of("10/s", f"flow {number}") for number in range(1000)]
     rates = SharedLimits(cluster.clock, node, lambda: flows)
     await rates.refresh()
@@ -337,7 +337,7 @@ async def test_of_many_rates_only_those_of_busy_flows_are_looked_at_each_second(
             rows[one.name, one.rate] = NodeParts(one.name, one.rate, "node", True, one.wanted, one.need, one.asks)
         return [PartsMoved(one.wanted, Parts(one.wanted)) for one in requests]
 
-    node.rate_parts, node.move_rate_parts = parts, moved  # type: ignore[method-assign]
+    node.limit_parts, node.move_limit_parts = parts, moved  # type: ignore[method-assign]
     flows = [flow_of("10/s", f"flow {number}") for number in range(1000)]
     rates = SharedLimits(cluster.clock, node, lambda: flows)
     for _ in range(5):

@@ -8,7 +8,7 @@ import pytest
 
 from hookline.kernel.errors import StepError
 from hookline.plugin_host import resources as resources_module
-from hookline.plugin_host.database_url_comparison import database_identities
+from hookline.plugin_host.database_identities import database_identities
 from hookline.plugin_host.resources import EngineResources
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.unit.service.hooks.hook_harness import document
 
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_cloudevents.attribute_rules import MOST_PROBLEMS
 from hookline_cloudevents.receive import CloudEventsSettings, cloudevents

@@ -17,8 +17,8 @@ from hookline.intake.intake import Intake
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, StoreError, TooManyRequests
 from hookline.kernel.ids import Ids
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks import rejection as rejecting
-from hookline.service.request_and_response import HookRequest
 from hookline.storage.change_declarations import Change, Reject
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import FLOWS, PER_FLOW, RejectionRecord

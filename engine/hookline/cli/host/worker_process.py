@@ -18,7 +18,7 @@ import msgspec
 
 from hookline.cli.host.process_signals import Stopper
 from hookline.kernel.errors import ConfigError
-from hookline.service.server.connection_sharing import SharedCounts
+from hookline.service.server.fair_acceptor import SharedCounts
 
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 END: Final = b"\n"

@@ -24,7 +24,7 @@ from hookline.cli.host.worker_process import END, STOPS, Assignment, Ready, line
 from hookline.kernel.backoff import Backoff
 from hookline.kernel.logs import Log
 from hookline.server_settings import Settings
-from hookline.service.server.connection_sharing import SharedCounts
+from hookline.service.server.fair_acceptor import SharedCounts
 
 _BACKOFF: Final = Backoff(timedelta(seconds=0.5), timedelta(seconds=30))
 _STEADY: Final = 10.0

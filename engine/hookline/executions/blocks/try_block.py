@@ -34,9 +34,9 @@ async def run_try(run: ExecutionContext, step: CompiledTry, frame: Frame, run_st
         run.gate.mark_reached_later(f"{frame.prefix}{step.id}/", step.finally_steps)
         return done.ending
     if step.finally_steps:
-        last_ending = await _run_last(run, step, frame, done, run_steps)
-        if last_ending in (Ending.WAITING, Ending.STOPPED):
-            return last_ending
+        finally_ending = await _run_finally(run, step, frame, done, run_steps)
+        if finally_ending in (Ending.WAITING, Ending.STOPPED):
+            return finally_ending
     if done.left is not None:
         raise done.left
     frame.adopt(done.frame)
@@ -73,11 +73,13 @@ async def _run_handled(run: ExecutionContext, step: CompiledTry, frame: Frame, r
     return done
 
 
-async def _run_last(run: ExecutionContext, step: CompiledTry, frame: Frame, done: _Done, run_steps: RunSteps) -> Ending:
+async def _run_finally(
+    run: ExecutionContext, step: CompiledTry, frame: Frame, done: _Done, run_steps: RunSteps
+) -> Ending:
     """Run `finally`, whatever ends the execution."""
-    last = frame.branch(step.id, message=done.frame.message, now=done.frame.now, interruption=Interruption())
+    inner = frame.branch(step.id, message=done.frame.message, now=done.frame.now, interruption=Interruption())
     if isinstance(done.left, StepFailed) and done.left.at is not None:
-        last.now = max(last.now, done.left.at)
-    ending = await run_steps(run, step.finally_steps, last)
-    done.frame.now = max(done.frame.now, last.now)
+        inner.now = max(inner.now, done.left.at)
+    ending = await run_steps(run, step.finally_steps, inner)
+    done.frame.now = max(done.frame.now, inner.now)
     return ending

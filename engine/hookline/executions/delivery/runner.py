@@ -230,6 +230,8 @@ class Runner:
             if isinstance(closing, End) and not follow_up and is_patient(run):
                 closing = replace(closing, patient=True)
             await run.journal.commit_end(closing, *follow_up)
+            if isinstance(closing, End) and closing.state is State.FAILED and closing.error is not None:
+                self._log_failure(run, closing.error)
         except asyncio.CancelledError:
             # The engine stops. Finished work of this execution must not be done again at the next start.
             await completed(run.journal.try_commit_unrecomputable())
@@ -269,8 +271,6 @@ class Runner:
     async def _after(self, run: ExecutionContext, closing: End | Park) -> None:
         """Tell those who wait for what has happened."""
         if isinstance(closing, End):
-            if closing.state is State.FAILED and closing.error is not None:
-                self._log_failure(run, closing.error)
             self._services.metrics.ended(run.flow.id, closing.state, closing.at - run.envelope.accepted_at)
             tell_caller(run, closing)
             await self._wake_parent(run.envelope)

@@ -239,7 +239,8 @@ class Journal:
         # Changes of one commit have no order, so no other change of this key may be in it.
         await self.flush()
         entry_to_store = self._redactor.redact_entry(record)
-        counted = AddState(self._execution_id, entry_to_store, flow_id, key, by, at, changes)
+        others = tuple((change.key, change.value) for change in changes)
+        counted = AddState(self._execution_id, entry_to_store, flow_id, key, by, at, others)
         result = (await self._commit_all(counted))[-1]
         if not isinstance(result, StateAdded):
             return None

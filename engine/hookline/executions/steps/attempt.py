@@ -159,7 +159,7 @@ class Attempt:
             "finished_at": finished_at,
         }
 
-    def is_large(self, output: Any) -> bool:
+    def entry_is_large(self, output: Any) -> bool:
         """True if the JSON of its entry is so large that it has to be made in a thread."""
         body = output.body if isinstance(output, CallerReply) else output
         return is_heavy_value(body) or is_heavy_value(self.settings.raw)

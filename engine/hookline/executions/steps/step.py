@@ -353,7 +353,7 @@ class StepRun:
             execution_id=self.run.id, flow_id=self.run.flow.id, step=self.path, error=str(failure)
         )
         if self.step.once:
-            await self._record_not_begun(attempt, "the engine couldn't do its part of the step")
+            await self._record_not_begun(attempt, "a failure of the engine interrupted it before it took effect")
         self.frame.interruption.check()
         await services.clock.sleep(STORE_RETRY)
 
@@ -380,7 +380,7 @@ class StepRun:
         entry = attempt.entry(state, finished_at)
         entry |= {"signal": signal, "error": error, "due_at": due_at}
         recomputable = attempt.recomputable
-        if attempt.is_large(output):
+        if attempt.entry_is_large(output):
             await journal.add_large(
                 lambda: (attempt.input_json(), _json_of(output)), kept, recomputable=recomputable, **entry
             )
@@ -392,7 +392,7 @@ class StepRun:
     async def _record_start(self, attempt: Attempt) -> None:
         """Commit that an action which must not run twice is about to run."""
         journal, entry = self.run.journal, attempt.entry(StepState.STARTED, attempt.started_at)
-        if attempt.is_large(None):
+        if attempt.entry_is_large(None):
             await journal.add_large(lambda: (attempt.input_json(), None), recomputable=False, **entry)
         else:
             journal.add(recomputable=False, input=attempt.input_json(), **entry)

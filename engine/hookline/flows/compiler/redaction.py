@@ -91,21 +91,21 @@ def _parsed(source: str) -> list[tuple[PathPart, ...]]:
         raise _Rejected(f"this is not a JSONPath: {error}") from None
 
 
-def _parts(step: Any) -> list[tuple[PathPart, ...]]:
-    match step:
+def _parts(node: Any) -> list[tuple[PathPart, ...]]:
+    match node:
         case Root():
             return [()]
         case AnyMember():
             return [(Wildcard.EACH,)]
         case Fields():
-            return [(Wildcard.EACH if field == "*" else field,) for field in step.fields]
+            return [(Wildcard.EACH if field == "*" else field,) for field in node.fields]
         case Index():
-            return [(index,) for index in step.indices]
+            return [(index,) for index in node.indices]
         case Child() | Descendants():
-            between = (Wildcard.DEEP,) if isinstance(step, Descendants) else ()
-            return [(*left, *between, *right) for left in _parts(step.left) for right in _parts(step.right)]
+            between = (Wildcard.DEEP,) if isinstance(node, Descendants) else ()
+            return [(*left, *between, *right) for left in _parts(node.left) for right in _parts(node.right)]
         case _:
-            raise _Rejected(f"{step} selects by something other than keys and indexes")
+            raise _Rejected(f"{node} selects by something other than keys and indexes")
 
 
 def _placed(parts: tuple[PathPart, ...]) -> tuple[PathPart, ...]:

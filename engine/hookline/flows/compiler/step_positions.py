@@ -20,7 +20,7 @@ class RelativePosition(Enum):
     """The other step itself, a step inside it, or a later step."""
 
 
-class StepOrder:
+class StepPositions:
     """The steps of a flow by their paths."""
 
     def __init__(self, steps: Sequence[CompiledStep]) -> None:

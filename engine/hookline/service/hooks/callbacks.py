@@ -25,12 +25,12 @@ from hookline.model.message import Arrival, Message
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RequestContext
 from hookline.service.hooks.waiting_step_pages import FORMS, expects_page, form_page
-from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.storage.change_declarations import CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
 
 _NOT_YET_RETRY_AFTER: Final = 5.0

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from hookline.model.webhook import Cors, RequestSettings
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 
 
 def allow(settings: RequestSettings) -> str:

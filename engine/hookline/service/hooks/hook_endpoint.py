@@ -21,13 +21,13 @@ from hookline.kernel.ids import Ids
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.schemes import WebhookResponse
+from hookline.service.hook_request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.receive import HookOptions, ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
 from hookline.service.hooks.reply_wait import ReplyWaiter
-from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.request_blobs import RequestBlobs
 from hookline.storage.change_declarations import Accepted, Duplicate
 

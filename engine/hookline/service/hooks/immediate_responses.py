@@ -11,7 +11,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.json import encode
 from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings, is_server_header
 from hookline.sdk.schemes import Scheme, WebhookResponse
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.storage.change_declarations import Accepted, CallbackRepeated, CallbackStored, Duplicate
 
 EXECUTION_ID: Final = b"hookline-execution-id"

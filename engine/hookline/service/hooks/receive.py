@@ -23,6 +23,7 @@ from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.http_client import HttpClient
 from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
 from hookline.sdk.triggers import RequestTrigger
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks.cors import allow
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.messages_read_by_triggers import ReadMessage, read_messages
@@ -42,7 +43,6 @@ from hookline.service.hooks.verification import (
     masks_of,
     subscription_credential,
 )
-from hookline.service.request_and_response import HookRequest
 from hookline.service.uploads.body_reader import BodyLimits, BodyReader
 from hookline.service.uploads.body_stream import BodyStream, StagedBody, stage_body
 from hookline.service.uploads.byte_budget import ByteBudget

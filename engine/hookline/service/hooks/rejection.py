@@ -14,10 +14,10 @@ from hookline.kernel.json import decode, encode
 from hookline.kernel.ongoing_problem import OngoingProblem
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
+from hookline.service.hook_request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.headers_and_masks import Headers, Masks, read_headers
 from hookline.service.problem_documents import rejection_response
-from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.body_stream import BodyStream
 from hookline.storage.change_declarations import Accepted, CallbackRepeated, CallbackStored, Duplicate
 from hookline.telemetry.metrics import Metrics

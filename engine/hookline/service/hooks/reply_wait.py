@@ -13,9 +13,9 @@ from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment, CallerReply
 from hookline.model.webhook import WebhookSettings
 from hookline.secrets.redaction import Redaction
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.service.hooks.immediate_responses import BODYLESS, EXECUTION_ID, add_default, encode_body, guarded
 from hookline.service.problem_documents import MEDIA_TYPE, problem_body
-from hookline.service.request_and_response import HookResponse
 from hookline.storage.blobs import Blobs
 from hookline.storage.change_declarations import Accepted, Duplicate, MarkDelivered
 from hookline.storage.cluster import Alone, Membership

@@ -6,6 +6,7 @@ transaction: whether another callback came first, and whether the time was up.
 
 from hookline.intake.callbacks import Callbacks, WaitingStep
 from hookline.kernel.errors import AlreadyCalled, WaitOver
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.callbacks import CallbackHandler, target_of
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.hooks.receive import RequestReceiver
@@ -19,7 +20,6 @@ from hookline.service.hooks.waiting_step_pages import (
     recorded_page,
     rejection_page,
 )
-from hookline.service.request_and_response import HookRequest, HookResponse
 
 
 class ResumeEndpoint:

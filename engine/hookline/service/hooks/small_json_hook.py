@@ -20,11 +20,11 @@ from hookline.kernel.errors import ServiceUnavailable
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import MANY
 from hookline.model.message import Arrival, Message
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.headers_and_masks import read_headers
 from hookline.service.hooks.immediate_responses import accepted_response
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext
-from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.service.uploads.request_blobs import SMALL, VALUE
 from hookline.storage.change_declarations import Accepted, Duplicate
 from hookline.telemetry.captures import CaptureRecord

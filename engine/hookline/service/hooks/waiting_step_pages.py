@@ -11,10 +11,10 @@ from hookline.kernel.errors import Problem, RequestRejected
 from hookline.kernel.json import decode
 from hookline.model.callbacks_and_pages import CHOICE, FormField, Page
 from hookline.model.webhook import takes
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.html_page import html_page, text_page
 from hookline.service.problem_documents import MEDIA_TYPE, rejection_response
-from hookline.service.request_and_response import HookResponse
 
 FORMS: Final = (FORM, "multipart/form-data")
 """The media types of forms."""

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
-from hookline.service.request_and_response import HookRequest, HookResponse, SenderGone
+from hookline.service.hook_request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.sandbox_headers import POLICY_HEADER, SANDBOX
 from hookline.service.server.stopping import STOPPING, Stopping
 

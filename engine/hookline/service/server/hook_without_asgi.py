@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol
 
-from hookline.service.request_and_response import HookRequest, HookResponse
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.server.framing import Whole
 from hookline.service.server.hook_application import HOOK
 

@@ -33,11 +33,10 @@ from hyperframe.frame import GoAwayFrame
 
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.service.problem_documents import rejection_response
-from hookline.service.request_and_response import HookResponse
 from hookline.service.sandbox_headers import SANDBOX
 from hookline.service.server.connection_limit import Overflow
-from hookline.service.server.connection_sharing import FairAcceptor, Share
 from hookline.service.server.connections import (
     PATIENCE,
     ConnectionSlot,
@@ -46,6 +45,7 @@ from hookline.service.server.connections import (
     TurnTransport,
     abort_unless_read,
 )
+from hookline.service.server.fair_acceptor import FairAcceptor, Share
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing, Whole
 from hookline.service.server.hook_application import Application
 from hookline.service.server.hook_without_asgi import Direct, hook_request

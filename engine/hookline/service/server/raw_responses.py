@@ -5,8 +5,8 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from hookline.kernel.errors import RequestRejected
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.service.problem_documents import rejection_response
-from hookline.service.request_and_response import HookResponse
 from hookline.service.sandbox_headers import SANDBOX
 
 

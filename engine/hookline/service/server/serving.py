@@ -12,8 +12,8 @@ from typing import Final, Literal, TypeAlias
 from hookline.kernel.errors import ConfigError
 from hookline.service.hooks.sender import Networks
 from hookline.service.server.connection_limit import MAX_CONNECTIONS, Overflow
-from hookline.service.server.connection_sharing import FairAcceptor, Share
 from hookline.service.server.connections import ConnectionSlots
+from hookline.service.server.fair_acceptor import FairAcceptor, Share
 from hookline.service.server.hook_application import Application, StoppingApplication
 from hookline.service.server.hook_without_asgi import Direct
 from hookline.service.server.listening import BACKLOG, listen

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRejected, ServiceUnavailable
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.service.server.connection_limit import Overflow
 from hookline.service.server.connections import (
     PATIENCE,

@@ -51,12 +51,12 @@ def evaluate_expression(job: EvaluateJob, registry: Registry) -> EvaluateResult:
     if problems:
         return EvaluateResult(problems=tuple(problems))
     paths = step_paths(flow).steps
-    node = paths.get(without_items(job.step))
-    if node is None:
+    step = paths.get(without_items(job.step))
+    if step is None:
         remedy = did_you_mean(job.step, paths, f"there are {', '.join(paths)}")
         problem = Problem(f"the flow has no step {job.step!r}", "", "unknown_step", remedy)
         return EvaluateResult(problems=(problem,))
-    return _at_step(job.document, job.step, node.pointer, value, mappers, recording, registry)
+    return _at_step(job.document, job.step, step.pointer, value, mappers, recording, registry)
 
 
 def _scope(job: EvaluateJob, message: Message, recording: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Expressions, Template
 from hookline.flows.elements.message_scope import trigger_view
+from hookline.flows.flow_provenance import Keys, Provenance
 from hookline.flows.types.shape import of_value, shape_text
-from hookline.flows.value_origins import Keys, Provenance
 from hookline.kernel.errors import ExpressionError, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointers_and_patches import parts_of

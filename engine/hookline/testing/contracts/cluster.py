@@ -244,21 +244,21 @@ class ClusterContract:
 
         async def want(node: Backend, wanted: int, recovers_in: float = 0.0, *, asks: bool = False) -> PartsMoved:
             request = PartsRequest("orders", "10/m", 10, 60.0, wanted, recovers_in, wanted / 2, asks)
-            (moved,) = await node.membership.move_rate_parts([request])
+            (moved,) = await node.membership.move_limit_parts([request])
             return moved
 
         assert await want(one, 10) == PartsMoved(10, Parts(10))
         assert await want(other, 4, asks=True) == PartsMoved(0, Parts(0))
-        (asking,) = [row for row in await one.membership.rate_parts() if row.lease and not row.mine]
+        (asking,) = [row for row in await one.membership.limit_parts() if row.lease and not row.mine]
         assert (asking.count, asking.need, asking.asks) == (0, 2.0, True)
         # Those of a flow for which a node asks are always among them.
-        assert len(await one.membership.rate_parts(set())) == len(await one.membership.rate_parts({"orders"})) == 3
+        assert len(await one.membership.limit_parts(set())) == len(await one.membership.limit_parts({"orders"})) == 3
         # The parts keep what they have to recover from.
         assert await want(one, 6, recovers_in=30.0) == PartsMoved(6, Parts(0))
         moved = await want(other, 10)
         assert (moved.count, moved.taken.count) == (4, 4)
         assert 25 < moved.taken.recovers_in <= 30
-        assert sum(row.count for row in await other.membership.rate_parts()) == 10
+        assert sum(row.count for row in await other.membership.limit_parts()) == 10
         await silence(one)
 
         async def taken() -> bool:
@@ -267,7 +267,7 @@ class ClusterContract:
             return moved.count == 10
 
         async def gone() -> bool:
-            return [row.count for row in await other.membership.rate_parts() if row.lease] == [4]
+            return [row.count for row in await other.membership.limit_parts() if row.lease] == [4]
 
         await _until(gone)
         await _until(taken)
@@ -280,7 +280,7 @@ class ClusterContract:
     async def test_nodes_that_take_parts_at_the_same_time_never_have_more_than_all(self, join: Join) -> None:
         nodes = [await join() for _ in range(3)]
         request = PartsRequest("orders", "100/s", 100, 1.0, 60, 0.0, 60.0, True)
-        moved = await asyncio.gather(*(node.membership.move_rate_parts([request]) for node in nodes))
+        moved = await asyncio.gather(*(node.membership.move_limit_parts([request]) for node in nodes))
         assert sorted(one.count for (one,) in moved) == [0, 40, 60]
 
     @pytest.mark.cluster_rule("C7")
@@ -294,15 +294,15 @@ class ClusterContract:
             ]
 
         both = await asyncio.gather(
-            one.membership.move_rate_parts(requests(6)), other.membership.move_rate_parts(requests(6)[::-1])
+            one.membership.move_limit_parts(requests(6)), other.membership.move_limit_parts(requests(6)[::-1])
         )
         assert sorted((first.count, last.count) for first, last in zip(both[0], both[1][::-1], strict=True)) in (
             [(4, 6)] * 300,
             [(6, 4)] * 300,
         )
-        await one.membership.move_rate_parts(requests(0, leaves=True))
-        assert {moved.count for moved in await other.membership.move_rate_parts(requests(10))} == {10}
-        rows = await other.membership.rate_parts({"flow-000", "flow-299"})
+        await one.membership.move_limit_parts(requests(0, leaves=True))
+        assert {moved.count for moved in await other.membership.move_limit_parts(requests(10))} == {10}
+        rows = await other.membership.limit_parts({"flow-000", "flow-299"})
         assert sorted((row.name, row.mine, row.count) for row in rows) == [
             ("flow-000", False, 0),
             ("flow-000", True, 10),
@@ -322,7 +322,7 @@ class ClusterContract:
 
         async def want(node: Backend, wanted: int, unused: int, count: QueueCount | None) -> PartsMoved:
             request = PartsRequest("orders", BACKLOG, 10, 3.0, wanted, 0.0, 0.0, False, unused=unused, count=count)
-            (moved,) = await node.membership.move_rate_parts([request])
+            (moved,) = await node.membership.move_limit_parts([request])
             return moved
 
         count = await counted(other)

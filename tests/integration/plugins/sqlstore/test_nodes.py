@@ -23,6 +23,7 @@ from hookline.storage.change_declarations import (
     CallbackStored,
     End,
     Park,
+    SetState,
     Start,
     StateAdded,
     StoreCallback,
@@ -198,6 +199,23 @@ async def test_two_nodes_store_the_first_number_under_a_key_and_both_count(
     assert not (await asyncio.wait((adding,), timeout=0.3))[0]
     await other.execute("COMMIT")
     assert await adding == [StateAdded(b"6")]
+
+
+async def test_a_number_that_another_node_removes_meanwhile_counts_from_0(
+    join: Join, session: Connect, clock: ManualClock
+) -> None:
+    node = await join()
+    envelopes, other, now = Envelopes(clock), await session(), clock.now()
+    id_ = (message := envelopes.make()).execution_id
+    await node.store.commit([Accept(message), SetState("orders", "n", b"5", now)])
+    await node.store.commit([Start(id_, "v1", now)])
+    await other.execute("BEGIN")
+    await other.execute("DELETE FROM state WHERE flow_id = 'orders' AND key = 'n'")
+    step = msgspec.structs.replace(envelopes.record(1), output=None)
+    adding = asyncio.ensure_future(node.store.commit([AddState(id_, step, "orders", "n", b"1", now)]))
+    assert not (await asyncio.wait((adding,), timeout=0.3))[0]
+    await other.execute("COMMIT")
+    assert await adding == [StateAdded(b"1")]
 
 
 def _callback(envelopes: Envelopes, execution_id: str | None, key: str | None) -> StoreCallback:

@@ -21,9 +21,9 @@ from hookline.model.execution import Execution, ExecutionFilter, State
 from hookline.model.webhook import AcceptedAnswer
 from hookline.sdk.schemes import WebhookResponse
 from hookline.service.app import create_endpoints
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.hooks.immediate_responses import scheme_response
-from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.storage.change_declarations import Purge
 
 REPLY = {"use": "reply", "with": {"status": 201, "headers": {"X-Total": "3"}, "body": {"total": "$.body.n"}}}

@@ -35,14 +35,14 @@ async def test_nodes_that_all_need_parts_of_a_rate_do_not_make_each_other_look_a
     def request(*, asks: bool) -> PartsRequest:
         return PartsRequest("orders", "10/s", 10, 1.0, 1, 0.0, 20.0, asks)
 
-    await membership.move_rate_parts([request(asks=False)])
+    await membership.move_limit_parts([request(asks=False)])
     assert told == []
     for _ in range(10):
-        await membership.move_rate_parts([request(asks=True)])
+        await membership.move_limit_parts([request(asks=True)])
     assert told == ["look"]
     # What a node gives, others can take now.
     database.given = 2
-    await membership.move_rate_parts([request(asks=False)])
+    await membership.move_limit_parts([request(asks=False)])
     assert told == ["look"] * 2
 
 

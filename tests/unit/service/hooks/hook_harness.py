@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from hookline.kernel.errors import NotVerified
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 

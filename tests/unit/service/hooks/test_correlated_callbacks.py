@@ -6,7 +6,7 @@ import pytest
 from tests.unit.service.hooks.hook_harness import LastByte, document, signed
 from tests.unit.service.hooks.waiting_harness import answer, came, header, waiting
 
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory
 
 

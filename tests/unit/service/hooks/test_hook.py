@@ -12,8 +12,8 @@ from tests.unit.service.hooks.hook_harness import LastByte, document, signed
 
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.kernel.errors import Problem, ServiceUnavailable, StoreError, TooManyRequests
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks.hook_endpoint import HookOptions
-from hookline.service.request_and_response import HookRequest
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 

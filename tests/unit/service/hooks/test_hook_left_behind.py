@@ -7,7 +7,7 @@ import pytest
 
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.kernel.errors import ServiceUnavailable, TooManyRequests
-from hookline.service.request_and_response import HookRequest, SenderGone
+from hookline.service.hook_request_and_response import HookRequest, SenderGone
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 

@@ -8,8 +8,8 @@ from tests.unit.service.hooks.hook_harness import HeaderOnly, Key, LastByte, Unr
 
 from hookline.kernel.errors import CannotVerify
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks import verification
-from hookline.service.request_and_response import HookRequest
 from hookline.service.uploads.body_stream import IN_MEMORY
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 

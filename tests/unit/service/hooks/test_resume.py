@@ -17,9 +17,9 @@ from hookline.kernel.errors import StoreError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
 from hookline.secrets.encryption import Vault
 from hookline.secrets.resume_tokens import ResumeTokens
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.resume import ResumeEndpoint
-from hookline.service.request_and_response import HookRequest
 from hookline.storage.change_declarations import NotWaiting, TooManyEarlyCallbacks
 from hookline.testing.hook_over_memory import HookOverMemory
 

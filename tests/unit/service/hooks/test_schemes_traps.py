@@ -26,8 +26,8 @@ from tests.unit.plugins.signatures.scheme_cases import (
 )
 
 from hookline.api import CannotVerify, NotVerified, SignedRequest, Verified
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.service.hooks.hook_endpoint import HookOptions
-from hookline.service.request_and_response import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 BODY = b'{"a": 1}'

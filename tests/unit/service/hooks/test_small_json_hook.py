@@ -11,7 +11,7 @@ from tests.unit.service.hooks.hook_harness import LastByte, Unread, document, si
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.kernel.errors import ServiceUnavailable
 from hookline.kernel.json import MANY
-from hookline.service.request_and_response import HookRequest, HookResponse
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 JSON = (b"content-type", b"application/json")

@@ -16,7 +16,7 @@ from hookline.intake.callbacks import WaitingStep
 from hookline.model.callbacks_and_pages import Call, unpack_callback
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 TOKEN = "a-token"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import encode
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks.hook_endpoint import HookOptions
-from hookline.service.request_and_response import HookRequest
 from hookline.service.uploads.decompression import ANY_RATIO, MAX_CODINGS, decompress
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 

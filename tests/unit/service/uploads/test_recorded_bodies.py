@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hookline.service.request_and_response import HookResponse
+from hookline.service.hook_request_and_response import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 DATA = Path(__file__).parents[3] / "data"

@@ -19,9 +19,9 @@ from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import decode_body, read_body
 from hookline.service.admin.responses import json_response
+from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.hook_endpoint import Hook
 from hookline.service.hooks.immediate_responses import EXECUTION_ID
-from hookline.service.request_and_response import HookRequest, HookResponse
 from hookline.service.server.hook_application import HOOK
 from hookline.service.signed_samples import (
     Pair,

@@ -116,16 +116,18 @@ class FlowValuesContract(StoreFixtures):
             assert await store.state("orders", "n") == kept
         assert list(await store.journal(id_)) == []
 
+    async def test_nothing_is_begun_with_what_is_no_number(self, store: Store, envelopes: Envelopes) -> None:
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        assert await store.commit([_add(id_, envelopes, 1, b"true", envelopes.clock.now())]) == [NotANumber()]
+        assert await store.state("orders", "n") is None
+        assert list(await store.journal(id_)) == []
+
     async def test_other_values_are_stored_only_with_the_number(self, store: Store, envelopes: Envelopes) -> None:
         id_ = await self._bring(store, envelopes, State.RUNNING)
         now = envelopes.clock.now()
         await store.commit([SetState("orders", "gone", b"1", now), SetState("orders", "n", b'"7"', now)])
-        others = (
-            SetState("orders", "new", b"2", now),
-            SetState("orders", "kept", b"3", now),
-            SetState("orders", "gone", None, now),
-        )
-        counted = dataclasses.replace(_add(id_, envelopes, 1, b"1", now), kept=others)
+        others = (("new", b"2"), ("kept", b"3"), ("gone", None))
+        counted = dataclasses.replace(_add(id_, envelopes, 1, b"1", now), others=others)
         assert await store.commit([counted]) == [NotANumber()]
         assert [await store.state("orders", key) for key in ("new", "kept", "gone")] == [None, None, b"1"]
         await store.commit([SetState("orders", "n", b"7", now), SetState("orders", "kept", b"0", now)])

@@ -1,4 +1,4 @@
-"""The journals of executions are stored."""
+"""The journals of executions, those of replays, and the results of a foreach's items are stored."""
 
 from datetime import timedelta
 
@@ -29,7 +29,7 @@ from hookline.testing.envelopes import Envelopes, attachment
 
 
 class JournalContract(StoreFixtures):
-    """The journals of executions are stored."""
+    """The journals of executions, those of replays, and the results of a foreach's items are stored."""
 
     async def test_a_journal_is_read_as_it_was_written(self, store: Store, envelopes: Envelopes) -> None:
         envelope = envelopes.make()

@@ -1,4 +1,4 @@
-"""Executions move only where they may."""
+"""Executions move only where they may, and a step that waits for a called flow is told of its end."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ from hookline.testing.envelopes import Envelopes
 
 
 class StatesContract(StoreFixtures):
-    """Executions move only where they may."""
+    """Executions move only where they may, and a step that waits for a called flow is told of its end."""
 
     async def test_a_life_from_queued_to_succeeded(
         self, store: Store, envelopes: Envelopes, clock: ManualClock

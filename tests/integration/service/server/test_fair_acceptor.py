@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hookline.service.server import connection_sharing
-from hookline.service.server.connection_sharing import FairAcceptor, Share, SharedCounts
+from hookline.service.server import fair_acceptor
+from hookline.service.server.fair_acceptor import FairAcceptor, Share, SharedCounts
 from hookline.service.server.listening import listen
 
 
@@ -151,7 +151,7 @@ async def test_a_lack_of_descriptors_is_reported_and_accepting_goes_on(
                 raise OSError(errno.EMFILE, "too many open files")
             return super().accept()
 
-    monkeypatch.setattr(connection_sharing, "_TRY_AGAIN", 0.01)
+    monkeypatch.setattr(fair_acceptor, "_TRY_AGAIN", 0.01)
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     with listen("127.0.0.1", 0) as sock, Lacking(fileno=sock.dup().detach()) as lacking:

@@ -9,7 +9,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.json import encode
 from hookline.service.captured_request_masking import SeenRequest
-from hookline.service.request_and_response import HookRequest
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.storage.captures import CapturedInfo
 
 pytestmark = pytest.mark.console_rule("K12")

@@ -17,7 +17,7 @@ from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.flows.compiler.step_positions import StepOrder
+from hookline.flows.compiler.step_positions import StepPositions
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ProvenanceUnknown
 from hookline.kernel.json import decode
@@ -86,11 +86,11 @@ class Provenance:
     records: Mapping[str, StepRecord]
     """The last journal entry of each path."""
     _left: int = MAX_VALUES
-    _order: StepOrder = field(init=False)
+    _order: StepPositions = field(init=False)
     _document: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self._order = StepOrder(self.flow.steps)
+        self._order = StepPositions(self.flow.steps)
         self._document = self.flow.numbers.decode(self.flow.source)
 
     def explain(self, text: str) -> Origin:

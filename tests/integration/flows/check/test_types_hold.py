@@ -154,7 +154,7 @@ def sure(walked: FlowAnalysis) -> bool:
 
     loops = [(visit.compiled, visit.scope) for visit in walked.visits if isinstance(visit.compiled, CompiledForeach)]
     return all(isinstance(found, PathFound) and found.certain for found in reads(walked)) and all(
-        is_list(shape_of(node.items, scope)) for node, scope in loops
+        is_list(shape_of(step.items, scope)) for step, scope in loops
     )
 
 
