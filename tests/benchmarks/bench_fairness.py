@@ -1,6 +1,6 @@
 """What a flood on one flow does to another: B's latency alone, and beside a load on A far above A's rate.
 
-    python tests/benchmarks/bench_fairness.py [--server hypercorn|uvicorn] [--seconds 3] [--rounds 7]
+    python -m tests.benchmarks.bench_fairness [--server hypercorn|uvicorn] [--seconds 3] [--rounds 7]
 
 B gets 100 messages a second, at their times whatever becomes of those before, and answers once they are stored, or
 once its flow has ended. A takes 20 a second, and `wrk` sends as fast as it can over 32 connections. Rounds alone, alone
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import aiohttp
-from bench_server import BODY, served
+from tests.benchmarks.bench_server import BODY, served
 
 RATE = 100
 RATE_OF_A = 20

@@ -1,7 +1,7 @@
 """What many flows, and a long history, cost a message: beside a server with one flow and no history.
 
-    python tests/benchmarks/bench_scale.py [--flows 10000] [--executions 1000000] [--rounds 3] [--server hypercorn]
-    python tests/benchmarks/bench_scale.py --against CHECKOUT …
+    python -m tests.benchmarks.bench_scale [--flows 10000] [--executions 1000000] [--rounds 3] [--server hypercorn]
+    python -m tests.benchmarks.bench_scale --against CHECKOUT …
 
 With `--against`, another checkout of Hookline, installed in `CHECKOUT/.venv`, is measured in turn with this one.
 
@@ -22,7 +22,7 @@ from typing import Final
 from urllib.request import Request, urlopen
 
 import psutil
-from bench_server import BODY, executed, load, served, write_flows
+from tests.benchmarks.bench_server import BODY, executed, load, served, write_flows
 
 #: Version 7 ids of the past: the time in milliseconds, then the number.
 _OLD_EXECUTIONS = """

@@ -1,6 +1,6 @@
 """What more workers cost and bring on one PostgreSQL, and what an idle cluster costs.
 
-    python tests/benchmarks/bench_workers.py [--postgres postgresql://127.0.0.1] [--workers 1 2 4] [--rounds 3]
+    python -m tests.benchmarks.bench_workers [--postgres postgresql://127.0.0.1] [--workers 1 2 4] [--rounds 3]
         [--seconds 5] [--connections 32] [--server uvicorn] [--nodes 3] [--flows 1000] [--idle 20] [--only run|idle]
 
 Servers with so many workers, and one on SQLite, run webhook → map → http.request in turn, each with a database of its
@@ -42,7 +42,7 @@ from urllib.request import Request, urlopen
 
 import asyncpg
 import psutil
-from bench_server import (
+from tests.benchmarks.bench_server import (
     BODY,
     executed,
     executed_on_postgres,

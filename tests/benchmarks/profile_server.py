@@ -1,6 +1,6 @@
 """Where the processor time of an execution goes: webhook → map → http.request on a real server, sampled by py-spy.
 
-    python tests/benchmarks/profile_server.py [--server hypercorn] [--checkout CHECKOUT] [--rounds 3] [--seconds 8]
+    python -m tests.benchmarks.profile_server [--server hypercorn] [--checkout CHECKOUT] [--rounds 3] [--seconds 8]
 
 For each server, prints the table part × share × microseconds of processor time for an execution. py-spy is in the
 dependency group `bench`: `pip install --group bench`. With `--checkout`, the code of another checkout of Hookline is
@@ -31,7 +31,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import psutil
-from bench_server import BODY, executed, free_port, run_flow, served, write_flows
+from tests.benchmarks.bench_server import BODY, executed, free_port, run_flow, served, write_flows
 
 PARTS: Final[Sequence[tuple[str, Sequence[str]]]] = (
     ("the store, in the event loop", ("hookline_sqlstore/", "hookline/storage/")),

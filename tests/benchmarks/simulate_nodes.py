@@ -1,7 +1,7 @@
 """A simulation of many nodes on one PostgreSQL: how far it goes, and which part is full first.
 
-    python tests/benchmarks/simulate_nodes.py [--nodes 100] [--rates 250000 1000000] [--claimed 0 1] [--cores 32] …
-    python tests/benchmarks/simulate_nodes.py --measure postgresql://root@127.0.0.1:5432
+    python -m tests.benchmarks.simulate_nodes [--nodes 100] [--rates 250000 1000000] [--claimed 0 1] [--cores 32] …
+    python -m tests.benchmarks.simulate_nodes --measure postgresql://root@127.0.0.1:5432
 
 The second form measures times that the first one takes, on a PostgreSQL of this machine, and prints them as options.
 `--node` is the server's processor time for an execution, which bench_workers.py prints.
@@ -427,7 +427,7 @@ def simulate(given: argparse.Namespace, times: Times) -> None:
 
 def measure(server: str) -> Times:
     """Measure what can be measured alone, with one node."""
-    from bench_server import postgres_database
+    from tests.benchmarks.bench_server import postgres_database
 
     with postgres_database(server) as db:
         return asyncio.run(_measured(db))
