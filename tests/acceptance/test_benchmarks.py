@@ -10,8 +10,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 #: The arguments that let each benchmark do as little as it can.
 LITTLE = {
-    "console": ("--executions", "300", "--flows", "5", "--rounds", "1"),
-    "editor": ("--steps", "5", "--rounds", "1"),
     "fairness": ("--seconds", "1", "--rounds", "1"),
     "history": ("--executions", "2000"),
     "http": ("64",),
@@ -27,23 +25,27 @@ LITTLE = {
         *("--nodes", "2", "--flows", "5", "--idle", "1", "--settle", "1"),
     ),
 }
+#: Those that take minutes in a browser also over little, and are run by hand.
+BY_HAND = {"console", "editor"}
 #: Those whose load comes from the program wrk.
 LOADED = {"fairness", "scale", "server", "workers"}
 
 
 def test_each_benchmark_is_tested() -> None:
     files = (ROOT / "tests" / "benchmarks").glob("bench_*.py")
-    assert {path.stem.removeprefix("bench_") for path in files} == set(LITTLE)
+    assert {path.stem.removeprefix("bench_") for path in files} == LITTLE.keys() | BY_HAND
 
 
 @pytest.mark.long
 @pytest.mark.postgres
-@pytest.mark.timeout(630)
+@pytest.mark.timeout(330)
 @pytest.mark.parametrize("name", LITTLE)
 def test_a_benchmark_runs(name: str) -> None:
     if name in LOADED and shutil.which("wrk") is None:
         pytest.skip("wrk isn't installed")
     command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}", *LITTLE[name]]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
-    assert ran.returncode == 0, ran.stderr[-2000:]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    # A figure above its bound ends a benchmark with 1, which means nothing here.
+    assert ran.returncode in (0, 1), ran.stderr[-2000:]
+    assert "Traceback" not in ran.stderr, ran.stderr[-2000:]
     assert ran.stdout
