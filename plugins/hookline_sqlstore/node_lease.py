@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from hookline.api import StoreError
-from hookline.api_storage import NodeDescription, StoreAway
+from hookline.api_storage import NodeDescription, StoreAway, StoreTooNew
 from hookline_sqlstore.copy_mark import COPYING, INCOMPLETE
 from hookline_sqlstore.table_compatibility import release, release_problem
 
@@ -110,9 +110,9 @@ class Lease:
 
         `instead_of`: the lease that this process has lost.
 
-        Raises StoreError while another database is copied into the tables, or if a newer release has changed them so
-        that this one can't use them any more. Copying locks the table of nodes, and so does a migration that adds to
-        it. Then a node that has read the tables before waits here until they have ended.
+        Raises StoreError while another database is copied into the tables, and StoreTooNew if a newer release has
+        changed them so that this one can't use them any more. Copying locks the table of nodes, and so does a migration
+        that adds to it. Then a node that has read the tables before waits here until they have ended.
         """
         sent, node = self.sending(), self.node
         alone = round(node.accepts_without_lease * 1_000_000)
@@ -120,7 +120,8 @@ class Lease:
         now: int | None = await driver.fetchval(_REGISTER, *row, release(node.version))
         if now is None:
             oldest = await driver.fetchval("SELECT oldest_release FROM cluster")
-            raise StoreError(release_problem(oldest, node.version) or INCOMPLETE)
+            reason = release_problem(oldest, node.version)
+            raise StoreError(INCOMPLETE) if reason is None else StoreTooNew(reason)
         if instead_of is not None:
             await driver.execute(_REPLACE, instead_of)
         self.renewed(sent)

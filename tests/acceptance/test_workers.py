@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
+from tests.acceptance.database import query
 from tests.acceptance.load import Load
 from tests.acceptance.postgres import POSTGRES, postgres_schema
 from tests.acceptance.server_process import TOKEN, ServerProcess
@@ -385,6 +386,21 @@ def test_workers_that_cannot_start_end_their_parent_with_their_error(make_worker
     server.launch()
     assert server.died(PATIENCE) == 1
     assert server.log().count('"error"') == 1, server.log()
+    assert not (server.folder / ".hookline" / "server.json").exists()
+
+
+@pytest.mark.long
+@pytest.mark.cluster_rule("C18")
+def test_workers_of_a_release_that_the_tables_no_longer_allow_end_their_parent(make_workers: MakeWorkers) -> None:
+    server = make_workers()
+    server.start()
+    # As a migration of that release does.
+    database = server.environment()["HOOKLINE_DB"]
+    query(database, "UPDATE cluster SET oldest_release = '99.0.0'")
+    query(database, "UPDATE nodes SET gone_at = until WHERE gone_at IS NULL")
+    assert server.died(PATIENCE) == 2
+    assert "need Hookline 99.0.0 or newer" in server.log()
+    assert "no worker can be started; stopping" in server.log()
     assert not (server.folder / ".hookline" / "server.json").exists()
 
 

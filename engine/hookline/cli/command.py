@@ -18,7 +18,7 @@ from hookline.cli.client.remote_choice import Remote, find_remote, settings_for
 from hookline.cli.printable_text import harmless, json_line
 from hookline.cli.remote_option import remote_given, remote_option
 from hookline.cli.table import table
-from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem
+from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem, StoreTooNew
 from hookline.server_settings import Settings, load
 
 RELOAD: Final = "hookline.reload"
@@ -146,7 +146,7 @@ def _sentence(text: str) -> str:
 def failure(error: HooklineError, *, as_json: bool) -> Failed:
     """Return the exception that shows an error and ends the command."""
     failed = Failed(error, as_json=as_json)
-    if isinstance(error, ConfigError) or failed.code == CannotSign.code:
+    if isinstance(error, ConfigError | StoreTooNew) or failed.code == CannotSign.code:
         return WronglyUsed(error, as_json=as_json)
     return failed
 

@@ -33,6 +33,7 @@ class Ending(Enum):
     JOINED = "joined"
     """The execution joined the batch of another one, which continues for it. Here only `finally` steps still run."""
     WAITING = "waiting"
+    """It hasn't ended: a step of it waits, or is blocked."""
 
     @classmethod
     def after(cls, signal: str | None) -> "Ending":
@@ -171,6 +172,7 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     progress: ExecutionProgress
     started_at: datetime
     attempt: int
+    """Counts an operator's retries of the execution, not the attempts at a step."""
     vars: Mapping[str, Any]
     deadline: datetime | None = None
     """The time at which the flow's time limit ends."""
@@ -179,7 +181,7 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     hook_urls: HookUrls | None = None
     """None if the flow has no waiting steps."""
     edited: Mapping[str, StepRecord] = {}
-    """The entries that replace messages, by the paths of the steps that get them; see `message_edits`."""
+    """The entries that replace messages, by the paths of the steps that get them; see `replay_edits`."""
     gate: StepGate = OPEN
     interruption: Interruption = msgspec.field(default_factory=Interruption)
     """The interruption of the whole execution."""

@@ -52,7 +52,10 @@ class ExecutionProgress:
         return self._waits_for
 
     def wait_until(self, at: datetime | None, reason: str) -> None:
-        """Note that a step waits until a time; None for a callback without a time limit."""
+        """Note that a step waits until a time; None if it waits for something else without a time limit.
+
+        The reason of the last step is shown, unless one of them waits for a callback.
+        """
         self.wake_by(at)
         if self._waits_for != CALLBACK:
             self._waits_for = reason

@@ -22,7 +22,7 @@ from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ProvenanceUnknown
 from hookline.kernel.json import decode
 from hookline.kernel.pointers_and_patches import escape, value_at
-from hookline.model.execution import REPLAY, StepRecord, StepState
+from hookline.model.execution import INTERRUPTED, REPLAY, StepRecord, StepState
 from hookline.sdk.mappers import Expression
 
 Keys: TypeAlias = tuple[str | int, ...]
@@ -217,7 +217,7 @@ class Provenance:
             return step.match == "first" and record is not None and bool(self._cases(record))
         if record is None or record.state is not StepState.SUCCEEDED:
             return False
-        return record.output is not None and record.signal in (None, "stream")
+        return record.output is not None and record.signal in (None, "stream", INTERRUPTED)
 
     def _given(self, place: _Position, keys: Keys) -> Origin:
         """The origin of a part of a step's own result."""

@@ -75,6 +75,7 @@ HooklineError
 │       └── CannotVerify     the sender can't be verified now
 └── StoreError               the backend can't be read or written now
     ├── StoreAway            it can't be reached now, but may be reachable soon
+    ├── StoreTooNew          it belongs to a newer release of Hookline
     └── BlobGone             a file isn't stored any more
 
 An error's docstring is its default message.
@@ -657,6 +658,12 @@ class StoreAway(StoreError):
     """The backend can't be reached now, but may be reachable soon."""
 
     code = "store.away"
+
+
+class StoreTooNew(StoreError):
+    """The backend belongs to a newer release of Hookline."""
+
+    code = "store.too_new"
 
 
 class BlobGone(StoreError):

@@ -77,6 +77,12 @@ RATE: Final = "rate"
 UNTIL: Final = "until"
 """The signal of a step that sleeps until a time that its flow names: it doesn't move when a clock is set."""
 
+NOT_BEGUN: Final = "not_begun"
+"""The signal of a failed entry of a step that must not run twice, and had not begun: it may run after all."""
+INTERRUPTED: Final = "interrupted"
+"""The signal of an entry that an interruption of the execution ended. The execution doesn't continue from it, unless
+an operator retries it."""
+
 #: The reason of a replay from a step on, until it runs; also the `use` of the entry with the message of that step.
 REPLAY: Final = "replay"
 
@@ -104,12 +110,13 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
 
 class StepState(StrEnum):
-    """The state of one attempt at a step."""
+    """The state of a step, or of an attempt at it, in an entry of the journal."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     WAITING = "waiting"
-    """It failed and will be retried at `due_at`, or it waits for a callback until then."""
+    """It waits until `due_at`, or without a limit: for its next attempt, its turn, a time, a callback, a called flow or
+    a batch."""
     STARTED = "started"
     """It is about to run, and must not run twice."""
     SKIPPED = "skipped"
@@ -157,7 +164,7 @@ STEP_TRANSITIONS: Final[dict[StepState | None, dict[StepState, str]]] = {
 
 
 class StepRecord(msgspec.Struct, frozen=True):
-    """An entry of the journal: one attempt at a step, and its result. The journal is append-only."""
+    """An entry of the journal: what became of a step, or of an attempt at it. The journal is append-only."""
 
     seq: int
     """Its place in the execution's journal, from 1."""
@@ -176,8 +183,9 @@ class StepRecord(msgspec.Struct, frozen=True):
     error: ErrorInfo | None = None
     due_at: datetime | None = None
     signal: str | None = None
-    """The signal in place of a result: `pass`, `filtered`, `stopped`, `rate` while it waits for its rate limit, or
-    `joined` if the execution joined another's batch."""
+    """The signal in place of a result: `pass`, `filtered`, `stopped`, `rate` while it waits for its rate limit,
+    `joined` if the execution joined another's batch, or one of `UNTIL`, `NOT_BEGUN` and `INTERRUPTED`. Beside a result:
+    `stream` or `INTERRUPTED`."""
     encrypted: bytes | None = None
     """The output before something in it was masked, encrypted with the execution's data key."""
 

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text, update
 
 from hookline.api import StoreError
+from hookline.api_storage import StoreTooNew
 from hookline_sqlstore.copy_mark import BEGIN_COPY, END_COPY, INCOMPLETE, is_copying
 from hookline_sqlstore.node_lease import NOW, run_in_driver
 from hookline_sqlstore.table_compatibility import OWN, release, release_problem, unknown_problem
@@ -75,12 +76,12 @@ def is_empty(connection: Connection) -> bool:
 def upgrade(connection: Connection, own: str = OWN) -> None:
     """Run the migrations that the database doesn't have yet. `own`: the release of this node.
 
-    Nodes of releases that can't use the tables afterwards lose their leases before that. Raises StoreError if this
-    release can't use the tables, or if they are being copied into.
+    Nodes of releases that can't use the tables afterwards lose their leases before that. Raises StoreTooNew if this
+    release can't use the tables, and StoreError if they are being copied into.
     """
     current = version(connection)
     if reason := problem(connection, current, own):
-        raise StoreError(reason)
+        raise StoreError(reason) if is_copying(current) else StoreTooNew(reason)
     scripts = _scripts()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
         return  # a newer release has made the tables, and this one may use them

@@ -430,7 +430,7 @@ END: Final = Statement(
         ("error_cause", "text"),
     ),
     "UPDATE executions SET state = v.state, outcome = v.outcome, finished_at = v.at, ready_at = NULL, reason = NULL,"
-    " error_cause = v.error_cause,"
+    " cancel_asked_at = NULL, error_cause = v.error_cause,"
     " error_code = v.error_code, error_message = v.error_message, error_step = v.error_step,"
     " error_retryable = v.error_retryable,"
     " data_key = CASE WHEN v.state = 'failed' THEN executions.data_key END,"

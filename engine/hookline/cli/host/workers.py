@@ -31,6 +31,8 @@ _STEADY: Final = 10.0
 """Seconds after which the death of a worker is the first one in a row."""
 _AT_ONCE: Final = 10.0
 """Seconds after a second signal, after which a worker that still runs is killed."""
+_WRONGLY_USED: Final = 2
+"""The exit code of a worker that can't start until an operator has changed something, such as the release."""
 _LONGEST_FOLDER: Final = 80
 """Characters of a path, which has room for a socket then: its own path may have 104."""
 
@@ -83,6 +85,11 @@ class _Process:
         self.is_ready = False
         self._process = process
         self._control = control
+
+    @property
+    def serves(self) -> bool:
+        """True while the worker runs and is ready."""
+        return self.is_ready and self._process.returncode is None
 
     async def ready(self) -> Ready:
         """Wait until the worker is ready. Raises WorkerFailed."""
@@ -152,7 +159,7 @@ class _Parent:
         """By the number of the worker."""
         self._stopping = asyncio.Event()
         self._at_once = False
-        self._failed = False
+        self._code = 0
 
     async def run(self, serving: Serving) -> int:
         """Run the workers until a signal, and return the exit code."""
@@ -170,7 +177,7 @@ class _Parent:
             async with asyncio.TaskGroup() as tasks:
                 for number in tuple(self._running):
                     tasks.create_task(self._keep(number))
-        return int(self._failed or self._at_once)
+        return self._code or int(self._at_once)
 
     async def _start(self, number: int) -> Ready:
         """Start a worker, and wait until it is ready. Raises WorkerFailed."""
@@ -209,7 +216,14 @@ class _Parent:
             self._counts.forget(number - 1)
             if self._stopping.is_set():
                 # One that was still starting has been ended by the signal.
-                self._failed = self._failed or (process.is_ready and code != 0)
+                if process.is_ready and code != 0:
+                    self._code = self._code or 1
+                return
+            if code == _WRONGLY_USED and not any(process.serves for process in self._running.values()):
+                # Nothing listens, and a connection would wait until somebody looks. A supervisor sees the end.
+                self._log.error("no worker can be started; stopping", code=code)
+                self._code = code
+                self._stop(signal.SIGTERM)
                 return
             if _now() >= process.began + _STEADY:
                 failures = 0

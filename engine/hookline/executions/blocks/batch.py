@@ -19,7 +19,7 @@ from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
 from hookline.kernel.json import DECIMALS, JsonObject, Numbers, encode, is_large
 from hookline.model.batch import JOINED, BatchItem, joined_output
-from hookline.model.execution import BATCH, StepRecord, StepState
+from hookline.model.execution import BATCH, INTERRUPTED, StepRecord, StepState
 from hookline.model.foreach_progress_and_streams import REMEDY, stream_in
 from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Reply
@@ -248,7 +248,8 @@ async def _note(
     output = await run.services.offloader.run(
         partial(encode, run.redactor.with_hidden(view)), large=is_large(reply.body)
     )
-    entry = _add(run, step, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)
+    signal = None if frame.interruption.cause is None else INTERRUPTED
+    entry = _add(run, step, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=signal)
     frame.now, frame.steps[step.id] = entry.finished_at, view
 
 

@@ -85,6 +85,7 @@ class Runner:
         self._hook_urls = hook_urls
         self._unrunnable = Unrunnable(services, versions, self._loader, leaving_queue, self._wake_parent)
         self._cause_epoch = 0
+        """Counts the changes that may have ended causes of blocked executions."""
         self._running: dict[str, ExecutionContext | None] = {}
         """The delivered executions; None until the journal is read."""
         self._cancelled: set[str] = set()
@@ -107,8 +108,8 @@ class Runner:
     async def run(self, delivery: Delivery, flow: CompiledFlow | None = None) -> None:
         """Run a delivery until it ends or waits, and acknowledge it. Raises only CancelledError.
 
-        `flow`: given only if the execution was started by its acceptance (`place`); otherwise the loader finds the
-        version.
+        `flow`: given only if the execution was started by its acceptance (`Dispatcher.place`); otherwise the loader
+        finds the version.
         """
         self._running[delivery.execution_id] = None
         try:

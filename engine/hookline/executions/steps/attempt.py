@@ -120,7 +120,7 @@ class Attempt:
         *,
         first_time: bool,
     ) -> None:
-        """`number`: counted from 1. `first_time`: the step has no entry in the journal yet."""
+        """`number`: counted from 1. `first_time`: the step had no entry when the execution reached it."""
         self.run = run
         self.step = step
         self.frame = frame
@@ -136,7 +136,7 @@ class Attempt:
         self._arguments: dict[str, Any] = {}
         self._stub: StubFunction | None = None
         self._acted = False
-        """The action has returned."""
+        """The action has returned, and what it returned was stored if it had to be."""
         self._hidden = _NO_SECRETS
         """The secret values of the credential, which no log and no error may show."""
 
@@ -192,7 +192,7 @@ class Attempt:
 
         Raises StepError and Blocked; Interrupted if a pure action was interrupted while it gave its items one by one.
         Raises EngineUnavailable if the engine failed and the action may be called again. An at-most-once action that
-        may have taken effect, or any action that has already returned (unless the store failed), gets a StepError
+        may have taken effect, or any action whose result is at hand (unless the store failed), gets a StepError
         instead.
         """
         run, action = self.run, self.step.action
@@ -342,7 +342,7 @@ class Attempt:
             # A file that is gone, a time limit, an exit: none of them comes from a failure of the engine.
             return False
         if self._acted and not isinstance(error, StoreError):
-            # The action has returned, and may have taken effect. The step fails, and its `retry` counts.
+            # The action may have taken effect. The step fails, and its `retry` counts.
             return False
         # The store is used before, while and after an action takes effect. A StepError says itself whether it may have.
         may_have_acted = not isinstance(error, StepError) or error.outcome_unknown

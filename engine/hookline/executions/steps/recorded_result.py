@@ -9,7 +9,7 @@ from hookline.flows.blocks.batch import CompiledBatch
 from hookline.flows.blocks.flow_call import CompiledCall
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.kernel.json import is_heavy
-from hookline.model.execution import StepRecord, StepState
+from hookline.model.execution import INTERRUPTED, StepRecord, StepState
 from hookline.model.foreach_progress_and_streams import STREAM, Stream
 from hookline.model.message import Attachment, Message
 
@@ -17,8 +17,13 @@ from hookline.model.message import Attachment, Message
 async def continue_if_ended(
     run: ExecutionContext, step: CompiledCall | CompiledWait | CompiledBatch, frame: Frame, entry: StepRecord | None
 ) -> Ending | None:
-    """Continue with the result of a step that has ended; None if it hasn't. Raises StepFailed if it failed for good."""
+    """Continue with the result of a step that has ended; None if it hasn't.
+
+    Raises StepFailed if it failed for good, and Interrupted if it was interrupted at its end, and still is.
+    """
     if entry is not None and entry.state is StepState.SUCCEEDED:
+        if entry.signal == INTERRUPTED:
+            frame.interruption.check()
         return await continue_from_entry(run, frame, step.id, entry)
     if entry is None or entry.state is not StepState.FAILED:
         return None
@@ -32,7 +37,7 @@ async def continue_if_ended(
 async def continue_from_entry(run: ExecutionContext, frame: Frame, step_id: str, entry: StepRecord) -> Ending:
     """Continue as if the step had just finished with the result in its journal entry."""
     frame.now = entry.finished_at
-    if entry.output is not None and entry.signal in (None, STREAM):
+    if entry.output is not None and entry.signal in (None, STREAM, INTERRUPTED):
         read = partial(run.flow.numbers.read_object, entry.output)
         view = await run.services.offloader.run(read, large=is_heavy(entry.output))
         if entry.signal == STREAM:

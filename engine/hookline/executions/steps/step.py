@@ -17,15 +17,24 @@ from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import StepError, StoreError
 from hookline.kernel.json import encode
-from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL, ErrorInfo, StepRecord, StepState
+from hookline.model.execution import (
+    INTERRUPTED,
+    NOT_BEGUN,
+    OUTCOME_UNKNOWN,
+    RATE,
+    RETRY,
+    SLEEP,
+    UNTIL,
+    ErrorInfo,
+    StepRecord,
+    StepState,
+)
 from hookline.model.foreach_progress_and_streams import STREAM, Stream
 from hookline.model.message import CallerReply
 from hookline.sdk.action import PASS, Increment, Reply, Signal, Sleep
 from hookline.sdk.context_parts import check_key
 from hookline.storage.change_declarations import SetState
 
-#: The signal of an entry of an at-most-once step whose attempt ended before it did anything; the step hasn't failed.
-_NOT_BEGUN: Final = "not_begun"
 _NO_WAIT: Final = timedelta(0)
 
 
@@ -52,7 +61,7 @@ def situation_of(step: CompiledAction, entry: StepRecord | None) -> Situation:
         # A pure step is computed again; the items of a stream are stored.
         stored = entry.signal == STREAM and entry.state is StepState.SUCCEEDED
         return Situation.REPLAYED if stored else Situation.FIRST_TRY
-    if entry.signal == _NOT_BEGUN:
+    if entry.signal == NOT_BEGUN:
         return Situation.FIRST_TRY
     return SITUATIONS[entry.state]
 
@@ -69,7 +78,10 @@ SITUATIONS: Final[Mapping[StepState, Situation]] = {
 
 
 def wait_kind(entry: StepRecord) -> str:
-    """The kind of wait of a waiting entry: for its turn (RATE), a sleep to end (SLEEP) or its next attempt (RETRY)."""
+    """The kind of wait of a waiting entry: for its turn (RATE), the end of a sleep (SLEEP) or its next attempt (RETRY).
+
+    Only a failed attempt has an error.
+    """
     if entry.signal == RATE:
         return RATE
     return SLEEP if entry.error is None else RETRY
@@ -121,8 +133,11 @@ class StepRun:
         return await continue_from_entry(self.run, self.frame, self.step.id, self._entry)
 
     async def failed(self) -> Ending:
-        """Handle the failure in the journal, or try again what an operator retries."""
+        """Handle the failure in the journal, or try again what an operator retries. Raises Interrupted."""
         entry = self._entry
+        if entry.signal == INTERRUPTED and entry.error is not None:
+            self.run.progress.note_unknown(entry.error)
+            self.frame.interruption.check()
         if self.step.on_error == "continue":
             return self.frame.continue_after(entry.error, self.step.id, entry.finished_at)
         unknown = self.step.once and entry.error is not None and entry.error.code == OUTCOME_UNKNOWN
@@ -131,7 +146,7 @@ class StepRun:
         return await self.first_try()
 
     async def waiting(self) -> Ending:
-        """Wait further, or continue since the time has come."""
+        """Wait further, or continue since the time has come. Raises Interrupted."""
         entry = self._entry
         if not self.run.gate.may_act(self.path):
             return Ending.WAITING
@@ -141,19 +156,24 @@ class StepRun:
             self.run.progress.wait_until(entry.due_at, kind)
             return Ending.WAITING
         if kind == SLEEP:
+            # The steps after an interruption may have waited meanwhile.
+            self.frame.interruption.check()
             return await self._finish(self._attempt_of(entry), PASS)
         self._had_turn = kind == RATE
         self._number = entry.attempt + 1 if kind == RETRY else entry.attempt
         return await self.first_try()
 
     async def in_doubt(self) -> Ending:
-        """Fail, since nobody knows whether the step took effect."""
+        """Fail, since nobody knows whether the step took effect. Raises Interrupted."""
         entry = self._entry
         if not self.run.gate.may_act(self.path):
             return Ending.WAITING
+        interruption = self.frame.interruption
         error = self.run.error_info(_unknown(self.step, "the engine was stopped while it ran"), self.path)
-        recorded_at = await self._record(self._attempt_of(entry), StepState.FAILED, error=error)
+        signal = None if interruption.cause is None else INTERRUPTED
+        recorded_at = await self._record(self._attempt_of(entry), StepState.FAILED, error=error, signal=signal)
         self.run.progress.note_unknown(error)
+        interruption.check()
         return self.frame.end_failed_step(self.step, error, recorded_at)
 
     # --- One attempt ---------------------------------------------------------------------------------------------
@@ -184,7 +204,7 @@ class StepRun:
         return await take_turn(self.run, self.step, had_one=self._had_turn)
 
     async def _attempt(self) -> Ending | None:
-        """Make one attempt; None if another one follows at once."""
+        """Make one attempt; return None if the caller is to make the next one now."""
         attempt = self._new_attempt(self._number, self.run.services.clock.now())
         self._begun = False
         try:
@@ -301,7 +321,7 @@ class StepRun:
         return Ending.after(signal)
 
     async def _attempt_failed(self, attempt: Attempt, failure: StepError) -> Ending | None:
-        """Wait for the next attempt, or fail; None if the next attempt follows at once."""
+        """Fail, or wait for the next attempt; return None after a short wait, for the caller to make it now."""
         run, step = self.run, self.step
         error = _unknown(step, failure.message) if step.once and failure.outcome_unknown else failure
         info = run.error_info(error, self.path)
@@ -341,7 +361,7 @@ class StepRun:
             return
         error = self.run.error_info(_unknown(self.step, "it was interrupted while it ran"), self.path)
         self.run.progress.note_unknown(error)
-        await self._record(attempt, StepState.FAILED, error=error)
+        await self._record(attempt, StepState.FAILED, error=error, signal=INTERRUPTED)
 
     async def _wait_for_engine(self, attempt: Attempt, failure: EngineUnavailable) -> None:
         """Wait for the engine. It counts as no attempt: an at-most-once step is recorded as not begun.
@@ -359,7 +379,7 @@ class StepRun:
 
     async def _record_not_begun(self, attempt: Attempt, why: str) -> None:
         error = ErrorInfo("interrupted", why, self.path)
-        await self._record(attempt, StepState.FAILED, error=error, signal=_NOT_BEGUN)
+        await self._record(attempt, StepState.FAILED, error=error, signal=NOT_BEGUN)
 
     async def _record(
         self,

@@ -12,15 +12,13 @@ from hookline.intake.callbacks import waiting_records
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import Malformed
 from hookline.model.dead_letter_causes import full_cause
-from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
+from hookline.model.execution import FINAL, INTERRUPTED, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
 from hookline.model.message import arrival_view, pack, tags_of
 from hookline.service.views.json_field_types import Count, Time, Uuid, one_of, time_view
 from hookline.service.views.list_page import PageView
 from hookline.storage.store import ExecutionPage, Store
 
 _NULL = msgspec.Raw(b"null")
-#: The state of a step that still waited when its execution ended.
-INTERRUPTED: Final = "interrupted"
 
 
 StateName = Annotated[str, one_of(*State)]
@@ -37,7 +35,7 @@ class ErrorView(msgspec.Struct, frozen=True):
     retryable: bool
 
 
-_SIGNALS: Final = ("pass", "filtered", "stopped", "joined", "rate", "until", "not_begun", "stream")
+_SIGNALS: Final = ("pass", "filtered", "stopped", "joined", "rate", "until", "not_begun", "interrupted", "stream")
 
 
 class StepView(msgspec.Struct, frozen=True):
@@ -60,7 +58,8 @@ class StepView(msgspec.Struct, frozen=True):
     signal: Annotated[str, one_of(*_SIGNALS)] | None
     """`pass` if the message passed as it was; `filtered` or `stopped` if the step ended its branch or the execution;
     `joined` if the execution is part of another's batch; `rate` or `until` while it waits for its rate limit, or until
-    a time that its flow names; `not_begun` if it failed before it did anything; `stream` if its items were written
+    a time that its flow names; `not_begun` if it failed before it did anything; `interrupted` if the execution was
+    cancelled or ran out of time at this step, or another part of its block ended; `stream` if its items were written
     one by one."""
 
 

@@ -9,11 +9,10 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.executions.waiting_callers import FINISHED
 from hookline.kernel.clocks import rfc3339
-from hookline.model.execution import FINAL, Execution, ExecutionFilter, State, StepState
+from hookline.model.execution import FINAL, INTERRUPTED, Execution, ExecutionFilter, State, StepState
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import MAX_LIMIT, Parameter, read_limit, read_query, require_flow
 from hookline.service.admin.responses import json_response
-from hookline.service.views.executions import INTERRUPTED
 from hookline.service.views.json_field_types import Count, Time
 from hookline.storage.store import Store
 

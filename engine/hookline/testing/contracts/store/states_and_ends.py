@@ -221,6 +221,18 @@ class StatesContract(StoreFixtures):
         assert execution is not None
         assert execution.ready_at == (later if knows else now)
 
+    async def test_a_cancellation_ends_with_the_execution_and_a_retry_does_not_meet_it(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        id_ = await self._bring(store, envelopes, State.RUNNING)
+        await store.commit([Cancel(id_, now)])
+        await store.commit([End(id_, State.FAILED, Outcome.FAILED, now)])
+        await store.commit([Reopen(id_, now)])
+        reopened = await store.execution(id_)
+        assert reopened is not None
+        assert (reopened.state, reopened.cancel_asked_at) == (State.WAITING, None)
+
     async def test_unblocking_makes_ready_what_is_blocked_and_nothing_else(
         self, store: Store, envelopes: Envelopes
     ) -> None:

@@ -2538,7 +2538,7 @@ export interface components {
             /** Format: date-time */
             finished_at: string;
             due_at: string | null;
-            signal: ("pass" | "filtered" | "stopped" | "joined" | "rate" | "until" | "not_begun" | "stream") | null;
+            signal: ("pass" | "filtered" | "stopped" | "joined" | "rate" | "until" | "not_begun" | "interrupted" | "stream") | null;
             earlier: components["schemas"]["AttemptView"][];
         };
         /**
@@ -3055,7 +3055,7 @@ export interface components {
             /** Format: date-time */
             finished_at: string;
             due_at: string | null;
-            signal: ("pass" | "filtered" | "stopped" | "joined" | "rate" | "until" | "not_begun" | "stream") | null;
+            signal: ("pass" | "filtered" | "stopped" | "joined" | "rate" | "until" | "not_begun" | "interrupted" | "stream") | null;
         };
         /**
          * WholeRecordingView

@@ -72,7 +72,9 @@ export function givesMessage(
   steps: readonly { path: string; state: string; signal: string | null }[],
 ): (path: string) => boolean {
   const gave = new Set(
-    steps.filter((step) => step.state === "succeeded" && step.signal === null).map((step) => step.path),
+    steps
+      .filter((step) => step.state === "succeeded" && (step.signal ?? "interrupted") === "interrupted")
+      .map((step) => step.path),
   );
   return (path) => gave.has(path);
 }

@@ -1,0 +1,151 @@
+"""An execution that was interrupted ends so, however long its `finally` or `on_error` steps wait meanwhile."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.engine_harness import Hang, Harness, act, each, fails
+
+from hookline.engine import Engine
+from hookline.executions.blocks.run_steps import STEP_RUNNERS
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.batch import CompiledBatch
+from hookline.flows.blocks.flow_call import CompiledCall
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.parallel import CompiledParallel
+from hookline.flows.blocks.step_type import CompiledStep
+from hookline.flows.blocks.switch import CompiledSwitch
+from hookline.flows.blocks.try_block import CompiledTry
+from hookline.flows.blocks.webhook_wait import CompiledWait
+from hookline.model.access import SYSTEM
+from hookline.model.execution import SLEEP, Execution, Outcome, State
+from hookline.storage.change_declarations import Cancel
+
+_NAP: dict[str, Any] = {"id": "w", "use": "sleep", "with": {"for": "5m"}}
+_ONCE: dict[str, Any] = act("w", delivery="at_most_once")
+
+STEPS: dict[str, tuple[type[CompiledStep], dict[str, Any]]] = {
+    "sleep": (CompiledAction, _NAP),
+    "retry": (CompiledAction, act("w", retry={"attempts": 2, "wait": "5m"})),
+    "at most once": (CompiledAction, _ONCE),
+    "at most once, whose failure is handled": (CompiledAction, {**_ONCE, "on_error": "continue"}),
+    "webhook": (CompiledWait, {"id": "w", "use": "webhook", "with": {"timeout": "5m"}}),
+    "flow": (CompiledCall, {"id": "w", "use": "flow", "with": {"id": "child"}, "timeout": "5m"}),
+    "batch": (CompiledBatch, {"id": "w", "use": "batch", "with": {"within": "5m"}}),
+    "switch": (CompiledSwitch, {"id": "s", "switch": [{"when": "{{ true }}", "steps": [_NAP]}]}),
+    "try": (CompiledTry, {"id": "i", "try": [_NAP], "catch": [act("inner")]}),
+    "foreach": (CompiledForeach, each(_NAP, foreach=[1, 2])),
+    "parallel": (CompiledParallel, {"id": "p", "parallel": {"a": [_NAP], "b": [{**_NAP, "id": "v"}]}}),
+}
+"""Steps that an interruption can end, with their type."""
+UNKNOWN = {"at most once", "at most once, whose failure is handled"}
+LONGER = {"id": "pause", "use": "sleep", "with": {"for": "10m"}}
+"""When it is over, the interrupted step would be due."""
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    harness = Harness(tmp_path)
+    harness.flow("child", [{"id": "hold", "use": "webhook"}])
+    return harness
+
+
+def test_each_kind_of_step_is_interrupted_here() -> None:
+    assert {kind for kind, _ in STEPS.values()} == STEP_RUNNERS.keys()
+
+
+def _interrupted_flow(harness: Harness, what: str, **settings: Any) -> Hang | None:
+    """A flow whose step is interrupted, with a `catch` that must not see it; nothing after it has an effect."""
+    hang = Hang() if what in UNKNOWN else None
+    harness.probe.does.update(w=hang or fails(1))
+    block = {"id": "t", "try": [STEPS[what][1]], "catch": [act("caught")], "finally": [LONGER, act("last")]}
+    harness.flow("f", [block, {"id": "after", "use": "map", "with": {"body": "done"}}], **settings)
+    return hang
+
+
+async def _begun(harness: Harness, engine: Engine, hang: Hang | None) -> str:
+    execution_id = await harness.send(engine, "f", [1, 2])
+    if hang is None:
+        await harness.until(engine, execution_id, State.WAITING)
+    else:
+        await hang.reached.wait()
+    return execution_id
+
+
+async def _waits_in_finally(harness: Harness, engine: Engine, execution_id: str) -> None:
+    async with asyncio.timeout(30):
+        while (await harness.journal(engine, execution_id)).get("t/pause") is None:  # noqa: ASYNC110 - it is several tasks away
+            await asyncio.sleep(0.002)
+    assert (await harness.until(engine, execution_id, State.WAITING)).reason == SLEEP
+
+
+def _told(execution: Execution) -> tuple[State, Outcome | None]:
+    return execution.state, execution.outcome
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize("what", STEPS)
+async def test_a_cancelled_execution_ends_as_cancelled_after_a_finally_that_waits(harness: Harness, what: str) -> None:
+    hang = _interrupted_flow(harness, what)
+    async with harness.engine() as engine:
+        execution_id = await _begun(harness, engine, hang)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        await _waits_in_finally(harness, engine, execution_id)
+        harness.clock.advance(601)
+        done = await harness.until(engine, execution_id)
+    unknown = Outcome.OUTCOME_UNKNOWN if what in UNKNOWN else Outcome.CANCELLED
+    assert _told(done) == (State.CANCELLED, unknown)
+    assert [step for step in harness.probe.steps() if step != "w"] == ["last"]
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize("what", STEPS)
+async def test_an_execution_that_takes_too_long_ends_so_after_steps_that_wait(harness: Harness, what: str) -> None:
+    on_error = [{**LONGER, "id": "later"}, act("told", "$.error.code")]
+    hang = _interrupted_flow(harness, what, timeout="1m", on_error=on_error)
+    async with harness.engine() as engine:
+        execution_id = await _begun(harness, engine, hang)
+        harness.clock.advance(61)
+        await _waits_in_finally(harness, engine, execution_id)
+        done = await harness.advance_until(engine, execution_id, seconds=60)
+    assert _told(done) == (State.FAILED, Outcome.TIMED_OUT)
+    assert done.error is not None
+    assert done.error.code == "flow.timed_out"
+    assert [step for step in harness.probe.steps() if step != "w"] == ["last", "told"]
+    assert harness.probe.calls[-1][3] == "flow.timed_out"
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize("what", sorted(UNKNOWN))
+async def test_an_execution_that_is_cancelled_while_the_engine_dies_ends_as_cancelled(
+    harness: Harness, what: str
+) -> None:
+    hang = _interrupted_flow(harness, what)
+    async with harness.engine(grace=0) as engine:
+        execution_id = await _begun(harness, engine, hang)
+        # This engine ends before it hears of it.
+        await engine.store.commit([Cancel(execution_id, harness.clock.now())])
+    async with harness.engine() as engine:
+        await _waits_in_finally(harness, engine, execution_id)
+        harness.clock.advance(601)
+        assert _told(await harness.until(engine, execution_id)) == (State.CANCELLED, Outcome.OUTCOME_UNKNOWN)
+    assert harness.probe.steps() == ["w", "last"]
+
+
+async def test_a_failure_whose_on_error_waits_can_be_retried_after_it_was_cancelled(harness: Harness) -> None:
+    """The failure came first, and decides how the execution ends; the cancellation ends with it."""
+    harness.probe.does.update(bad=fails(1, retryable=False))
+    harness.flow("f", [act("bad"), act("after")], on_error=[LONGER])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await harness.until(engine, execution_id, State.WAITING)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        harness.clock.advance(601)
+        assert _told(await harness.until(engine, execution_id)) == (State.FAILED, Outcome.FAILED)
+        await engine.operations.retry(execution_id, by=SYSTEM)
+        assert _told(await harness.until(engine, execution_id, State.SUCCEEDED, State.CANCELLED)) == (
+            State.SUCCEEDED,
+            Outcome.COMPLETED,
+        )
+    assert harness.probe.steps() == ["bad", "bad", "after"]
