@@ -33,7 +33,7 @@ MIGRATIONS = "HOOKLINE_TEST_MIGRATIONS"
 #: What a server imports late, besides plugins.
 _LATE = (
     "hookline.cli.host.serve",
-    "hookline.cli.host.run_server",
+    "hookline.cli.host.server_process",
     "hookline.service.server.hypercorn_server",
     "uvloop",
 )

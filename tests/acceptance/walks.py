@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 from click.testing import CliRunner
 
 import hookline
-from hookline.cli.host.run_server import ListeningServer, run_server
+from hookline.cli.host.server_process import ListeningServer, run_server
 from hookline.cli.main import main
 from hookline.server_settings import load
 from hookline.service.server.listening import listen
@@ -34,7 +34,7 @@ _EXECUTIONS: Final = "executions/"
 #: Everything in a task that begins in these rooms belongs to a request. Other tasks are the engine's own.
 _REQUESTS: Final = ("service/", "intake/")
 #: Tasks that begin here stand beside both walks: they are this script's own, or an engine's or a server's clock.
-_BESIDE: Final = ("cli/host/run_server.py", "service/server/serving.py", "executions/delivery/timers.py")
+_BESIDE: Final = ("cli/host/server_process.py", "service/server/serving.py", "executions/delivery/timers.py")
 #: Requests that are traced.
 _TRACED: Final = 10
 _SECRET: Final = "a secret of GitHub's"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from hookline.discovery.metadata_file import ConnectorPart, PluginDescription, TriggerPart
+from hookline.discovery.plugin_description import ConnectorPart, PluginDescription, TriggerPart
 from hookline.kernel.errors import NoConnectors
 from hookline.model.sources import ConsumeSettings, PollSettings
 from hookline.model.webhook import subscribed_settings

@@ -19,7 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from hookline.discovery.metadata_file import describe, file_of, read, requires_python
+from hookline.discovery.plugin_description import describe, file_of, read, requires_python
 from hookline.discovery.plugin_loader import HOOKS, load_plugins
 from hookline.discovery.quality import level_of, open_secrets, violations
 from hookline.discovery.registry import GROUP, PluginStatus, Registry

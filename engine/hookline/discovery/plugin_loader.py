@@ -23,7 +23,7 @@ import pluggy
 from pydantic import BaseModel
 
 from hookline.discovery.connector_placeholders import unloaded_triggers
-from hookline.discovery.metadata_file import PluginDescription, file_of_module, read
+from hookline.discovery.plugin_description import PluginDescription, file_of_module, read
 from hookline.discovery.registry import GROUP, PartKind, PluginStatus, Registry
 from hookline.discovery.time_limit import TimeLimitExceeded, call_with_time_limit
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook

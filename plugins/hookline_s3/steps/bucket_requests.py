@@ -10,7 +10,7 @@ from obstore.store import S3Store
 
 from hookline.api import JsonValue, StepError
 from hookline_s3.failures import translated
-from hookline_s3.steps.keys import checked
+from hookline_s3.steps.object_keys import checked
 
 
 async def objects(

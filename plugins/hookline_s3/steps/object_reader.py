@@ -11,7 +11,7 @@ from obstore.store import S3Store
 from hookline.api import Attachment, Context, JsonValue, Reply, StepError, decode_json
 from hookline_s3.failures import translated
 from hookline_s3.object_pieces import pieces
-from hookline_s3.steps.keys import checked
+from hookline_s3.steps.object_keys import checked
 
 _PIECE: Final = 1024 * 1024
 LONGEST: Final = 10_000_000

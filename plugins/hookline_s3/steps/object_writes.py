@@ -12,7 +12,7 @@ from obstore.store import S3Store
 from hookline.api import Attachment, Context, JsonValue, StepError, encode_json
 from hookline_s3.failures import translated
 from hookline_s3.object_pieces import pieces
-from hookline_s3.steps.keys import checked
+from hookline_s3.steps.object_keys import checked
 
 PART: Final = 8 * 1024 * 1024
 """The size of a part in bytes; an object that is no larger is uploaded in one request."""

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from hookline.api import StoreError
 from hookline.api_storage import StoreAway
 from hookline_sqlstore.databases.database import Listener
-from hookline_sqlstore.writing.apply import Failure
+from hookline_sqlstore.writing.commit_application import Failure
 from hookline_sqlstore.writing.prepared_commit import Commit
 
 T = TypeVar("T")

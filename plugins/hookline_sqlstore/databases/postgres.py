@@ -39,7 +39,7 @@ from hookline_sqlstore.databases.postgres_session_upkeep import (
 )
 from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.node_lease import LeaseLost
-from hookline_sqlstore.writing.apply import Failure, apply
+from hookline_sqlstore.writing.commit_application import Failure, apply
 from hookline_sqlstore.writing.prepared_commit import Commit
 
 T = TypeVar("T")

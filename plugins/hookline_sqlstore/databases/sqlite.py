@@ -24,7 +24,7 @@ from hookline_sqlstore.databases.pending_commits import LIMIT, Pending, PendingC
 from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.dialect import SqliteDialect
 from hookline_sqlstore.reading.executions import open_executions
-from hookline_sqlstore.writing.apply import Failure, apply
+from hookline_sqlstore.writing.commit_application import Failure, apply
 from hookline_sqlstore.writing.prepared_commit import Commit
 
 T = TypeVar("T")

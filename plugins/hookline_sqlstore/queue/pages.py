@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases.database import Database
-from hookline_sqlstore.queue.feed import Feed
+from hookline_sqlstore.queue.flow_feed import Feed
 from hookline_sqlstore.reading.executions import open_executions
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.node_agreements import ClaimRow

@@ -21,7 +21,7 @@ from hookline.api_storage import (
     Stored,
 )
 from hookline_sqlstore.databases.database import Database
-from hookline_sqlstore.queue.feed import READ_AHEAD, Feed, InlineBudget, Offer
+from hookline_sqlstore.queue.flow_feed import READ_AHEAD, Feed, InlineBudget, Offer
 from hookline_sqlstore.queue.pages import Pages
 from hookline_sqlstore.reading.executions import executions
 from hookline_sqlstore.writing.prepared_commit import INLINE, Commit, prepare_commit

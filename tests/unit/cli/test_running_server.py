@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from hookline.cli.host.process_signals import Reloading
-from hookline.cli.host.run_server import report_accepting
+from hookline.cli.host.server_process import report_accepting
 from hookline.server_settings import Settings
 from hookline.testing.clock import ManualClock
 from hookline.testing.eventually import assert_eventually

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.integration.installed_plugins import Site
 
-from hookline.discovery.metadata_file import FORMAT
+from hookline.discovery.plugin_description import FORMAT
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hookline.discovery.metadata_file import describe, file_of_module, text_of
+from hookline.discovery.plugin_description import describe, file_of_module, text_of
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import violations
 from hookline.discovery.registry import GROUP, PluginStatus

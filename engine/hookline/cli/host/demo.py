@@ -26,7 +26,7 @@ from hookline.secrets.masking import mask_log_fields
 from hookline.server_settings import load
 
 if TYPE_CHECKING:
-    from hookline.cli.host.run_server import ListeningServer
+    from hookline.cli.host.server_process import ListeningServer
 
 FLOW: Final = "paypal-to-accounting"
 EVENT: Final = "samples/paypal-payment.json"
@@ -66,7 +66,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
     signs it, with a certificate that the demo creates and stores in the credential.
     """
     ignore_hangups()
-    from hookline.cli.host.run_server import run
+    from hookline.cli.host.server_process import run
     from hookline.kernel import logs
 
     logs.set_up("warning", "console", mask_log_fields)

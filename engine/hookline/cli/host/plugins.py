@@ -10,7 +10,7 @@ from hookline.cli.table import table
 from hookline.kernel.errors import HooklineError
 
 if TYPE_CHECKING:
-    from hookline.discovery.metadata_file import PluginDescription
+    from hookline.discovery.plugin_description import PluginDescription
     from hookline.discovery.plugin_doctor import Examination
     from hookline.discovery.registry import PluginStatus
 
@@ -71,7 +71,7 @@ def _list(ctx: click.Context, as_json: bool) -> None:
 
 
 def _list_unimported(as_json: bool) -> None:
-    from hookline.discovery.metadata_file import file_of, read, requires_python
+    from hookline.discovery.plugin_description import file_of, read, requires_python
     from hookline.discovery.registry import GROUP
     from hookline.kernel.errors import PluginFailed
 
@@ -169,7 +169,7 @@ def describe_plugin(ctx: click.Context, name: str, write: bool, check: bool, as_
 
     NAME is the name of a plugin or a distribution.
     """
-    from hookline.discovery.metadata_file import describe, file_of_module, text_of
+    from hookline.discovery.plugin_description import describe, file_of_module, text_of
     from hookline.discovery.plugin_loader import load_plugins
     from hookline.kernel.errors import PluginFailed
 

@@ -15,7 +15,7 @@ from hookline.secrets.masking import mask_log_fields
 from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
-    from hookline.cli.host.run_server import ListeningServer
+    from hookline.cli.host.server_process import ListeningServer
     from hookline.cli.host.worker_process import Ready
 
 
@@ -59,7 +59,7 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings, control: int | 
 
 
 def _serve_alone(ctx: click.Context, settings: Settings, as_json: bool) -> bool:
-    from hookline.cli.host.run_server import run
+    from hookline.cli.host.server_process import run
     from hookline.service.server.listening import listen
 
     async def ready(server: "ListeningServer") -> None:
@@ -73,7 +73,7 @@ def _serve_alone(ctx: click.Context, settings: Settings, as_json: bool) -> bool:
 
 
 def _serve_as_worker(ctx: click.Context, settings: Settings, control: int) -> bool:
-    from hookline.cli.host.run_server import run
+    from hookline.cli.host.server_process import run
     from hookline.cli.host.worker_process import Worker
 
     worker = Worker(control)

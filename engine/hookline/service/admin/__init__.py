@@ -36,8 +36,8 @@ from hookline.service.admin.flows.versions import add_versions
 from hookline.service.admin.gate import Gate
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
-from hookline.service.admin.system.access import add_access
 from hookline.service.admin.system.attention import add_attention
+from hookline.service.admin.system.audit import add_audit
 from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, probes_blueprint
@@ -47,6 +47,7 @@ from hookline.service.admin.system.plugins import add_plugins
 from hookline.service.admin.system.server_settings import ServerSettingView, add_settings
 from hookline.service.admin.system.sessions import add_sessions
 from hookline.service.admin.system.storage import add_storage
+from hookline.service.admin.system.tokens import add_tokens
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook_endpoint import Hook, HookOptions
 from hookline.service.hooks.sender import Senders
@@ -122,7 +123,8 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
         add_dead_letters,
         partial(add_events, gate=gate),
         add_credentials,
-        add_access,
+        add_tokens,
+        add_audit,
         partial(add_sessions, gate=gate),
         add_nodes,
         add_plugins,

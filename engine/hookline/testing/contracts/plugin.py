@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
-from hookline.discovery.metadata_file import describe, file_of_module, text_of
+from hookline.discovery.plugin_description import describe, file_of_module, text_of
 from hookline.discovery.plugin_doctor import unknown_hooks
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import open_secrets

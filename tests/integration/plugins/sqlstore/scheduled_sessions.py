@@ -16,7 +16,7 @@ from sqlalchemy.util import await_only
 
 from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.node_lease import Lease
-from hookline_sqlstore.writing.apply import apply
+from hookline_sqlstore.writing.commit_application import apply
 from hookline_sqlstore.writing.prepared_commit import Commit
 
 _LOCK_LIMIT = 60.0

@@ -15,8 +15,8 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.node_lease import Lease
-from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.batch_joining import items_of
+from hookline_sqlstore.writing.commit_application import apply
 from hookline_sqlstore.writing.prepared_commit import prepare_commit
 
 COUNT = 150

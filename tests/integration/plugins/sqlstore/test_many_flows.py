@@ -12,7 +12,7 @@ from hookline.api import StoreError
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.databases.database import Database
-from hookline_sqlstore.queue.feed import Feed, InlineBudget
+from hookline_sqlstore.queue.flow_feed import Feed, InlineBudget
 from hookline_sqlstore.queue.pages import Page, ReadPages
 from hookline_sqlstore.sqlite_backend import SqliteBackend
 

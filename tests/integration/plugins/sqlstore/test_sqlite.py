@@ -26,7 +26,7 @@ from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend_makers import sqlite
 from hookline_sqlstore.databases import pending_commits
-from hookline_sqlstore.queue.feed import READ_AHEAD
+from hookline_sqlstore.queue.flow_feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.reading.executions import open_executions
 from hookline_sqlstore.tables import executions

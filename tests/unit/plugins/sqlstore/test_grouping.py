@@ -15,7 +15,7 @@ from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore import dialect
 from hookline_sqlstore.column_values import micros, moment
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.apply import stages
+from hookline_sqlstore.writing.commit_application import stages
 from hookline_sqlstore.writing.prepared_commit import prepare_commit as batch
 
 NOW = ManualClock().now()

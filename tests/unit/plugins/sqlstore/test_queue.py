@@ -11,7 +11,7 @@ from hookline.storage.change_declarations import Accept, Accepted
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline.testing.eventually import assert_eventually
-from hookline_sqlstore.queue.feed import Feed
+from hookline_sqlstore.queue.flow_feed import Feed
 from hookline_sqlstore.queue.pages import Page
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.writing.prepared_commit import prepare_commit

@@ -23,7 +23,7 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.dialect import SqliteDialect
 from hookline_sqlstore.tables import executions
-from hookline_sqlstore.writing.apply import apply
+from hookline_sqlstore.writing.commit_application import apply
 from hookline_sqlstore.writing.prepared_commit import prepare_commit
 
 pytestmark = pytest.mark.rule(28)

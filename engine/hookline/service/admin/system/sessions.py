@@ -20,7 +20,7 @@ from hookline.service.admin.gate import Gate, caller, require_visible
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import ExecutionId, body_of, decode_body, read_body
 from hookline.service.admin.responses import json_response
-from hookline.service.admin.system.access import MeView, me_view
+from hookline.service.admin.system.tokens import MeView, me_view
 from hookline.service.views.json_field_types import Time
 
 

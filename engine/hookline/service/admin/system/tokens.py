@@ -1,39 +1,35 @@
-"""The admin API's routes about access to it: the caller, tokens, rejected sign-ins, and the audit."""
+"""The admin API's routes about its tokens: the caller's own, all of them, and rejected sign-ins."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 from quart import Blueprint, Response
 
-from hookline.access.audit import OPERATIONS
 from hookline.access.caller import Caller
 from hookline.access.tokens import BUILT_IN, NAME
 from hookline.engine import Engine
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import Malformed, NotForLimitedTokens, TokenNameTaken, TokenNotFound
-from hookline.model.access import AuditFilter, Token, TokenScope
+from hookline.model.access import Token, TokenScope
 from hookline.model.durations import PATTERN, parse_duration
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import (
-    FLOW_SCHEMA,
     PAGE,
     FlowId,
-    Parameter,
     decode_body,
     page_or_malformed,
     read_body,
     read_query,
     read_time,
-    time,
 )
 from hookline.service.admin.responses import json_response
 from hookline.service.views.json_field_types import Time, Uuid, one_of, time_view
 from hookline.service.views.list_page import PageView
-from hookline.storage.store import AuditPage, RejectedSignInPage
+from hookline.storage.store import RejectedSignInPage
 
 
 def _schema(**keywords: Any) -> msgspec.Meta:
@@ -100,33 +96,6 @@ class RejectedSignInView(msgspec.Struct, frozen=True):
     """The name of the token, if it was valid once."""
 
 
-class AuditView(msgspec.Struct, frozen=True):
-    """An operation, and who did it."""
-
-    id: Uuid
-    at: Time
-    actor: str
-    """`token:<name>`, `person:<name>`, `local:<user>`, `folder`, `resume-url` or `system`."""
-    address: str | None
-    operation: Annotated[str, one_of(*OPERATIONS)]
-    flow_id: str | None
-    flow_version: str | None
-    subject: str | None
-    """The id of the execution, token or deployment, or the name of the credential or key."""
-    detail: str | None
-
-
-_AUDIT: Final = (
-    Parameter("flow_id", "Only entries about this flow.", FLOW_SCHEMA),
-    Parameter("actor", "Only what this actor did, such as `token:ci`."),
-    Parameter("operation", "Only this operation.", {"type": "string", "enum": list(OPERATIONS)}),
-    Parameter("subject", "Only entries about this execution, token, deployment, credential or key."),
-    time("since", "Only entries from this time or later."),
-    time("until", "Only entries from before this time."),
-    *PAGE,
-)
-
-
 def me_view(by: Caller) -> MeView:
     scopes = [scope for scope in TokenScope if by.scope.includes(scope)]
     flows = None if by.flows is None else sorted(by.flows)
@@ -145,24 +114,6 @@ def token_view(token: Token, now: datetime) -> TokenView:
         time_view(token.revoked_at),
         token.is_valid(now),
     )
-
-
-def audit_view(page: AuditPage) -> PageView[AuditView]:
-    shown = [
-        AuditView(
-            entry.id,
-            rfc3339(entry.at),
-            str(entry.actor),
-            entry.actor.address,
-            entry.operation,
-            entry.flow_id,
-            entry.flow_version,
-            entry.subject,
-            entry.detail,
-        )
-        for entry in page.items
-    ]
-    return PageView(shown, page.next)
 
 
 def _rejected_view(page: RejectedSignInPage) -> PageView[RejectedSignInView]:
@@ -189,7 +140,7 @@ def visible_tokens(tokens: Sequence[Token]) -> list[Token]:
     return [token for token in tokens if token.flows is not None and by.flows.issuperset(token.flows)]
 
 
-def add_access(api: Blueprint, engine: Engine) -> None:
+def add_tokens(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/me")
     @operation(MeView)
@@ -242,16 +193,3 @@ def add_access(api: Blueprint, engine: Engine) -> None:
         given = read_query(PAGE)
         found = engine.store.rejected_sign_ins(cursor=given["cursor"], limit=given["limit"])
         return json_response(_rejected_view(await page_or_malformed(found)))
-
-    @api.get("/audit")
-    @operation(PageView[AuditView], query=_AUDIT)
-    async def list_audit() -> Response:
-        """List what was changed, and by whom, newest first."""
-        given, by = read_query(_AUDIT), caller()
-        flow_id = given["flow_id"]
-        flows = (flow_id,) if flow_id is not None else None if by.flows is None else tuple(sorted(by.flows))
-        chosen = AuditFilter(
-            flows, given["actor"], given["operation"], given["subject"], given["since"], given["until"]
-        )
-        found = engine.store.audit(chosen, cursor=given["cursor"], limit=given["limit"])
-        return json_response(audit_view(await page_or_malformed(found)))
