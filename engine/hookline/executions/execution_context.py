@@ -257,7 +257,7 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
         except RedactedUnreadable as error:
             raise Blocked(error.message) from error
 
-    def keeps_failure(self, frame: Frame, entry: StepRecord) -> bool:
+    def failure_is_final(self, frame: Frame, entry: StepRecord) -> bool:
         """Return whether a recorded failure is final.
 
         It is tried again only after a retry by an operator, and only if nothing in the flow handles it.

@@ -6,12 +6,11 @@ from typing import Final
 
 from hookline.intake.limits import seconds_each
 from hookline.intake.shared_limits import SharedLimits
+from hookline.kernel.backoff import LONGEST_IN_PLACE
 from hookline.kernel.clocks import Clock, SystemClock
 from hookline.storage.cluster import Alone
 
-LONGEST_SLEEP: Final = timedelta(seconds=1)
-"""A longer wait is stored as a row; a shorter one is slept through."""
-_LONGEST: Final = LONGEST_SLEEP.total_seconds()
+_LONGEST: Final = LONGEST_IN_PLACE.total_seconds()
 
 
 class StepRates:
@@ -27,7 +26,7 @@ class StepRates:
         self._lines: dict[str, _Line] = {}
 
     async def turn(self, name: str, rate: str, clock: Clock, *, had_one: bool) -> timedelta:
-        """Return the time until the caller may run. If it is more than `LONGEST_SLEEP`, the caller comes back after it.
+        """Return the time until the caller may run. After more than `LONGEST_IN_PLACE`, the caller comes back.
 
         `name`: the step of a flow, or a connector and a credential. `had_one`: the caller was given a time before,
         which has come.
@@ -57,4 +56,4 @@ class _Line:
         self.assigned = -math.inf
         """The latest time that a caller got."""
         self.last = -math.inf
-        """The latest time at which a caller runs, or will run within `LONGEST_SLEEP`."""
+        """The latest time at which a caller runs, or will run within `LONGEST_IN_PLACE`."""

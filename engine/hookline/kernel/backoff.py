@@ -9,6 +9,8 @@ from hookline.kernel.errors import StepError
 
 LONGEST_ASKED: Final = timedelta(days=1)
 """The longest wait that a provider may ask for with `Retry-After`; a longer one is shortened to this."""
+LONGEST_IN_PLACE: Final = timedelta(seconds=1)
+"""The longest wait of a step that is slept through; for a longer one, its execution is parked."""
 STORE_RETRY: Final = 5.0
 """Seconds until a failed access to the store is repeated."""
 

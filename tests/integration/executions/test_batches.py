@@ -87,7 +87,7 @@ async def test_the_first_goes_on_also_if_the_store_fails_after_the_last_has_join
             raise StoreError("the disk is full")
 
         with monkeypatch.context() as patched:
-            patched.setattr(Journal, "commit_end", failing)
+            patched.setattr(Journal, "commit_closing", failing)
             await harness.send(engine, "f", 2)
             # The leader is delivered, and fails to end, too.
             await harness.until_calls(1)

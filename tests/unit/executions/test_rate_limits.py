@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.executions.rate_limits import LONGEST_SLEEP, StepRates
+from hookline.executions.rate_limits import StepRates
 from hookline.intake.shared_limits import SharedLimits
+from hookline.kernel.backoff import LONGEST_IN_PLACE
 from hookline.storage.cluster import Alone
 from hookline.storage.limit_parts import NodeParts, Parts, PartsMoved, PartsRequest
 from hookline.testing.clock import ManualClock
@@ -61,7 +62,7 @@ async def test_no_two_run_closer_than_the_rate_says(asked: list[tuple[int, bool]
         clock.advance(milliseconds / 1000)
         wait = await rates.turn(_STEP, rate, clock, had_one=had_one)
         assert wait >= timedelta()
-        if wait <= LONGEST_SLEEP:
+        if wait <= LONGEST_IN_PLACE:
             ran.append(timedelta(seconds=clock.monotonic()) + wait)
     count, _, unit = rate.partition("/")
     space = timedelta(seconds={"s": 1, "m": 60}[unit] / int(count)) - timedelta(microseconds=10)

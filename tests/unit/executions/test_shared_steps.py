@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.intake.sharing_nodes import Node, Table
 
-from hookline.executions.rate_limits import LONGEST_SLEEP, StepRates
+from hookline.executions.rate_limits import StepRates
 from hookline.intake.limits import RateLimit, rate_parts
 from hookline.intake.shared_limits import SharedLimits
+from hookline.kernel.backoff import LONGEST_IN_PLACE
 from hookline.testing.clock import ManualClock
 
 _STEP = "flow step"
@@ -43,7 +44,7 @@ class _Cluster:
     async def turn(self, place: int, *, had_one: bool) -> None:
         node, _, rates = self.nodes[place]
         wait = await rates.turn(_STEP, self.rate, self.clock, had_one=had_one)
-        if wait <= LONGEST_SLEEP:
+        if wait <= LONGEST_IN_PLACE:
             self.ran.append((self.clock.monotonic() + wait.total_seconds(), node.lease))
 
     async def look(self, place: int) -> None:

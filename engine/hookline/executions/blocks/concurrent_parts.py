@@ -65,7 +65,7 @@ def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFai
         entry is None
         or entry.state is not StepState.FAILED
         or entry.error is None
-        or not run.keeps_failure(frame, entry)
+        or not run.failure_is_final(frame, entry)
     ):
         return None
     return StepFailed(entry.error, entry.finished_at)

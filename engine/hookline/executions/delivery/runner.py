@@ -159,7 +159,7 @@ class Runner:
             found = await self._loader.load(delivery, flow)
         except BlockedAtLoad as cause:
             await self._unrunnable.park(delivery, cause)
-            await self._leave(delivery, again=epoch != self._cause_epoch)
+            await self._acknowledge(delivery, again=epoch != self._cause_epoch)
             return
         except LoadFailed as failure:
             await self._unrunnable.end(delivery, failure.error)
@@ -178,11 +178,11 @@ class Runner:
         blocked = run.progress.blocked is not None and isinstance(closing, Park)
         # If the cause went away while the execution was being parked, nothing else wakes it.
         again = blocked and epoch != self._cause_epoch
-        await self._leave(delivery, again=again)
+        await self._acknowledge(delivery, again=again)
         if not again:
-            await self._after(run, closing)
+            await self._tell_others(run, closing)
 
-    async def _leave(self, delivery: Delivery, *, again: bool) -> None:
+    async def _acknowledge(self, delivery: Delivery, *, again: bool) -> None:
         if again:
             await delivery.redeliver(0)
         else:
@@ -230,7 +230,7 @@ class Runner:
                     closing, follow_up = await self._run_flow(run)
             if isinstance(closing, End) and not follow_up and is_patient(run):
                 closing = replace(closing, patient=True)
-            await run.journal.commit_end(closing, *follow_up)
+            await run.journal.commit_closing(closing, *follow_up)
             if isinstance(closing, End) and closing.state is State.FAILED and closing.error is not None:
                 self._log_failure(run, closing.error)
         except asyncio.CancelledError:
@@ -269,7 +269,7 @@ class Runner:
             record_final_reply(run, frame, ending)
         return await end(run, frame.message, ending, failed, now)
 
-    async def _after(self, run: ExecutionContext, closing: End | Park) -> None:
+    async def _tell_others(self, run: ExecutionContext, closing: End | Park) -> None:
         """Tell those who wait for what has happened."""
         if isinstance(closing, End):
             self._services.metrics.ended(run.flow.id, closing.state, closing.at - run.envelope.accepted_at)

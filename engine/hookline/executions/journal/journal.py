@@ -365,7 +365,7 @@ class Journal:
                 with suppress(StoreError, IllegalStateChange, ExecutionNotFound), self._commit_in_progress():
                     await self._commit(self._uncommitted.take(), once=True)
 
-    async def commit_end(self, *changes: Change) -> None:
+    async def commit_closing(self, *changes: Change) -> None:
         """Return when everything is durable, together with the changes that end or park the execution."""
         await self._commit_all(*changes)
 

@@ -29,7 +29,7 @@ async def continue_if_ended(
         return None
     if step.on_error == "continue":
         return frame.continue_after(entry.error, step.id, entry.finished_at)
-    if entry.error is not None and run.keeps_failure(frame, entry):
+    if entry.error is not None and run.failure_is_final(frame, entry):
         raise StepFailed(entry.error, entry.finished_at)
     return None
 

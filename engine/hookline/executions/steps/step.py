@@ -9,12 +9,11 @@ import msgspec
 
 from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.interruption import Interrupted
-from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, NormalizedResult
 from hookline.executions.steps.rate_turn import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.action import CompiledAction
-from hookline.kernel.backoff import STORE_RETRY, next_wait
+from hookline.kernel.backoff import LONGEST_IN_PLACE, STORE_RETRY, next_wait
 from hookline.kernel.errors import StepError, StoreError
 from hookline.kernel.json import encode
 from hookline.model.execution import (
@@ -141,7 +140,7 @@ class StepRun:
         if self.step.on_error == "continue":
             return self.frame.continue_after(entry.error, self.step.id, entry.finished_at)
         unknown = self.step.once and entry.error is not None and entry.error.code == OUTCOME_UNKNOWN
-        if entry.error is not None and (unknown or self.run.keeps_failure(self.frame, entry)):
+        if entry.error is not None and (unknown or self.run.failure_is_final(self.frame, entry)):
             raise StepFailed(entry.error, entry.finished_at)
         return await self.first_try()
 
@@ -186,7 +185,7 @@ class StepRun:
         services = self.run.services
         self.frame.interruption.check()
         wait = await self._take_turn()
-        if wait > LONGEST_SLEEP:
+        if wait > LONGEST_IN_PLACE:
             attempt = self._new_attempt(self._number, services.clock.now())
             due_at = attempt.started_at + wait
             await self._record(attempt, StepState.WAITING, due_at=due_at, signal=RATE)
@@ -278,7 +277,7 @@ class StepRun:
         """Sleep through a short pause; store a longer one."""
         until = _end_of(pause, attempt.started_at)
         left = until - self.run.services.clock.now()
-        if left > LONGEST_SLEEP:
+        if left > LONGEST_IN_PLACE:
             fixed = None if pause.until is None else UNTIL
             await self._record(attempt, StepState.WAITING, due_at=until, signal=fixed, kept=attempt.changes())
             self.run.progress.wait_until(until, SLEEP)
@@ -334,7 +333,7 @@ class StepRun:
             )
         due_at = run.services.clock.now() + wait
         await self._record(attempt, StepState.WAITING, error=info, due_at=due_at)
-        if wait > LONGEST_SLEEP:
+        if wait > LONGEST_IN_PLACE:
             run.progress.wait_until(due_at, RETRY)
             return Ending.WAITING
         await run.services.clock.sleep(wait.total_seconds())
@@ -348,7 +347,7 @@ class StepRun:
         """
         entry, continues = self.last_entry, self.step.on_error == "continue"
         known = entry is not None and entry.state is StepState.FAILED
-        if entry is None or not known or not (continues or self.run.keeps_failure(self.frame, entry)):
+        if entry is None or not known or not (continues or self.run.failure_is_final(self.frame, entry)):
             await self._record(attempt, StepState.FAILED, error=error)
         if continues:
             return self.frame.continue_after(error, self.step.id, self.frame.now)
