@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.interruption import CANCELLED, Interrupted
+from hookline.executions.interruption import Interrupted
 from hookline.executions.services import Services
 from hookline.executions.waiting_callers import FINISHED, Ended, read_reply
 from hookline.flows.compiler.compiled_flow import CompiledFlow
@@ -48,7 +48,7 @@ def park(run: ExecutionContext, now: datetime) -> Park:
     """The change that parks an execution whose steps wait."""
     progress = run.progress
     reason = progress.waits_for if progress.blocked is None else f"{BLOCKED}{progress.blocked}"
-    return Park(run.id, now, progress.ready_at, reason, run.interruption.cause is CANCELLED)
+    return Park(run.id, now, progress.ready_at, reason, run.interruption.cause is not None)
 
 
 async def end(

@@ -96,7 +96,7 @@ class Operations:
         """Reopen a failed execution. The steps that have run aren't run again.
 
         The execution continues with the current version if its journal is compatible with that, otherwise with its own
-        version. The time limit of the flow begins anew.
+        version. The time limit of the flow begins anew when it runs.
 
         Raises ExecutionNotFound, IllegalStateChange if the execution hasn't failed, NotReplayable if its redacted
         values are erased, and StoreError.
@@ -106,17 +106,13 @@ class Operations:
         if envelope is not None:
             check_not_erased(envelope, await self._store.journal(execution_id))
         now = self._clock.now()
-        deadline = None
-        if execution.deadline_at is not None and execution.started_at is not None:
-            deadline = now + (execution.deadline_at - execution.started_at)
-        changes: list[Change] = [Reopen(execution_id, now, deadline)]
+        changes: list[Change] = [Reopen(execution_id, now)]
         version = execution.flow_version
         newest = await self._migration.changes_for_retry(execution, now)
         if newest is not None:
             flow, rebind = newest
             version = flow.version
-            limit = flow.settings.timeout
-            changes = [Reopen(execution_id, now, None if limit is None else now + limit), *rebind]
+            changes += rebind
         record = self._audited(by, "execution.retry", execution, flow_version=version)
         await self._store.commit((*changes, record))
         await self._version_switch.wake(execution.flow_id, execution_id)

@@ -142,13 +142,11 @@ class Replays:
         redact = partial(self._redaction.redact_replay, flow.redaction_rules, with_keys(flow, again), entries, redactor)
         again, entries = await self._offloader.run(redact, large=large or is_heavy_message(again, stored_size(entries)))
         id_: str = again.execution_id
-        timeout = flow.settings.timeout
-        deadline = None if timeout is None else now + timeout
         vars = flow.vars_to_store() if version == "current" else old.vars
         changes: list[Change] = [
             Accept(again, begun=True),
             *self._versions.publish_changes(flow, now),
-            Start(id_, flow.version, now, vars, deadline),
+            Start(id_, flow.version, now, vars),
             *((RecordSteps(id_, tuple(entries)),) if entries else ()),
             Park(id_, now, now, REPLAY),
             *tail,
@@ -364,7 +362,7 @@ def apply_merge_patch(value: Any, patch: Any) -> Any:
 
 def failure_is_handled(step: WalkedStep) -> bool:
     """Return whether the flow goes on after the step fails, because of its own `on_error` or a block around it."""
-    if isinstance(step.compiled, CompiledAction) and step.compiled.on_error == "continue":
+    if getattr(step.compiled, "on_error", "fail") == "continue":
         return True
     inner = step
     for block in step.blocks():

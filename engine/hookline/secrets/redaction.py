@@ -83,6 +83,10 @@ class Redactor:
         """The execution's data key, encrypted by the vault."""
         return self._key.encrypted
 
+    def with_rules(self, rules: RedactionRules | None) -> "Redactor":
+        """A redactor with other rules and the same data key."""
+        return Redactor(rules, self._key)
+
     def key_change(self, execution_id: str) -> SetDataKey | None:
         """The change that stores the data key of an execution."""
         return SetDataKey(execution_id, self.data_key)
@@ -380,11 +384,13 @@ class Redaction:
     ) -> tuple[Envelope, Sequence[StepRecord]]:
         """Redact a message that `decrypt` returned and entries of its journal, with a data key of their own.
 
-        `old`: the redactor of the execution that the entries come from.
+        `old`: the redactor of the execution that the entries come from. If one of them is a stream, its items in the
+        blob store are encrypted with the key of that execution, so both have this key, each until its end.
         """
         if isinstance(old, NoRedactor):
             return self.redact(rules, envelope), entries
-        redactor = self.new_redactor(rules)
+        streams = any(record.signal == STREAM for record in entries)
+        redactor = old.with_rules(rules) if streams else self.new_redactor(rules)
         envelope = redactor.redact_message(envelope)
         return envelope, [redactor.copy_entry(record, old) for record in entries]
 

@@ -210,22 +210,25 @@ class MemoryStore:
                 return self._accept(envelope)
             case Start(id_, version, at, vars_, deadline):  # nobody else deploys
                 self._move(id_, State.RUNNING, flow_version=version, started_at=at, vars=vars_, deadline_at=deadline)
-            case Resume(id_, _, version):
-                self._resume(id_, version)
+            case Resume(id_, _, version, deadline):
+                self._resume(id_, version, deadline)
             case RecordSteps(id_, steps):
                 self._record(id_, steps)
-            case Park(id_, at, ready_at, reason):
-                self._park(id_, at, ready_at, reason)
+            case Park():
+                self._park(change)
             case End(id_, state, outcome, at, error):
                 self._move(id_, state, outcome=outcome, finished_at=at, error=error, cancel_asked_at=None)
                 for path in self._led_by(id_):
                     self._close(id_, path)
-            case Reopen(id_, at, deadline):
-                self._reopen(id_, at, deadline)
+            case Reopen(id_, at):
+                self._reopen(id_, at)
             case Cancel(id_, at, tells):
                 return self._cancel(id_, at, tells)
             case BeginWait(id_, path, page=page):
                 self._found(id_)
+                if self._came.get((id_, path)) == _NOTHING:
+                    # It waits anew.
+                    self._drop(self._came, (id_, path))
                 self._set(self._waits, (id_, path), page)
             case StoreCallback():
                 return self._call_back(change)
@@ -291,14 +294,14 @@ class MemoryStore:
         check_transition(execution_id, execution.state, state)
         self._replace(execution, state=state, reason=None, ready_at=None, **changes)
 
-    def _resume(self, execution_id: str, version: str | None) -> None:
+    def _resume(self, execution_id: str, version: str | None, deadline: datetime | None) -> None:
         execution = self._found(execution_id)
         if version is not None and execution.flow_version != version:
             raise IllegalStateChange(f"execution {execution_id} was moved to another version")
         if execution.state is not State.RUNNING:
-            self._move(execution_id, State.RUNNING)
+            self._move(execution_id, State.RUNNING, deadline_at=deadline or execution.deadline_at)
 
-    def _reopen(self, execution_id: str, at: datetime, deadline: datetime | None) -> None:
+    def _reopen(self, execution_id: str, at: datetime) -> None:
         execution = self._found(execution_id)
         self._move(
             execution_id,
@@ -308,7 +311,7 @@ class MemoryStore:
             error=None,
             attempt=execution.attempt + 1,
             reopened_after=max(self._journals[execution_id], default=0),
-            deadline_at=deadline,
+            deadline_at=None,
         )
         self._replace(self._found(execution_id), ready_at=at, reason=RETRY)
 
@@ -320,7 +323,8 @@ class MemoryStore:
                 raise IllegalStateChange(f"execution {execution_id} has an entry {step.seq} already")
             self._set(journal, step.seq, step)
 
-    def _park(self, execution_id: str, at: datetime, ready_at: datetime | None, reason: str) -> None:
+    def _park(self, park: Park) -> None:
+        execution_id = park.execution_id
         # A callback, or a closed batch, that came meanwhile makes it ready at once.
         came = any(
             id_ == execution_id and (id_, path) in self._waits and digest is not None
@@ -329,8 +333,8 @@ class MemoryStore:
         came = came or any(self._batches[execution_id, path].key is None for path in self._led_by(execution_id))
         self._move(execution_id, State.WAITING)
         parked = self._found(execution_id)
-        asked = parked.cancel_asked_at is not None
-        self._replace(parked, ready_at=at if came or asked else ready_at, reason=reason)
+        asked = parked.cancel_asked_at is not None and not park.cancelling
+        self._replace(parked, ready_at=park.at if came or asked else park.ready_at, reason=park.reason)
 
     def _cancel(self, execution_id: str, at: datetime, tells: StoreCallback | None) -> CommitResult:
         execution = self._found(execution_id)

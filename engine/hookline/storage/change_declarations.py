@@ -139,6 +139,8 @@ class Resume:
     at: datetime
     flow_version: str | None = None
     """The bound version, if there is one: the change is illegal if the execution was moved to another version."""
+    deadline: datetime | None = None
+    """The end of its time limit, if that begins only now."""
 
 
 @change("execution", fault_point="park")
@@ -154,7 +156,7 @@ class Park:
     ready_at: datetime | None
     reason: str
     cancelling: bool = False
-    """It is already being cancelled and waits in its last steps, so the request to cancel doesn't make it ready."""
+    """It is interrupted already and waits in its last steps, so a request to cancel doesn't make it ready."""
 
 
 @change("execution")
@@ -218,12 +220,12 @@ class Cancel:
 class Reopen:
     """Reopen an execution (failed → waiting), ready at once, and count its attempt. Succeeded steps stay so.
 
-    If it had released its order key, it goes behind the executions that have the key now.
+    If it had released its order key, it goes behind the executions that have the key now. Its time limit begins anew
+    when it resumes.
     """
 
     execution_id: str
     at: datetime
-    deadline: datetime | None = None
 
 
 @change("execution", fault_point="rebind")

@@ -296,8 +296,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case Start(key, version, at, own, deadline, serving):
             begun = (key, version, own, micros(at), micros(deadline), serving)
             yield Operation(statements.START, key, begun, place)
-        case Resume(key, _, version):
-            yield Operation(statements.RESUME, key, (key, version), place)
+        case Resume(key, _, version, deadline):
+            yield Operation(statements.RESUME, key, (key, version, micros(deadline)), place)
         case Rebind(key, version, at, last_seq, own):
             yield Operation(statements.REBIND, key, (key, version, micros(at), last_seq, own), place)
         case RecordSteps(key, steps):
@@ -393,8 +393,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 yield Operation(statements.CLOSE_BATCHES, key, (key,), place)
             if ordered:
                 yield Operation(statements.ADVANCE, key, (key,), place)
-        case Reopen(key, at, deadline):
-            yield Operation(statements.REOPEN, key, (key, micros(at), None, micros(deadline)), place)
+        case Reopen(key, at):
+            yield Operation(statements.REOPEN, key, (key, micros(at), None), place)
             yield Operation(statements.HOLD, key, (key,), place)
         case DismissDeadLetter(key, at):
             yield Operation(statements.DISMISS_DEAD_LETTER, key, (key, micros(at)), place)

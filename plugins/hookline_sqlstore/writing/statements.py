@@ -101,8 +101,9 @@ START: Final = Statement(
 #: Also from running: an execution that ran when the process died is resumed.
 RESUME: Final = Statement(
     "resume",
-    (("id", "text"), ("flow_version", "text")),
-    "UPDATE executions SET state = 'running', ready_at = NULL, reason = NULL, owner = {me} FROM {v}"
+    (("id", "text"), ("flow_version", "text"), ("deadline_at", "bigint")),
+    "UPDATE executions SET state = 'running', ready_at = NULL, reason = NULL, owner = {me},"
+    " deadline_at = coalesce(v.deadline_at, executions.deadline_at) FROM {v}"
     " WHERE executions.id = v.id AND {live} AND executions.state IN ('waiting', 'running') AND {free}"
     " AND (v.flow_version IS NULL OR executions.flow_version = v.flow_version)",
 )
@@ -441,9 +442,9 @@ END: Final = Statement(
 
 REOPEN: Final = Statement(
     "reopen",
-    (("id", "text"), ("at", "bigint"), ("order_seq", "bigint"), ("deadline_at", "bigint")),
+    (("id", "text"), ("at", "bigint"), ("order_seq", "bigint")),
     "UPDATE executions SET state = 'waiting', outcome = NULL, finished_at = NULL, ready_at = v.at, owner = NULL,"
-    " deadline_at = v.deadline_at, attempt = executions.attempt + 1, reopened_after ="
+    " deadline_at = NULL, attempt = executions.attempt + 1, reopened_after ="
     " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id),"
     " order_seq = CASE WHEN executions.order_key IS NOT NULL THEN coalesce(executions.order_seq, v.order_seq) END,"
     " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL,"

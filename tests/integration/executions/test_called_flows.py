@@ -328,6 +328,28 @@ async def test_what_ends_the_block_around_a_call_cancels_the_flow(harness: Harne
         assert (await harness.until(engine, (await one_of(engine)).id)).state is State.CANCELLED
 
 
+@pytest.mark.rule(32)
+async def test_a_called_flow_that_ended_before_the_failure_beside_it_is_not_called_again(harness: Harness) -> None:
+    once, ended = fails(1, retryable=False), asyncio.Event()
+
+    async def bad(value: Any) -> Any:
+        await ended.wait()
+        return await once(value)
+
+    harness.probe.does.update(bad=bad)
+    harness.flow("child", [act("work")])
+    harness.flow("f", [{"id": "p", "parallel": {"a": [call()], "b": [act("bad")]}}, act("after")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await harness.until(engine, (await one_of(engine)).id)
+        ended.set()
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
+        await engine.operations.retry(execution_id, by=SYSTEM)
+        assert (await harness.until(engine, execution_id, State.SUCCEEDED)).outcome is Outcome.COMPLETED
+        await one_of(engine)
+    assert sorted(harness.probe.steps()) == ["after", "bad", "bad", "work"]
+
+
 async def test_a_wish_to_cancel_that_outlives_the_process_reaches_the_called_flow(harness: Harness) -> None:
     harness.flow("child", [{"use": "sleep", "with": {"for": "10h"}}])
     harness.flow("f", [call()])

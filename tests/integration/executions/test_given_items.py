@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 from pydantic import Field
-from tests.integration.engine_harness import Harness
+from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.api import Context
 from hookline.engine import Engine
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome
 
 N = 1500
@@ -58,6 +59,21 @@ async def test_what_is_redacted_of_a_stream_is_opened_for_the_action_alone(harne
         execution, records = await ran(harness, engine)
         assert execution.outcome is Outcome.COMPLETED, execution.error
         assert b"s3cret" not in b"".join((record.input or b"") + (record.output or b"") for record in records.values())
+
+
+async def test_a_replay_reads_the_redacted_items_of_a_stream_that_is_taken_from_the_first_execution(
+    harness: Harness,
+) -> None:
+    harness.probe.does.update(bad=fails(1, retryable=False))
+    items = {"id": "each", "foreach": "$.steps.rows.body", "collect": "count", "steps": [act("bad", "$.body.secret")]}
+    harness.flow("f", [rows(3), items], redact=["$.steps.rows.body[*].secret"])
+    async with harness.engine() as engine:
+        execution, _ = await ran(harness, engine)
+        assert execution.outcome is Outcome.FAILED
+        again = await engine.operations.replay(execution.id, step="each", by=SYSTEM)
+        done = await harness.until(engine, again)
+        assert done.outcome is Outcome.COMPLETED, done.error
+    assert {value for _, _, _, value in harness.probe.calls} == {"s3cret-0", "s3cret-1", "s3cret-2"}
 
 
 async def test_rows_of_a_file_go_into_a_database_in_one_step(harness: Harness, tmp_path: Path) -> None:

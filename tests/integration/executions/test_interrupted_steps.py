@@ -19,7 +19,7 @@ from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.model.access import SYSTEM
-from hookline.model.execution import SLEEP, Execution, Outcome, State
+from hookline.model.execution import SLEEP, Execution, ExecutionFilter, Outcome, State
 from hookline.storage.change_declarations import Cancel
 
 _NAP: dict[str, Any] = {"id": "w", "use": "sleep", "with": {"for": "5m"}}
@@ -131,6 +131,96 @@ async def test_an_execution_that_is_cancelled_while_the_engine_dies_ends_as_canc
         harness.clock.advance(601)
         assert _told(await harness.until(engine, execution_id)) == (State.CANCELLED, Outcome.OUTCOME_UNKNOWN)
     assert harness.probe.steps() == ["w", "last"]
+
+
+async def test_what_waits_after_the_time_limit_is_not_delivered_until_it_is_due(harness: Harness) -> None:
+    _interrupted_flow(harness, "sleep", timeout="1m")
+    async with harness.engine() as engine:
+        execution_id = await _begun(harness, engine, None)
+        harness.clock.advance(61)
+        await _waits_in_finally(harness, engine, execution_id)
+        for _ in range(5):
+            parked = await harness.until(engine, execution_id, State.WAITING)
+            assert parked.ready_at is not None
+            assert parked.ready_at > harness.clock.now()
+            await asyncio.sleep(0.01)
+
+
+async def test_a_time_limit_that_was_over_before_the_cancellation_decides_how_the_execution_ends(
+    harness: Harness,
+) -> None:
+    _interrupted_flow(harness, "sleep", timeout="1m", on_error=[{**LONGER, "id": "later"}, act("told")])
+    async with harness.engine() as engine:
+        execution_id = await _begun(harness, engine, None)
+        harness.clock.advance(61)
+        await _waits_in_finally(harness, engine, execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        done = await harness.advance_until(engine, execution_id, seconds=60)
+    assert _told(done) == (State.FAILED, Outcome.TIMED_OUT)
+    assert harness.probe.steps() == ["last", "told"]
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize("waits", ["webhook", "flow"])
+async def test_branches_that_wait_end_although_the_other_one_noticed_no_cancellation(
+    harness: Harness, waits: str
+) -> None:
+    """The other branch sleeps so briefly that it isn't interrupted."""
+    step = {"id": "w", "use": "webhook"} if waits == "webhook" else {"id": "w", "use": "flow", "with": {"id": "child"}}
+    nap = {"id": "nap", "use": "sleep", "with": {"for": "900ms"}}
+    guarded = {"id": "t", "try": [step], "finally": [act("last")]}
+    harness.flow("f", [{"id": "p", "parallel": {"a": [guarded], "b": [nap]}}])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        async with asyncio.timeout(30):
+            while await engine.store.waits(execution_id) != ("p/t/w",):  # noqa: ASYNC110 - it is several tasks away
+                await asyncio.sleep(0.002)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        done = await harness.advance_until(engine, execution_id, seconds=1)
+        assert _told(done) == (State.CANCELLED, Outcome.CANCELLED)
+        assert harness.probe.steps() == ["last"]
+        if waits == "flow":
+            children = (await engine.store.executions(ExecutionFilter(flow_id="child"))).items
+            assert [await _ended(harness, engine, one.execution.id) for one in children] == [State.CANCELLED]
+
+
+async def _ended(harness: Harness, engine: Engine, execution_id: str) -> State:
+    return (await harness.until(engine, execution_id)).state
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "webhook": {
+        "id": "w",
+        "use": "webhook",
+        "with": {"verify": "none", "correlate": {"from": "$.body.id", "key": "{{ none }}"}},
+    },
+    "flow": {"id": "w", "use": "flow", "with": {"id": "child", "body": "{{ body.missing.more }}"}},
+    "batch": {"id": "w", "use": "batch", "with": {"within": "5m", "body": "{{ body.missing.more }}"}},
+}
+"""Steps whose own expressions fail before they begin."""
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize("what", WRONG)
+async def test_a_failure_before_a_step_began_outlives_a_later_cancellation(harness: Harness, what: str) -> None:
+    harness.flow("f", [WRONG[what]], on_error=[LONGER, act("told")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await harness.until(engine, execution_id, State.WAITING)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        done = await harness.advance_until(engine, execution_id, seconds=60)
+    assert _told(done) == (State.FAILED, Outcome.FAILED)
+    assert harness.probe.steps() == ["told"]
+
+
+@pytest.mark.rule(21)
+@pytest.mark.parametrize("what", WRONG)
+async def test_a_failure_before_a_step_began_is_continued_after(harness: Harness, what: str) -> None:
+    harness.flow("f", [{**WRONG[what], "on_error": "continue"}, act("after", "$.steps.w.error.step")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        assert _told(await harness.until(engine, execution_id)) == (State.SUCCEEDED, Outcome.COMPLETED)
+    assert [(step, value) for step, _, _, value in harness.probe.calls] == [("after", "w")]
 
 
 async def test_a_failure_whose_on_error_waits_can_be_retried_after_it_was_cancelled(harness: Harness) -> None:

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.integration.engine_harness import Harness, fails
+from tests.integration.engine_harness import Hang, Harness, fails
 
 from hookline.engine import Engine
 from hookline.kernel.errors import SchemaViolation, TooManyRequests
 from hookline.model.access import SYSTEM
-from hookline.model.execution import State
+from hookline.model.execution import Outcome, State
 
 KEY = "$.body.customer"
 
@@ -176,3 +176,41 @@ async def test_a_message_without_an_order_key_is_rejected(harness: Harness) -> N
             await harness.send(engine, "f", {"n": 1})
         assert rejected.value.problems[0].code == "order_by"
         assert engine.intake.backlog("f") == 0
+
+
+@pytest.mark.rule(32)
+async def test_the_time_limit_of_a_retried_execution_begins_when_its_turn_has_come(harness: Harness) -> None:
+    harness.probe.does["act"] = fails(2, retryable=False)
+    harness.flow("f", [act()], order_by=KEY, timeout="1m")
+    async with harness.engine() as engine:
+        first, second = await send(harness, engine, 1, 2)
+        for one in (first, second):
+            await harness.until(engine, one, State.FAILED)
+        hang = Hang()
+        harness.probe.does["act"] = hang
+        await engine.operations.retry(first, by=SYSTEM)
+        await hang.reached.wait()
+        await engine.operations.retry(second, by=SYSTEM)
+        harness.probe.does.clear()
+        harness.clock.advance(61)
+        await harness.until(engine, first, State.FAILED)
+        assert (await harness.until(engine, second, State.SUCCEEDED)).attempt == 2
+    assert done(harness) == [1, 2, 1, 2]
+
+
+@pytest.mark.rule(32)
+async def test_each_retry_has_the_whole_time_limit_and_no_longer_one(harness: Harness) -> None:
+    hang = Hang()
+    harness.probe.does["act"] = hang
+    harness.flow("f", [act()], timeout="1m")
+    async with harness.engine() as engine:
+        (id_,) = await send(harness, engine, 1)
+        for _ in range(3):
+            await hang.reached.wait()
+            hang.reached.clear()
+            running = await engine.store.execution(id_)
+            assert running is not None
+            harness.clock.advance(61)
+            assert (await harness.until(engine, id_, State.FAILED)).outcome is Outcome.TIMED_OUT
+            harness.clock.advance(3600)
+            await engine.operations.retry(id_, by=SYSTEM)

@@ -358,3 +358,17 @@ async def test_a_bulk_operation_says_with_which_it_couldnt_be_done(harness: Harn
     assert [(one.id, one.code) for one in done.rejected] == [(first, "execution.state")]
     with pytest.raises(IllegalStateChange):
         await engine.operations.discard(first, by=SYSTEM)
+
+
+@pytest.mark.rule(32)
+async def test_a_replay_from_a_step_takes_the_failures_before_it_that_the_flow_continued_after(
+    harness: Harness, engine: Engine
+) -> None:
+    harness.probe.does.update(work=fails(1, retryable=False))
+    harness.flow("child", [act("work")])
+    calling = {"id": "call", "use": "flow", "with": {"id": "child"}, "on_error": "continue"}
+    first = await ran(harness, engine, "f", [calling, act("a"), act("b")], {})
+    again = await engine.operations.replay(first, step="b", by=SYSTEM)
+    assert (await harness.until(engine, again)).state is State.SUCCEEDED
+    assert harness.probe.steps() == ["b"]
+    assert len((await engine.store.executions(ExecutionFilter(flow_id="child"))).items) == 1

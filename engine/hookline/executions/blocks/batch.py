@@ -19,7 +19,7 @@ from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
 from hookline.kernel.json import DECIMALS, JsonObject, Numbers, encode, is_large
 from hookline.model.batch import JOINED, BatchItem, joined_output
-from hookline.model.execution import BATCH, INTERRUPTED, StepRecord, StepState
+from hookline.model.execution import BATCH, INTERRUPTED, ErrorInfo, StepRecord, StepState
 from hookline.model.foreach_progress_and_streams import REMEDY, stream_in
 from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Reply
@@ -119,7 +119,9 @@ async def _reach(
         if stub is not None:
             return await _from_stub(run, step, frame, path, attempt, key, stub)
     except StepError as failure:
-        return _failed(run, step, frame, path, attempt, failure)
+        return _failed(run, step, frame, path, attempt, run.error_info(failure, path))
+    except StepFailed as failed:
+        return _failed(run, step, frame, path, attempt, failed.error)
     entry = await _come(run, step, path, attempt, key, added)
     return Ending.JOINED if entry.signal == JOINED else entry
 
@@ -254,9 +256,8 @@ async def _note(
 
 
 def _failed(
-    run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str, attempt: int, failure: StepError
+    run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str, attempt: int, error: ErrorInfo
 ) -> Ending:
-    error = run.error_info(failure, path)
     entry = _add(run, step, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
     return frame.end_failed_step(step, error, entry.finished_at)
 

@@ -87,7 +87,10 @@ class _Call:
         now = run.services.clock.now()
         # The same attempt of the same step always has the same id, so a repetition starts nothing twice.
         child_id = derived_id(after, run.id, self.path, str(attempt))
-        message = await self._message()
+        try:
+            message = await self._message()
+        except StepFailed as failed:
+            return self._failed(failed.error, attempt, now)
         run.services.effects.flow_started(run.id, self.path, attempt)
         try:
             flow = self._flow()
@@ -120,18 +123,10 @@ class _Call:
         """Take the result of the called flow, if it has ended."""
         run, step, frame = self._run, self._step, self._frame
         ended = await self._ended(last_entry)
-        if ended is None and frame.interruption.cause is not None:
-            await self._cancel(last_entry)
-            run.journal.add_changes(self._time_out(last_entry), self._settle(last_entry))
-            frame.interruption.check()
-        if ended is None and last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now():
+        over = last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now()
+        if ended is None and (over or frame.interruption.cause is not None):
             if isinstance(await run.journal.commit_with(self._time_out(last_entry)), WaitTimedOut):
-                await self._cancel(last_entry)
-                limit = format_duration(last_entry.due_at - last_entry.started_at)
-                message = f"flow {step.flow_id!r} took longer than {limit} (execution {_child(last_entry)})"
-                run.journal.add_changes(self._settle(last_entry))
-                error = ErrorInfo("timed_out", message, self.path, retryable=True)
-                return self._failed(error, last_entry.attempt, last_entry.started_at, last_entry)
+                return await self._give_up(last_entry)
             run.progress.forget_callbacks()  # it ended at the last moment
             ended = await self._ended(last_entry)
         if ended is None:
@@ -151,6 +146,17 @@ class _Call:
         )
         frame.now, frame.steps[step.id] = entry.finished_at, view
         return Ending.DONE
+
+    async def _give_up(self, last_entry: StepRecord) -> Ending:
+        """Cancel the called flow, which was not in time. Raises Interrupted."""
+        await self._cancel(last_entry)
+        self._run.journal.add_changes(self._settle(last_entry))
+        self._frame.interruption.check()
+        assert last_entry.due_at is not None  # noqa: S101 - it is over, or the execution is interrupted
+        limit = format_duration(last_entry.due_at - last_entry.started_at)
+        message = f"flow {self._step.flow_id!r} took longer than {limit} (execution {_child(last_entry)})"
+        error = ErrorInfo("timed_out", message, self.path, retryable=True)
+        return self._failed(error, last_entry.attempt, last_entry.started_at, last_entry)
 
     async def _cancel(self, last_entry: StepRecord) -> None:
         with suppress(ExecutionNotFound, IllegalStateChange):  # the called execution has ended

@@ -53,7 +53,8 @@ class _Branches:
         if isinstance(left, StepFailed):
             failure = failure or left
         stopped = stopped or Ending.STOPPED in self._endings.values()
-        if (failure is not None or stopped or left is not None) and await self._end_waiting(together):
+        ends_early = failure is not None or stopped or together.cause is not None
+        if ends_early and await self._end_waiting(together):
             if failure is None and not stopped:
                 return Ending.WAITING
             return still_ending(self._run, frame, step.id, "parallel", failure)

@@ -14,7 +14,7 @@ from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode, is_heavy
 from hookline.model.callbacks_and_pages import Call, Page, raw_json
-from hookline.model.execution import CALLBACK, StepRecord, StepState
+from hookline.model.execution import CALLBACK, ErrorInfo, StepRecord, StepState
 from hookline.sdk.action import Reply
 from hookline.storage.change_declarations import BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
@@ -34,7 +34,11 @@ async def run_wait(run: ExecutionContext, step: CompiledWait, frame: Frame, _: R
     # A step that waited when its execution ended begins to wait again after a retry.
     if last_entry is None or last_entry.state is not StepState.WAITING or last_entry.seq <= run.reopened_after:
         frame.interruption.check()
-        last_entry = await _begin(run, step, frame, path, 1 if last_entry is None else last_entry.attempt + 1)
+        attempt = 1 if last_entry is None else last_entry.attempt + 1
+        try:
+            last_entry = await _begin(run, step, frame, path, attempt)
+        except StepFailed as failed:
+            return _not_begun(run, step, frame, path, attempt, failed.error)
     return await _hear(run, step, frame, path, last_entry)
 
 
@@ -65,7 +69,7 @@ async def _hear(run: ExecutionContext, step: CompiledWait, frame: Frame, path: s
 
 
 async def _begin(run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, attempt: int) -> StepRecord:
-    """Store that the step waits; from then on a callback makes the execution ready."""
+    """Store that the step waits; from then on a callback makes the execution ready. Raises StepFailed."""
     now = run.services.clock.now()
     key: str | None = None
     known: dict[str, Any] = {}
@@ -150,6 +154,25 @@ def _too_late(run: ExecutionContext, step: CompiledWait, frame: Frame, path: str
     run.journal.add_changes(EndWait(run.id, path))
     noted_at = _note(run, step, path, last_entry, StepState.FAILED, error=error)
     return frame.end_failed_step(step, error, noted_at)
+
+
+def _not_begun(
+    run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, attempt: int, error: ErrorInfo
+) -> Ending:
+    """Record that the step can't wait, since its key or its page is wrong. Raises StepFailed."""
+    now = run.services.clock.now()
+    run.journal.add(
+        recomputable=False,
+        id=step.id,
+        path=path,
+        use=USE,
+        state=StepState.FAILED,
+        attempt=attempt,
+        started_at=now,
+        finished_at=now,
+        error=error,
+    )
+    return frame.end_failed_step(step, error, now)
 
 
 def _note(

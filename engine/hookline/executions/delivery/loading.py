@@ -99,7 +99,17 @@ class LoadedExecution:
         """The end of its time limit."""
         if self.start is not None:
             return self.start.deadline
-        return self.execution.deadline_at if self.execution is not None and self.bound else self.flow.deadline(now)
+        if self.execution is None or not self.bound or self.limit_begins:
+            return self.flow.deadline(now)
+        return self.execution.deadline_at
+
+    @property
+    def limit_begins(self) -> bool:
+        """True if it runs for the first time after a retry or a replay, so that its time limit begins now."""
+        execution = self.execution
+        if execution is None or not self.bound or execution.deadline_at is not None:
+            return False
+        return execution.attempt > 1 or self.envelope.arrival.replay_of is not None
 
 
 class ExecutionLoader:
@@ -169,7 +179,8 @@ class ExecutionLoader:
         if not found.bound:
             changes = self.start_changes(found.flow, found.envelope.execution_id, now)
         elif execution is not None and execution.state is State.WAITING:
-            changes = (Resume(execution.id, now, execution.flow_version),)
+            deadline = found.deadline(now) if found.limit_begins else None
+            changes = (Resume(execution.id, now, execution.flow_version, deadline),)
         if found.has_key:
             return changes
         # The version that accepted the message redacted nothing.

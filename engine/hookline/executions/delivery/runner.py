@@ -191,7 +191,8 @@ class Runner:
     def _begin(self, found: LoadedExecution, on_dequeued: Callable[[], None] | None) -> ExecutionContext:
         """Make the context of a run, register it for `cancel`, and interrupt it if it is to be cancelled."""
         services, flow, execution, envelope = self._services, found.flow, found.execution, found.envelope
-        now = services.clock.now()
+        now, deadline = services.clock.now(), found.deadline(services.clock.now())
+        reopened_after = 0 if execution is None else execution.reopened_after
         journal = Journal(
             envelope.execution_id,
             services,
@@ -200,6 +201,7 @@ class Runner:
             on_dequeued,
             flow.id,
             found.redactor,
+            reopened_after,
         )
         run = ExecutionContext(
             flow=flow,
@@ -210,12 +212,16 @@ class Runner:
             started_at=found.started_at(now),
             attempt=1 if execution is None else execution.attempt,
             vars=found.vars,
-            deadline=found.deadline(now),
-            reopened_after=0 if execution is None else execution.reopened_after,
+            deadline=deadline,
+            reopened_after=reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
             edited=edits_in(found.journal_entries) if envelope.arrival.replay_of is not None else {},
         )
-        if run.id in self._cancelled or (execution is not None and execution.cancel_asked_at is not None):
+        cancelled_at = now if run.id in self._cancelled else None
+        if execution is not None and execution.cancel_asked_at is not None:
+            cancelled_at = execution.cancel_asked_at
+        # A time limit that was over before decides how the execution ends.
+        if cancelled_at is not None and (deadline is None or cancelled_at < deadline):
             run.interruption.interrupt(CANCELLED)
         self._running[run.id] = run
         return run
@@ -262,7 +268,8 @@ class Runner:
             raise
         now = self._services.clock.now()
         if ending is Ending.WAITING:
-            run.progress.wake_by(run.deadline)
+            if run.interruption.cause is None:
+                run.progress.wake_by(run.deadline)
             return park(run, now), ()
         self._services.effects.execution_ended(run.id, frame.message)
         if failed is None:

@@ -52,9 +52,11 @@ class Journal:
         on_dequeued: Callable[[], None] | None = None,
         flow_id: str = "",
         redactor: Redactor | NoRedactor = NO_REDACTOR,
+        reopened_after: int = 0,
     ) -> None:
         """`entries`: those that are stored. `first_changes` go with the first commit; `on_dequeued` is called when that
-        is durable: the execution has left the queue."""
+        is durable: the execution has left the queue. `reopened_after`: a number that may be of an entry that was
+        dropped; new entries have higher ones."""
         self._redactor = redactor
         self._execution_id = execution_id
         self._flow_id = flow_id
@@ -62,7 +64,7 @@ class Journal:
         self._store = services.store
         self._on_dequeued = on_dequeued
         self._last_entries = {record.path: record for record in entries}
-        self._next_seq = entries[-1].seq + 1 if entries else 1
+        self._next_seq = max(reopened_after, entries[-1].seq if entries else 0) + 1
         self._uncommitted = Uncommitted(execution_id, first_changes)
         self._state_changes: dict[str, tuple[int, SetState]] = {}
         """The last change under each key, with its commit group."""

@@ -208,19 +208,6 @@ class StatesContract(StoreFixtures):
             with pytest.raises(ExecutionNotFound, match=nobody):
                 await store.commit([change])
 
-    @pytest.mark.parametrize("knows", [False, True])
-    async def test_one_that_is_to_be_cancelled_waits_only_where_it_knows(
-        self, store: Store, envelopes: Envelopes, knows: bool
-    ) -> None:
-        now = envelopes.clock.now()
-        later = now + timedelta(minutes=5)
-        id_ = await self._bring(store, envelopes, State.RUNNING)
-        await store.commit([Cancel(id_, now)])
-        await store.commit([Park(id_, now, later, "sleep", cancelling=knows)])
-        execution = await store.execution(id_)
-        assert execution is not None
-        assert execution.ready_at == (later if knows else now)
-
     async def test_a_cancellation_ends_with_the_execution_and_a_retry_does_not_meet_it(
         self, store: Store, envelopes: Envelopes
     ) -> None:
@@ -317,6 +304,44 @@ class EndsContract(StoreFixtures):
         await store.commit([BeginWait(parent, "call#2", "orders", "call", None, envelopes.clock.now())])
         assert await store.callbacks(parent) == {}
         assert await store.waits(parent) == ("call#2",)
+
+    async def test_a_step_that_waits_anew_after_nothing_came_in_time_takes_what_comes(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        parent, child = await self._calling(store, envelopes)
+        assert await store.commit([_over(envelopes, parent), EndWait(parent, "call")]) == [WaitTimedOut(), None]
+        await store.commit([BeginWait(parent, "call", "orders", "call", None, envelopes.clock.now())])
+        assert await store.commit([_told(envelopes, parent, child)]) == [CallbackStored(parent)]
+
+    async def test_one_that_is_to_be_cancelled_waits_only_where_it_knows(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(minutes=5)
+        for knows in (False, True):
+            envelope = envelopes.make()
+            id_ = envelope.execution_id
+            await self._run(store, envelope)
+            await store.commit([Cancel(id_, now)])
+            await store.commit([Park(id_, now, later, "sleep", cancelling=knows)])
+            execution = await store.execution(id_)
+            assert execution is not None
+            assert execution.ready_at == (later if knows else now)
+
+    async def test_the_time_limit_begins_anew_when_a_reopened_execution_resumes(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(hours=1)
+        envelope = envelopes.make()
+        id_ = envelope.execution_id
+        await store.commit([Accept(envelope), Start(id_, "v1", now, None, now)])
+        await store.commit([End(id_, State.FAILED, Outcome.TIMED_OUT, now)])
+        limits = []
+        for change in (Reopen(id_, now), Resume(id_, now, None, later), Park(id_, now, now, "retry"), Resume(id_, now)):
+            await store.commit([change])
+            execution = await store.execution(id_)
+            assert execution is not None
+            limits.append(execution.deadline_at)
+        assert limits == [None, later, later, later]
 
     async def _calling(self, store: Store, envelopes: Envelopes, *, started: bool = True) -> tuple[str, str]:
         """An execution that waits for the end of another, which has started or not."""
