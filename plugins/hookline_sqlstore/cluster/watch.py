@@ -142,6 +142,8 @@ class Watch:
         lease = self._membership.lease.id if self._membership.has_lease else ""
         now = micros(self._clock.now())
         seen = await self._database.read(lambda connection: _see(connection, lease, now))
+        if self._stops_as_outdated(seen.oldest_release):
+            return
         for node in seen.nodes:
             if node.lease != lease:
                 await self._take_over(node, seen.now)
@@ -165,21 +167,21 @@ class Watch:
         self._begin_adoption(lease, seen.change, sent)
         if self._membership.on_look is not None:
             self._membership.on_look()
-        self._stop_if_outdated(seen.oldest_release)
 
-    def _stop_if_outdated(self, oldest: str | None) -> None:
+    def _stops_as_outdated(self, oldest: str | None) -> bool:
         """Stop this node if a newer release has changed the tables so that this one can't use them any more.
 
         It can't write any more either: the migration has ended its lease.
         """
         reason = release_problem(oldest, self._membership.node.version)
         if reason is None:
-            return
+            return False
         if not self._outdated:
             self._outdated = True
             _log.error("this node stops: %s", reason)
         if self._membership.on_drain is not None:
             self._membership.on_drain()
+        return True
 
     def _answer_probes(self, others: Iterable[Any]) -> None:
         """Begin to read the blobs that starting nodes of other hosts have stored."""

@@ -85,6 +85,24 @@ async def test_an_older_node_stops_when_a_newer_one_migrates_and_does_not_start_
 
 
 @pytest.mark.cluster_rule("C18")
+async def test_all_older_nodes_stop_even_if_the_node_that_migrated_has_gone(schema: str, session: Any) -> None:
+    """Each of them sees that the others are gone, and can't take over from them any more."""
+    clock = ManualClock()
+    old = [postgresql(schema, clock=clock) for _ in range(2)]
+    asked = [asyncio.Event() for _ in old]
+    for number, (backend, event) in enumerate(zip(old, asked, strict=True)):
+        await backend.open(NodeDescription(f"old-{number}", version="8.1.0"))
+        backend.membership.on_drain = event.set
+    await session.execute("UPDATE cluster SET oldest_release = '9.0.0'")
+    await session.execute("UPDATE nodes SET gone_at = until")
+    async with asyncio.timeout(10):
+        for event in asked:
+            await event.wait()
+    for backend in old:
+        await backend.close()
+
+
+@pytest.mark.cluster_rule("C18")
 async def test_a_node_that_the_tables_still_allow_goes_on(
     schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
