@@ -188,7 +188,12 @@ class PostgresDialect:
         return True  # an error undoes what came after the savepoint, and no more
 
     def is_conflict(self, error: DBAPIError) -> bool:
-        return getattr(error.orig, "sqlstate", None) in _CONFLICTS
+        return met_others(error)
+
+
+def met_others(error: DBAPIError) -> bool:
+    """Return true if a transaction on PostgreSQL met others, and may succeed if it is repeated."""
+    return getattr(error.orig, "sqlstate", None) in _CONFLICTS
 
 
 def _arrays(rows: Sequence[Row]) -> Row:

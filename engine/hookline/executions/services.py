@@ -1,6 +1,6 @@
 """The services of the engine that running steps use."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from hookline.sdk.context_parts import Resources
 from hookline.sdk.http_client import HttpClient
 from hookline.secrets.redaction import NO_REDACTION, NoRedaction, Redaction
 from hookline.storage.blobs import Blobs
-from hookline.storage.change_declarations import Accept
+from hookline.storage.change_declarations import Accept, Change, CommitResult
 from hookline.storage.cluster import Alone, Membership
 from hookline.storage.store import Store
 from hookline.telemetry.live_events import Events
@@ -100,7 +100,10 @@ class Services:
     find_flow: Callable[[str], CompiledFlow]
     """Returns the flow to call. Raises FlowNotFound, also if it is stopped, and FlowInvalid if it can't run."""
     emit: Callable[[CompiledFlow, Envelope], Awaitable[Accept]]
-    """Returns the change that starts an execution, to commit with the change that causes it. Raises SchemaViolation."""
+    """Returns the change that starts an execution, for `commit` with the change that causes it. Raises
+    SchemaViolation."""
+    commit: Callable[[Sequence[Change]], Awaitable[Sequence[CommitResult]]]
+    """Commits changes as the store does; the executions of `emit` among them are counted as queued."""
     cancel: Callable[[str], Awaitable[None]]
     """Cancels an execution. Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError."""
     clock: Clock

@@ -52,7 +52,7 @@ class Backlog:
     def reserve(self, flow_id: str) -> None:
         """Count a message whose storing begins; `settle` ends it."""
         self.count(flow_id, 1)
-        parts = self._parts(flow_id, self._max)
+        parts = self._parts(flow_id)
         if parts is not None:
             parts.use()
 

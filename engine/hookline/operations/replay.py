@@ -177,11 +177,7 @@ class Replays:
 
     async def _accept(self, flow: CompiledFlow, again: Envelope, tail: tuple[Change, ...]) -> None:
         accept = await self._intake.emit(flow, again)
-        try:
-            await asyncio.shield(self._store.commit((accept, *tail)))
-        except Exception:
-            self._intake.set_backlog(flow.id, self._intake.backlog(flow.id) - 1)
-            raise
+        await asyncio.shield(self._intake.commit((accept, *tail)))
 
     async def _begin(self, again: Envelope, changes: Sequence[Change]) -> None:
         await self._store.commit(changes)

@@ -119,6 +119,7 @@ class Simulation(Effects):
             replies=self._replies,
             find_flow=self._flows.flow,
             emit=self._flows.emit,
+            commit=self._store.commit,
             cancel=self._cancel,
             clock=clock,
             metrics=metrics,

@@ -28,7 +28,7 @@ class Listener(Protocol):
         ...
 
     def failed(self, commit: Commit) -> None:
-        """A commit has failed, or was given up and is in doubt."""
+        """A commit has failed, is in doubt, or was withdrawn before its transaction began."""
         ...
 
     def lost(self) -> None:

@@ -91,7 +91,11 @@ class PendingCommits:
             return
         with self._lock:
             pending.withdrawn = not pending.begun
-        if pending.begun:
+        if pending.withdrawn:
+            # The group with which it waits for the writer may never end.
+            pending.ended = True
+            self._listener.failed(pending.commit)
+        else:
             self._doubtful.add(pending)
             self.begin_doubt()
         if not pending.done.done():
@@ -106,8 +110,10 @@ class PendingCommits:
         return group
 
     def end(self, group: Sequence[Pending], failures: Sequence[Failure | None]) -> None:
-        """Tell the callers of a transaction its result, which is the stored state."""
+        """Tell the callers of a transaction its result, which is the stored state; withdrawn ones know theirs."""
         for pending, failure in zip(group, failures, strict=True):
+            if pending.ended:
+                continue
             pending.ended = True
             self._doubtful.discard(pending)
             if failure is None:

@@ -1,5 +1,6 @@
 """The version of a database's tables, and the migrations from one version to the next."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -9,15 +10,22 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from hookline.api import StoreError
 from hookline.api_storage import StoreTooNew
 from hookline_sqlstore.copy_mark import BEGIN_COPY, END_COPY, INCOMPLETE, is_copying
+from hookline_sqlstore.dialect import met_others
 from hookline_sqlstore.node_lease import NOW, run_in_driver
 from hookline_sqlstore.table_compatibility import OWN, release, release_problem, unknown_problem
 from hookline_sqlstore.tables import cluster, nodes
 
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
+_LOCK_LIMIT: Final = 1.5
+"""Seconds for which a migration waits for a lock, while the commits of other nodes wait behind it. After the first one,
+PostgreSQL ends an autovacuum that is in the way."""
+_PAUSE: Final = 5.0
+"""Seconds until a migration is tried again that didn't get its locks."""
 
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('hookline migration'), hashtext(current_schema()))"
 #: The indexes of this schema that can be used.
@@ -79,23 +87,41 @@ def upgrade(connection: Connection, own: str = OWN) -> None:
     Nodes of releases that can't use the tables afterwards lose their leases before that. Raises StoreTooNew if this
     release can't use the tables, and StoreError if they are being copied into.
     """
+    while not _upgrade(connection, own):
+        with connection.begin():
+            connection.exec_driver_sql(f"SELECT pg_sleep({_PAUSE})")
+
+
+def _upgrade(connection: Connection, own: str) -> bool:
+    """Run the migrations; return false if others, such as a backup, use a table: then they have to be tried again."""
     current = version(connection)
     if reason := problem(connection, current, own):
         raise StoreError(reason) if is_copying(current) else StoreTooNew(reason)
     scripts = _scripts()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
-        return  # a newer release has made the tables, and this one may use them
+        return True  # a newer release has made the tables, and this one may use them
     if current != latest():
-        config = _config(_MIGRATIONS)
-        config.attributes["connection"] = connection
-        with connection.begin():
-            if connection.dialect.name == "postgresql":
-                # Of several nodes that start together, one migrates; the others find it done.
-                connection.exec_driver_sql(_ONE_AT_A_TIME)
-                _end_leases(connection, scripts)
-            command.upgrade(config, "head")
-            connection.execute(update(cluster).values(oldest_release=_oldest_release(scripts)))
+        try:
+            _migrate(connection, scripts)
+        except DBAPIError as error:
+            if not met_others(error):
+                raise
+            return False
     _build_indexes(connection, scripts)
+    return True
+
+
+def _migrate(connection: Connection, scripts: ScriptDirectory) -> None:
+    config = _config(_MIGRATIONS)
+    config.attributes["connection"] = connection
+    with connection.begin():
+        if connection.dialect.name == "postgresql":
+            # Of several nodes that start together, one migrates; the others find it done.
+            connection.exec_driver_sql(_ONE_AT_A_TIME)
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{round(1000 * _LOCK_LIMIT)}ms'")
+            _end_leases(connection, scripts)
+        command.upgrade(config, "head")
+        connection.execute(update(cluster).values(oldest_release=_oldest_release(scripts)))
 
 
 def _oldest_release(scripts: ScriptDirectory) -> str:
@@ -132,22 +158,27 @@ def _build_indexes(connection: Connection, scripts: ScriptDirectory) -> None:
             for index in wanted:
                 connection.exec_driver_sql(index.statement("CREATE INDEX IF NOT EXISTS", index.table))
         return
-    with connection.begin():
-        valid = set(connection.scalars(text(_VALID)))
-    missing = [index for index in wanted if index.name not in valid]
-    if not missing:
+    if not _missing(connection, wanted):
         return
     with connection.engine.connect() as locking, connection.engine.connect() as building:
         if not locking.scalar(text(_BUILDING)):
             return  # another node builds them
-        # The build waits for each transaction with a snapshot. This ends that of the query before.
-        run_in_driver(locking, "SELECT 1")
+        # The lock has to last for as long as the builds take. They wait for each transaction with a snapshot; this ends
+        # that of the query before.
+        run_in_driver(locking, "SET LOCAL idle_in_transaction_session_timeout = 0")
         building.execution_options(isolation_level="AUTOCOMMIT")
-        for index in missing:
+        # Another node may have built them before this one had the lock.
+        for index in _missing(connection, wanted):
             # A build that was interrupted has left an index that isn't valid.
             building.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")
             table = "executions_live" if index.table == "executions" else index.table
             building.exec_driver_sql(index.statement("CREATE INDEX CONCURRENTLY", table))
+
+
+def _missing(connection: Connection, wanted: Sequence["Index"]) -> list["Index"]:
+    with connection.begin():
+        valid = set(connection.scalars(text(_VALID)))
+    return [index for index in wanted if index.name not in valid]
 
 
 class Index(NamedTuple):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 from hookline.cli.operate.execution_text import describe_execution
 from hookline.engine import Engine
+from hookline.kernel.errors import VersionOutdated
 from hookline.kernel.json import decode, encode
 from hookline.model.access import SYSTEM
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State, StepState
 from hookline.model.message import Envelope
 from hookline.service.views.executions import execution_view
-from hookline.storage.change_declarations import Cancel
+from hookline.storage.change_declarations import Accept, Cancel, Change, CommitResult
 
 
 @pytest.fixture
@@ -144,6 +146,30 @@ async def test_a_paused_flow_keeps_what_calls_it_until_it_is_active(harness: Har
         assert (await harness.until(engine, execution_id, State.WAITING)).reason == "flow"
         assert (await one_of(engine)).state is State.QUEUED
         assert engine.intake.backlog("child") == 1
+        harness.flow("child", [act("work", 1)])
+        await engine.version_switch.refresh()
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
+        assert engine.intake.backlog("child") == 0
+
+
+async def test_a_call_whose_commit_is_repeated_by_another_delivery_is_queued_once(harness: Harness) -> None:
+    harness.flow("child", [act("work", 1)], state="paused")
+    harness.flow("f", [call()])
+    async with harness.engine() as engine:
+        commit, outdated = engine.store.commit, 0
+
+        async def reject_once(changes: Sequence[Change]) -> Sequence[CommitResult]:
+            nonlocal outdated
+            calls = any(isinstance(change, Accept) and change.envelope.flow_id == "child" for change in changes)
+            if calls and not outdated:
+                outdated += 1
+                raise VersionOutdated("another node has deployed the flow")
+            return await commit(changes)
+
+        engine.store.commit = reject_once  # type: ignore[method-assign]
+        execution_id = await harness.send(engine, "f", {})
+        await harness.advance_until(engine, execution_id, State.WAITING)
+        assert (outdated, engine.intake.backlog("child")) == (1, 1)
         harness.flow("child", [act("work", 1)])
         await engine.version_switch.refresh()
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED

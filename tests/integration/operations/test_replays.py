@@ -6,12 +6,21 @@ from typing import Any
 
 import pytest
 from tests.integration.engine_harness import Harness, act, each, fails
+from tests.integration.store_trouble import Trouble, holds
 
 from hookline.engine import Engine
-from hookline.kernel.errors import ExecutionNotFound, FlowUnknown, IllegalStateChange, NotReplayable, SchemaViolation
+from hookline.kernel.errors import (
+    ExecutionNotFound,
+    FlowUnknown,
+    IllegalStateChange,
+    NotReplayable,
+    SchemaViolation,
+    StoreError,
+)
 from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 from hookline.operations.replay import Edit
+from hookline.storage.change_declarations import Accept
 
 
 @pytest.fixture
@@ -56,6 +65,14 @@ async def test_a_replay_is_an_execution_of_its_own_with_the_same_message(harness
     assert called(harness) == [("a", {"n": 1})] * 2
     assert len({key for _, _, key, _ in harness.probe.calls}) == 2
     assert engine.intake.backlog("f") == 0
+
+
+async def test_a_replay_that_cant_be_stored_does_not_count_as_queued(harness: Harness, engine: Engine) -> None:
+    first = await ran(harness, engine, "f", CHAIN, 1)
+    trouble = Trouble(engine, holds(Accept))
+    with pytest.raises(StoreError):
+        await engine.operations.replay(first, by=SYSTEM)
+    assert (trouble.rejected, engine.intake.backlog("f")) == (1, 0)
 
 
 async def test_a_replay_from_a_step_runs_it_and_what_follows(harness: Harness, engine: Engine) -> None:

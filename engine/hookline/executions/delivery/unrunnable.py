@@ -107,7 +107,7 @@ class Unrunnable:
         self, delivery: Delivery, changes: list[Change], accepted_at: datetime, *, leaves_queue: bool
     ) -> None:
         with self._leaving_queue(delivery.flow_id) if leaves_queue else nullcontext() as left:
-            await self._services.store.commit(changes)
+            await self._services.commit(changes)
             if left is not None:
                 left()
         for change in changes:

@@ -392,7 +392,7 @@ class Journal:
         changes = (*taken.changes(), *more)
         while True:
             try:
-                results = await self._store.commit(changes)
+                results = await self._services.commit(changes)
             except StoreError as error:
                 self._services.store_problem.report(error, execution_id=self._execution_id)
                 if once:

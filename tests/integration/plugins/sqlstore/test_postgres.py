@@ -22,10 +22,13 @@ from hookline.kernel.errors import StoreAway, StoreError
 from hookline.storage.change_declarations import Accepted
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend_makers import postgresql
 from hookline_sqlstore.databases import pending_commits, postgres, postgres_session_upkeep
 from hookline_sqlstore.databases.postgres_session_upkeep import socket_of
+from hookline_sqlstore.queue.flow_feed import READ_AHEAD
+from hookline_sqlstore.queue.queue import SqlQueue
 
 pytestmark = pytest.mark.postgres
 
@@ -173,6 +176,37 @@ async def test_a_transaction_without_end_is_ended_and_nothing_is_read_before(
     again = envelopes.make()
     assert await backend.queue.put(again) == Accepted(again.execution_id)
     assert [item.execution.id for item in (await backend.store.executions()).items] == [again.execution_id]
+    await backend.close()
+
+
+@pytest.mark.rule(38)
+async def test_messages_that_are_withdrawn_give_back_their_places_in_the_feed(
+    server: Any, tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    envelopes = Envelopes(clock)
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    async with consuming(backend) as consumer:
+        first = envelopes.make()
+        await backend.queue.put(first)
+        assert (await consumer.next()).execution_id == first.execution_id
+        transaction = server.transaction()
+        await transaction.start()
+        await server.execute(f'LOCK TABLE "{make_url(tables).query["schema"]}".executions IN EXCLUSIVE MODE')
+        with monkeypatch.context() as patch:
+            patch.setattr(pending_commits, "LIMIT", 0.3)
+            with pytest.raises(StoreError, match="hasn't answered"):
+                await backend.queue.put(envelopes.make("other"))
+            # While the writer is busy with that, these wait: one more than there are places.
+            puts = [backend.queue.put(envelopes.make()) for _ in range(READ_AHEAD + 1)]
+            failed = await asyncio.gather(*puts, return_exceptions=True)
+        assert {type(failure) for failure in failed} == {StoreAway}
+        assert isinstance(backend.queue, SqlQueue)
+        assert backend.queue.read_ahead == 0
+        await transaction.rollback()
+        later = envelopes.make()
+        await backend.queue.put(later)
+        assert (await consumer.next()).execution_id == later.execution_id
     await backend.close()
 
 

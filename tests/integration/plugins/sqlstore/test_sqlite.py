@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from hookline.kernel.errors import StoreError
+from hookline.kernel.errors import StoreAway, StoreError
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
 from hookline.storage.change_declarations import Accept, Accepted, End, Park, Start
@@ -482,6 +482,32 @@ async def test_a_lock_of_another_program_fails_in_time_and_nothing_is_lost(
     envelope = envelopes.make()
     assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
     assert await _count(tmp_path / "x.db") == 1
+
+
+@pytest.mark.rule(38)
+async def test_messages_that_are_withdrawn_give_back_their_places_in_the_feed(
+    backend: Backend, envelopes: Envelopes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with consuming(backend) as consumer:
+        first = envelopes.make()
+        await backend.queue.put(first)
+        assert (await consumer.next()).execution_id == first.execution_id
+        with sqlite3.connect(tmp_path / "x.db", isolation_level=None) as shell, monkeypatch.context() as patch:
+            patch.setattr(pending_commits, "LIMIT", 0.3)
+            shell.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="hasn't answered"):
+                await backend.queue.put(envelopes.make("other"))
+            # While the writer is busy with that, these wait: one more than there are places.
+            puts = [backend.queue.put(envelopes.make()) for _ in range(READ_AHEAD + 1)]
+            failed = await asyncio.gather(*puts, return_exceptions=True)
+            assert {type(failure) for failure in failed} == {StoreAway}
+            assert isinstance(backend.queue, SqlQueue)
+            assert backend.queue.read_ahead == 0
+            shell.execute("ROLLBACK")
+        shell.close()
+        later = envelopes.make()
+        await backend.queue.put(later)
+        assert (await consumer.next()).execution_id == later.execution_id
 
 
 @pytest.mark.rule(38)

@@ -10,10 +10,12 @@ import pytest
 from tests.integration.migrated_schema import connected
 
 from hookline.kernel.errors import StoreError
+from hookline.storage.change_declarations import Accepted
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend_makers import postgresql
+from hookline_sqlstore.databases import postgres_session_upkeep
 from hookline_sqlstore.databases import table_versions as schema_versions
 
 pytestmark = pytest.mark.postgres
@@ -141,3 +143,84 @@ async def test_indexes_are_built_concurrently_and_again_after_a_build_that_faile
     assert "(last)" in await session.fetchval(definition)
     await first.close()
     await second.close()
+
+
+@pytest.mark.cluster_rule("C18")
+async def test_a_migration_that_has_to_wait_for_a_table_lets_the_nodes_that_run_go_on(
+    schema: str, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema_versions, "_PAUSE", 0.2)
+    clock = ManualClock()
+    envelopes = Envelopes(clock)
+    first = postgresql(schema, clock=clock)
+    await first.open(NodeDescription("first", version="9.0.0"))
+    _newer_release(tmp_path, monkeypatch)
+    second = postgresql(schema, clock=clock)
+    backup = session.transaction()
+    await backup.start()
+    await session.execute("SELECT FROM lines")
+    opening = asyncio.create_task(second.open(NodeDescription("second", version="9.1.0")))
+    watching = await connected(schema)
+    for _ in range(2):
+        await _waits_for_a_lock(watching, "ALTER TABLE lines%")
+        # A message with an order key needs the same table, and waits behind the migration.
+        message = envelopes.make(order_key="k")
+        assert await first.queue.put(message) == Accepted(message.execution_id)
+    assert not opening.done()
+    await backup.rollback()
+    async with asyncio.timeout(20):
+        await opening
+    message = envelopes.make()
+    assert await second.queue.put(message) == Accepted(message.execution_id)
+    assert "newest" in [row["column_name"] for row in await session.fetch(_COLUMNS)]
+    await watching.close()
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.cluster_rule("C18")
+async def test_an_index_that_takes_longer_than_a_session_may_be_idle_is_built(
+    schema: str, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(postgres_session_upkeep._SETTINGS, "idle_in_transaction_session_timeout", "300ms")
+    clock = ManualClock()
+    first = postgresql(schema, clock=clock)
+    await first.open()
+    _newer_release(tmp_path, monkeypatch)
+    # The build waits for each transaction that has begun to read before.
+    reading = session.transaction(isolation="repeatable_read")
+    await reading.start()
+    await session.execute("SELECT FROM cluster")
+    second = postgresql(schema, clock=clock)
+    opening = asyncio.create_task(second.open(NodeDescription("new", version="9.0.0")))
+    watching = await connected(schema)
+    await _waits_for_a_lock(watching, "CREATE INDEX CONCURRENTLY%")
+    await session.execute("SELECT pg_sleep(1)")
+    assert await watching.fetchval(_BUILDERS) == 1, "no other node builds it, too"
+    await reading.rollback()
+    async with asyncio.timeout(20):
+        await opening
+    assert await watching.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_journal_new'::regclass")
+    await watching.close()
+    await first.close()
+    await second.close()
+
+
+_COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+_WAITS = (
+    "SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)"
+    " WHERE wait_event_type = 'Lock' AND relation = 'lines'::regclass AND query LIKE $1"
+)
+#: The sessions that hold the lock of those who build indexes here.
+_BUILDERS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND classid = hashtext('hookline indexes')::bigint & 4294967295"
+    " AND objid = hashtext(current_schema())::bigint & 4294967295"
+)
+
+
+async def _waits_for_a_lock(session: Any, statement: str) -> None:
+    """Return when another session waits for a lock with a statement like this one, which concerns the table `lines`."""
+    async with asyncio.timeout(20):
+        while not await session.fetchval(_WAITS, statement):  # noqa: ASYNC110 - another session does it
+            await asyncio.sleep(0.02)

@@ -66,6 +66,18 @@ async def test_a_commit_that_waits_is_withdrawn(commits: PendingCommits) -> None
     commits.end([second], [None])
 
 
+async def test_the_listener_hears_once_of_a_commit_that_is_withdrawn(commits: PendingCommits, heard: Heard) -> None:
+    """It may have kept a place for what the commit brings, and the group of the commit may never begin."""
+    first = await _given_up(commits, begun=False)
+    assert heard.failures == [first.commit]
+    # A group that fails before it begins still has the withdrawn ones.
+    second = commits.add(Commit([], []))
+    commits.fail([first, second], StoreError("no route to host"))
+    with pytest.raises(StoreError, match="no route"):
+        await second.done
+    assert heard.failures == [first.commit, second.commit]
+
+
 async def test_each_of_many_is_answered_at_its_own_time(commits: PendingCommits) -> None:
     answered: list[str] = []
 
