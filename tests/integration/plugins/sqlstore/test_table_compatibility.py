@@ -2,11 +2,12 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from tests.integration.migrated_schema import connected
 
 from hookline.kernel.errors import StoreError
@@ -206,6 +207,35 @@ async def test_an_index_that_takes_longer_than_a_session_may_be_idle_is_built(
     await second.close()
 
 
+@pytest.mark.cluster_rule("C18")
+async def test_an_index_that_another_node_has_just_built_is_not_built_again(
+    schema: str, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    first = postgresql(schema, clock=clock)
+    await first.open()
+    _newer_release(tmp_path, monkeypatch)
+    missing, built = schema_versions._missing, list[int]()
+
+    def built_afterwards(
+        connection: Connection, wanted: Sequence[schema_versions.Index]
+    ) -> list[schema_versions.Index]:
+        found = missing(connection, wanted)
+        if not built:
+            with connection.begin():
+                connection.exec_driver_sql("CREATE INDEX ix_journal_new ON lines (last)")
+                built.append(connection.exec_driver_sql(_INDEX).scalar_one())
+        return found
+
+    monkeypatch.setattr(schema_versions, "_missing", built_afterwards)
+    second = postgresql(schema, clock=clock)
+    await second.open(NodeDescription("new", version="9.0.0"))
+    assert [await session.fetchval(_INDEX)] == built
+    await first.close()
+    await second.close()
+
+
+_INDEX = "SELECT 'ix_journal_new'::regclass::oid"
 _COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema()"
 _WAITS = (
     "SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)"
