@@ -248,7 +248,7 @@ class Engine:
             process_name,
             lambda: self.reports_database,
         )
-        self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
+        self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock)
         self.sources = SourceSupervisor(
             SourceServices(
                 engine=services,

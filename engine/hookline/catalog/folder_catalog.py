@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from hookline.catalog.catalog import NO_VARIABLES, Catalog, CatalogChanges, CatalogEntry
 from hookline.catalog.flow_folder import UNKNOWN, FileStamp, read_file, scan, stamp_of
@@ -11,6 +12,8 @@ from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import Document, read
 from hookline.kernel.errors import FlowInvalid, Problem
+
+NO_TEXTS: Final[Mapping[Path, bytes | None]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -64,16 +67,26 @@ class FolderCatalog(Catalog):
         """
         return self.adopt(self.read())
 
-    def read(self) -> FolderReading:
-        """Read the files that have changed. Raises OSError if the folder exists but can't be read."""
+    def read(self, texts: Mapping[Path, bytes | None] = NO_TEXTS) -> FolderReading:
+        """Read the files that have changed. Raises OSError if the folder exists but can't be read.
+
+        `texts` are those that some files are about to have; None is a file that is about to be deleted.
+        """
         before = self._files
         files: dict[Path, _File] = {}
-        for path, stamp in sorted(scan(self.directory).items()):
+        for path, stamp in scan(self.directory).items():
             known = before.get(path)
+            if path in texts:
+                continue
             fresh = known if known is not None and known.stamp == stamp else self._read(path, stamp, known)
             if fresh is not None:
                 # A copy, since the active flows must not change before the reading is adopted.
                 files[path] = replace(fresh)
+        for path, text in texts.items():
+            if text is not None:
+                # With a stamp that no file has, so that the file is read the next time.
+                files[path] = self._examined(path, UNKNOWN, before.get(path), text)
+        files = dict(sorted(files.items()))
         _activate(files)
         return FolderReading(MappingProxyType(files), _entries(files))
 
@@ -110,6 +123,10 @@ class FolderCatalog(Catalog):
             return None
         except OSError as error:
             return _File(stamp, path.stem, None, (unreadable_file(path, error),), serving)
+        return self._examined(path, stamp, known, data)
+
+    def _examined(self, path: Path, stamp: FileStamp, known: _File | None, data: bytes) -> _File:
+        serving = known.serving if known is not None else None
         try:
             document = read(data, str(path))
         except FlowInvalid as error:

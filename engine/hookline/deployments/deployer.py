@@ -65,11 +65,12 @@ class Deployer:
         """
         async with self._lock:
             reading = await self._flow_storage.read()
-            self._adopt(reading or await self._flow_storage.read_deployed(await self._deployed_last()))
+            self._adopt(reading or await self._flow_storage.read_deployed(await self._compiled(await self._served())))
 
-    async def _deployed_last(self) -> Mapping[str, CompiledFlow]:
+    async def _compiled(self, served: Mapping[str, str]) -> Mapping[str, CompiledFlow]:
+        """The versions that can run here, of those that are served."""
         found: dict[str, CompiledFlow] = {}
-        for flow_id, version in (await self._served()).items():
+        for flow_id, version in served.items():
             with suppress(FlowInvalid, FlowNotFound):
                 found[flow_id] = await self._versions.version(flow_id, version)
         return found
@@ -86,6 +87,21 @@ class Deployer:
         """
         async with self._lock:
             return await shielded(self._refresh())
+
+    async def serve_deployed(self) -> None:
+        """Activate the versions that were deployed last, whatever is in the flow storage. Raises StoreError and
+        OSError."""
+        async with self._lock:
+            active = {one.id: one.flow for one in self._flow_storage.catalog.entries.values() if one.flow is not None}
+            served = await self._served()
+            deployed = await self._compiled(served)
+            changed: dict[str, CompiledFlow | None] = dict.fromkeys(active.keys() - served.keys())
+            changed |= {
+                flow_id: flow
+                for flow_id, flow in deployed.items()
+                if flow_id not in active or active[flow_id].version != flow.version
+            }
+            self._adopt(await self._flow_storage.read_deployed(changed))
 
     async def _recover(self) -> None:
         if self._unfinished:
@@ -119,8 +135,13 @@ class Deployer:
         return True
 
     async def _read_stored(self, entries: Mapping[str, CatalogEntry], served: Mapping[str, str]) -> None:
-        """Read how the versions that serve are stored, so that a change of a title is seen at a start, too."""
-        flows = [one.flow for one in entries.values() if one.flow is not None and one.id not in self._stored]
+        """Read how the versions that serve are stored, unless that is known.
+
+        So a change of a title is seen at a start, too, and a deployment of another node isn't taken for such a change.
+        """
+        flows = [
+            one.flow for one in entries.values() if one.flow is not None and self._stored.get(one.id) != one.flow.source
+        ]
         unknown = [(flow.id, flow.version) for flow in flows if served.get(flow.id) == flow.version]
         if unknown:
             self._stored |= await self._store.flow_documents(unknown)

@@ -65,13 +65,30 @@ class FolderFlowStorage:
             await self.write(files, {})
 
     async def read(self) -> FolderReading | None:
-        """Read the files; None if they have changed meanwhile, or if git is changing them."""
-        reading = await asyncio.to_thread(self.catalog.read)
+        """Read the files; None if they have changed meanwhile, or if git is changing them.
+
+        Texts that a deployment has stored and not yet written count as if they were written: another node may be about
+        to write them.
+        """
+        # First: those that are written after this are read from their files.
+        unwritten = await self._store.unwritten_files()
+        texts = await asyncio.to_thread(self._unwritten_texts, unwritten)
+        reading = await asyncio.to_thread(self.catalog.read, texts)
         directory = self.catalog.directory
-        if reading.stamps != {directory / name: it for name, it in stamps(directory).items()}:
+        now = {directory / name: stamp for name, stamp in stamps(directory).items()}
+        if any(reading.stamps.get(path) != now.get(path) for path in {*reading.stamps, *now} - texts.keys()):
             return None
         # Last: a git command that began before the files were read still holds its lock, or has changed their stamps.
         return None if git_lock(directory) is not None else reading
+
+    def _unwritten_texts(self, files: Sequence[FlowFile]) -> Mapping[Path, bytes | None]:
+        """The texts of flows that are still to be written; those whose file was edited meanwhile won't be."""
+        texts: dict[Path, bytes | None] = {}
+        for one in files:
+            file = self.file(one.flow_id)
+            if one.kind == "flow" and _is_replaced(one, _text_in(file)):
+                texts[file] = one.text
+        return texts
 
     async def read_deployed(self, flows: Mapping[str, CompiledFlow | None]) -> FolderReading:
         """Read the files of these flows."""
@@ -173,7 +190,7 @@ class FolderFlowStorage:
             before = _text_in(file)
             if before == one.text:
                 continue
-            if (None if before is None else _digest(before)) != one.replaces:
+            if not _is_replaced(one, before):
                 self._log.warning(
                     "a file was edited while it was deployed; the edited one stays", file=str(file), flow_id=one.flow_id
                 )
@@ -254,6 +271,11 @@ def _text_in(file: Path) -> bytes | None:
 
 def _digest(text: bytes) -> bytes:
     return hashlib.sha256(text).digest()
+
+
+def _is_replaced(file: FlowFile, before: bytes | None) -> bool:
+    """Return true if a file has the text that a deployment replaces, so that nobody has edited it meanwhile."""
+    return (None if before is None else _digest(before)) == file.replaces
 
 
 def _stage_text(file: Path, text: bytes) -> Path:

@@ -118,14 +118,18 @@ class VersionSwitch:
     async def adopt(self) -> None:
         """Serve what another node has deployed, and the states that were set there. Raises StoreError.
 
-        What can't be read now is tried again later.
+        If the flow storage can't be read now, that is tried again later.
         """
         try:
-            if not await self.refresh():
-                self._again.set()
+            done = await self._deployer.refresh()
         except (OSError, DeploymentConflict) as error:
             self._unloaded.noticed(error=str(error))
+            done = False
+        if not done:
+            # When this returns, the others are told that this node serves what they have deployed.
+            await self._deployer.serve_deployed()
             self._again.set()
+        await self._switch()
 
     async def deploy(self, checked: CheckedDeployment) -> Deployed:
         """Apply a deployment: its versions serve when this returns, on all nodes but those that it names.

@@ -74,6 +74,8 @@ class SubscriptionSource:
 
     async def run(self) -> None:
         """See `Source`."""
+        # The node that had this source before may have stored more than this one has read.
+        await self._store.keep(self._flow_id)
         while (tasks := self._tasks()) is not None:
             task = min(tasks, key=lambda one: one.due, default=None)
             if task is None:

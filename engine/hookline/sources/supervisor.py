@@ -141,6 +141,9 @@ class SourceSupervisor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        for kind, flow_id in keys:
+            if kind == "subscription":
+                self._services.subscriptions.leave(flow_id)
 
     def _source(self, flow: CompiledFlow) -> Source | None:
         trigger, settings = flow.trigger, flow.trigger.settings

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from hookline.access.tokens import ServerToken, digest
 from hookline.cli.running_server_file import admin_token, agree_on_token
 from hookline.credentials import database_keys
 from hookline.deployments.deployment_request import Deployed, DeploymentRequest
+from hookline.deployments.folder_flow_storage import FolderFlowStorage
 from hookline.deployments.version_switch import NOT_RUN
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
-from hookline.kernel.errors import CredentialError, ServiceUnavailable
-from hookline.model.access import Actor
+from hookline.kernel.errors import CredentialError, DeploymentConflict, ServiceUnavailable
+from hookline.model.access import FOLDER, Actor
+from hookline.model.deployments_and_drafts import FlowFile
 from hookline.model.execution import State
 from hookline.secrets.encryption import Vault, generate_key, read_keys
 from hookline.server_settings import Settings
@@ -35,6 +37,11 @@ from hookline_sqlstore.cluster import membership
 pytestmark = [pytest.mark.postgres, pytest.mark.cluster_rule("C12")]
 
 _ANN = Actor("token", "ann")
+
+
+def _orders(step: str, **more: Any) -> dict[str, Any]:
+    trigger = {"use": "webhook", "with": {"verify": "none"}}
+    return {"id": "orders", "state": "active", "trigger": trigger, "steps": [act(step)], **more}
 
 
 class _Nodes(Harness):
@@ -52,14 +59,15 @@ class _Nodes(Harness):
             engine = Engine(load_plugins(), engine.options, clock=self.clock)
         return await self._stack.enter_async_context(engine)
 
-    async def deploy(self, engine: Engine, title: str, state: str = "active") -> Deployed:
-        document = {
-            "id": "orders",
-            "state": state,
-            "trigger": {"use": "webhook", "with": {"verify": "none"}},
-            "steps": [act(title)],
-        }
-        request = DeploymentRequest(_ANN, {"orders": json.dumps(document).encode()})
+    async def two_in_folder(self) -> tuple[Engine, Engine]:
+        """Start two nodes over a folder of flows."""
+        flows = self.folder / "flows"
+        return await self.start("one", flows=flows), await self.start("other", flows=flows)
+
+    async def deploy(self, engine: Engine, step: str | None, **more: Any) -> Deployed:
+        """Deploy a flow with this step; None deletes it."""
+        document = None if step is None else json.dumps(_orders(step, **more)).encode()
+        request = DeploymentRequest(_ANN, {"orders": document})
         return await engine.version_switch.deploy(await engine.version_switch.check(request))
 
     async def sql(self, statement: str, *values: Any) -> None:
@@ -177,6 +185,87 @@ async def test_a_node_that_adopts_does_not_undo_what_is_deployed_meanwhile(nodes
     (newest, *_) = (await one.store.deployments()).items
     assert newest.author == _ANN
     assert served.version == newest.flows[0].version
+
+
+def _writes_later(engine: Engine) -> asyncio.Event:
+    """Let an engine write the files of its deployments only when the event is set."""
+    assert isinstance(engine.flow_storage, FolderFlowStorage)
+    allowed, write = asyncio.Event(), engine.flow_storage.write
+
+    async def later(files: Sequence[FlowFile], staged: Mapping[Path, Path]) -> None:
+        await allowed.wait()
+        await write(files, staged)
+
+    engine.flow_storage.write = later  # type: ignore[method-assign]
+    return allowed
+
+
+async def _are_unwritten(engine: Engine) -> None:
+    async with asyncio.timeout(20):
+        while not await engine.store.unwritten_files():  # noqa: ASYNC110 - a deployment does it
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("step", "more"), [("after", {}), ("before", {"title": "another"}), (None, {})])
+async def test_a_node_does_not_deploy_again_what_another_node_deploys_to_their_folder(
+    nodes: _Nodes, step: str | None, more: dict[str, Any]
+) -> None:
+    """Neither before the file is written, nor afterwards."""
+    one, other = await nodes.two_in_folder()
+    await nodes.deploy(one, "before")
+    nodes.clock.advance(1)
+    allowed = _writes_later(one)
+    deploying = asyncio.ensure_future(nodes.deploy(one, step, **more))
+    await _are_unwritten(one)
+
+    async def is_served() -> None:
+        await other.version_switch.adopt()
+        newest, before = (await one.store.deployments()).items
+        assert (newest.author, before.author) == (_ANN, _ANN)
+        deployed = {flow.flow_id: flow.version for flow in newest.flows if flow.version is not None}
+        assert {flow.flow_id: flow.version for flow in await one.store.served_flows()} == deployed
+        assert {flow_id: _version(other) for flow_id in other.catalog.entries} == deployed
+
+    await is_served()
+    allowed.set()
+    assert (await deploying).pending == ()
+    await is_served()
+    assert (nodes.folder / "flows" / "orders.json").exists() == (step is not None)
+
+
+async def test_an_edit_wins_over_the_text_that_another_node_is_about_to_write(nodes: _Nodes) -> None:
+    one, other = await nodes.two_in_folder()
+    await nodes.deploy(one, "before")
+    allowed = _writes_later(one)
+    deploying = asyncio.ensure_future(nodes.deploy(one, "after"))
+    await _are_unwritten(one)
+    nodes.clock.advance(1)
+    nodes.flow("orders", [act("edited")])
+    await other.version_switch.refresh()
+    (newest, *_) = (await one.store.deployments()).items
+    assert (newest.author, _version(other)) == (FOLDER, newest.flows[0].version)
+    assert [step.id for step in other.version_resolver.current("orders").steps] == ["edited"]
+    allowed.set()
+    await deploying
+
+
+@pytest.mark.parametrize("trouble", [None, OSError("no such device"), DeploymentConflict("flow 'orders' has changed")])
+async def test_a_node_that_cannot_read_its_folder_serves_what_another_node_has_deployed(
+    nodes: _Nodes, trouble: Exception | None
+) -> None:
+    """`None` is a folder that git is changing."""
+    one, other = await nodes.two_in_folder()
+    await nodes.deploy(one, "before")
+
+    async def read() -> None:
+        if trouble is not None:
+            raise trouble
+
+    other.flow_storage.read = read  # type: ignore[method-assign]  # it never gives a reading
+    assert (await nodes.deploy(one, "after")).pending == ()
+    assert _version(other) == _version(one)
+    assert (await nodes.deploy(one, None)).pending == ()
+    assert not other.catalog.entries
 
 
 async def _is_cut_off(nodes: _Nodes, engine: Engine) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
@@ -15,17 +17,20 @@ from tests.integration.engine_harness import KEYS, Hang, Harness, act
 from tests.metric_samples import sample
 
 from hookline.api import Connector, StepError, Subscription, SubscriptionContext, hookimpl
+from hookline.deployments.deployment_request import DeploymentRequest
 from hookline.engine import Engine
 from hookline.kernel.errors import CredentialError, StoreError
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import SYSTEM
+from hookline.model.sources import SubscriptionState
 from hookline.secrets.encryption import Vault, for_subscription, generate_key, read_keys
 from hookline.service.app import create_endpoints
 from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.hook_endpoint import HookOptions
+from hookline.sources import supervisor
 from hookline.sources.source import SourceStatus
 from hookline.storage.change_declarations import SetSubscription
-from hookline.testing.clock import START
+from hookline.testing.clock import START, ManualClock
 
 HOUR = timedelta(hours=1)
 URL = "https://hooks.example.com/hook/f"
@@ -623,6 +628,80 @@ async def test_a_server_that_only_takes_requests_knows_what_another_has_subscrib
         # It asks the store each time: memory may be behind.
         taking.subscriptions._states.clear()
         assert (await send(taking, shop.secrets()[0])).status == 202
+
+
+@asynccontextmanager
+async def two_nodes(folder: Path, database: str, shop: Shop) -> AsyncIterator[list[Engine]]:
+    """Nodes of one database. The first one subscribes after the second one has read that there is no subscription."""
+    harness = Harness(folder, db=database)
+    harness.plugins.append(shop)
+    async with engine(harness, flows=None, node_name="one") as one:
+        read, keep = asyncio.Event(), one.subscriptions.set
+
+        async def later(flow_id: str, state: SubscriptionState | None) -> None:
+            await read.wait()
+            await keep(flow_id, state)
+
+        one.subscriptions.set = later  # type: ignore[method-assign]
+        document = {"id": "f", "trigger": {"use": "shop.events", "with": {}}, "steps": [act("one")]}
+        request = DeploymentRequest(SYSTEM, {"f": json.dumps(document).encode()})
+        await one.version_switch.deploy(await one.version_switch.check(request))
+        await until(lambda: one.sources.status("f"))
+        async with engine(harness, flows=None, node_name="other") as other:
+            assert await one.membership.adopted() == ()
+            read.set()
+            await settled(one)
+            yield [one, other]
+
+
+@pytest.mark.postgres
+@pytest.mark.cluster_rule("C10")
+async def test_a_node_that_takes_over_a_subscription_does_not_subscribe_again(
+    tmp_path: Path, tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_TAKE_AGAIN", 0.05)
+    shop = Shop()
+    async with two_nodes(tmp_path, tables, shop) as (one, other):
+        (secret,) = shop.secrets()
+        await one.stop(0)
+        assert (await settled(other)).subscribed
+        assert (await send(other, secret)).status == 202
+    assert (shop.calls, shop.secrets()) == (["subscribe orders here"], [secret])
+
+
+@pytest.mark.postgres
+@pytest.mark.cluster_rule("C10")
+async def test_a_node_accepts_what_is_signed_with_the_secrets_that_another_node_has_made(
+    tmp_path: Path, tables: str
+) -> None:
+    shop = Shop()
+    async with two_nodes(tmp_path, tables, shop) as (one, other):
+        (old,) = shop.secrets()
+        assert (await send(other, old, delivery="1")).status == 202
+        shop.there.clear()
+        assert isinstance(one.clock, ManualClock)
+        one.clock.advance(timedelta(days=1).total_seconds())
+        await until(lambda: shop.there and one.subscriptions.of("f").attempt is None)
+        (new,) = shop.secrets()
+        assert new != old
+        assert (await send(other, new, delivery="2")).status == 202
+
+
+async def test_while_the_store_cant_be_read_the_secret_that_is_known_verifies_and_nothing_is_rejected_for_good(
+    harness: Harness, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow(harness)
+    async with engine(harness) as running:
+        await settled(running)
+        (secret,) = shop.secrets()
+    async with engine(harness, role="webhook") as taking:
+
+        async def away(_: str) -> bytes | None:
+            raise StoreError("away")
+
+        monkeypatch.setattr(taking.store, "subscription", away)
+        assert (await send(taking, secret)).status == 202
+        assert (await send(taking, "f" * 64, delivery="d2")).status == 503
 
 
 @pytest.mark.parametrize("seed", range(6))
