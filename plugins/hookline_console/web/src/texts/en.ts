@@ -1002,7 +1002,8 @@ export const en = {
         rate: "It waits for its rate limit",
         until: "It waits until a time that the flow names",
         not_begun: "It failed before it did anything",
-        interrupted: "The execution was cancelled or ran out of time here, or another part of the block ended",
+        interrupted:
+          "The execution was cancelled or ran out of time here, or another part of the block ended",
         stream: "Its items were written one by one",
       } as Readonly<Record<string, string>>,
       attempts: "Attempts",
