@@ -4,7 +4,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { api, type Schemas } from "../api/client";
 import { Latest } from "../api/latest";
 import type { FlowDocument } from "../document/flow_document";
-import { type Json, member, NULL, parse } from "../json/json";
+import { type Explained, explainedOf } from "../executions/explained";
+import { at, type Json, member, NULL, parse } from "../json/json";
 import type { Cut } from "../json/tree";
 import { type Given, requestOf } from "./messages";
 
@@ -12,7 +13,7 @@ export interface Evaluated {
   value: Json;
   type: string | null;
   problems: readonly Schemas["Problem"][];
-  reads: readonly Schemas["Explained"][];
+  reads: readonly Explained[];
 }
 
 export interface Evaluation {
@@ -30,8 +31,6 @@ export interface Evaluation {
 export function readEvaluation(text: string): Evaluation {
   const view: Schemas["EvaluatedStepView"] = JSON.parse(text);
   const exact = parse(text);
-  const list = member(exact, "expressions");
-  const values = list?.kind === "array" ? list.items.map((one) => member(one, "value") ?? NULL) : [];
   return {
     reached: view.reached,
     turns: view.turns,
@@ -39,10 +38,11 @@ export function readEvaluation(text: string): Evaluation {
     scope: member(exact, "scope") ?? NULL,
     cuts: view.cuts.map(({ pointer, size, shown }) => ({ pointer, size, shown })),
     expressions: new Map(
-      view.expressions.map(({ pointer, type, problems, reads }, index) => [
-        pointer,
-        { value: values[index] ?? NULL, type, problems, reads },
-      ]),
+      view.expressions.map(({ pointer, type, problems, reads }, index) => {
+        const valueAt = (rest: string) => at(exact, `/expressions/${index}${rest}`)?.value;
+        const exactReads = reads.map((read, place) => explainedOf(read, valueAt(`/reads/${place}`)));
+        return [pointer, { value: valueAt("/value") ?? NULL, type, problems, reads: exactReads }];
+      }),
     ),
     withoutStub: view.without_stub,
   };
