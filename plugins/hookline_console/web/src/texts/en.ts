@@ -1093,6 +1093,7 @@ export const en = {
         edit: "Edit the body",
         body: "Body",
         loadBody: "Load the recorded body",
+        writeBody: "Write another body",
         unknownBody: "The body that reached this step isn't recorded. Write the one that it shall get.",
         masked: (mask: string) =>
           `Masked values are sent as they are written here: put the real ones in place of ${mask}.`,
