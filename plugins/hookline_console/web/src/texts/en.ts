@@ -256,6 +256,7 @@ export const en = {
       title: "No request came",
       detail: "The capture is closed. Open it again, then send a request.",
     },
+    notKept: "This request is no longer kept.",
     noType: "no content type",
     open: "Capture requests",
     openLab: "Open in the lab",
