@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { print } from "../json/json";
-import { readEvaluation } from "./evaluation";
+import { readEvaluation, type Shown, shownOf } from "./evaluation";
+import { isMissing, type Message } from "./useMessage";
 
 test("the values of an evaluation, and those that they come from, have all of their digits", () => {
   const origin = (field: string, value: string, reads = "") =>
@@ -22,4 +23,22 @@ test("the values of an evaluation, and those that they come from, have all of th
     "9007199254740993",
     '{"id": 9007199254740993, "price": 1.10}',
   ]);
+});
+
+test("values of another step or another message are never shown", () => {
+  const last = { of: "one", value: {}, error: undefined } as Shown;
+  expect(shownOf(last, "one")).toBe(last);
+  expect(shownOf(last, "two")).toEqual({ of: "two", value: undefined, error: undefined });
+});
+
+test("a message is missing once it can't be loaded, but not if it is only loaded again in vain", () => {
+  const loaded = { value: { parts: {} }, error: undefined };
+  const failed = { value: undefined, error: new Error("no answer") };
+  const missing = (messages: object, given: object) =>
+    isMissing({ messages, given } as Pick<Message, "messages" | "given">);
+  expect(missing(loaded, loaded)).toBe(false);
+  expect(missing(loaded, failed)).toBe(true);
+  expect(missing(failed, { value: null, error: undefined })).toBe(true);
+  expect(missing(failed, loaded)).toBe(false);
+  expect(missing(loaded, { value: undefined, error: undefined })).toBe(false);
 });

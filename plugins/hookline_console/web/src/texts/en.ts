@@ -426,6 +426,7 @@ export const en = {
     noMappings: "This step has no expressions.",
     noStep: "The flow has no steps yet.",
     notReached: "This message doesn't reach the step.",
+    noValues: "There are no values.",
     sees: "What the step sees",
     step: (id: string) => `Step: ${id}`,
     turn: "Item",
