@@ -86,8 +86,9 @@ async def test_the_requests_to_a_url_appear_as_they_come(console: Console, page:
 
 @pytest.mark.long
 async def test_a_capture_is_closed_opened_again_and_deleted(page: Page, server: ServerProcess) -> None:
-    await page.get_by_role("button", name="Close").click()
+    await page.get_by_role("button", name="Close").press("Enter")
     await expect(page.get_by_text("No request came")).to_be_visible()
+    await expect(page.get_by_role("button", name="Delete")).to_be_focused()
     assert not server.api("GET", "/api/v1/captures/visits")["open"]
     await page.get_by_role("button", name="Capture requests").click()
     await expect(page.get_by_text("Closes in 9:")).to_be_visible()
