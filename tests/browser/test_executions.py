@@ -144,6 +144,30 @@ async def test_a_replay_begins_at_a_step_with_an_edited_body(console: Console, s
     assert matched["output"]["body"]["order"] == 7003
 
 
+@pytest.mark.long
+async def test_a_body_that_cannot_be_loaded_is_not_replaced_by_null(console: Console, shop: ServerProcess) -> None:
+    execution = shop.ended(send(shop, "payments", {"order": 7005, "amount": 5}))
+    page = await open_execution(console, execution["id"])
+    console.expect_status(503, f"/executions/{execution['id']}/values/download?pointer=%2Fbody")
+    await page.route("**/values/download?*", lambda route: route.fulfill(status=503))
+    await page.get_by_role("button", name="Replay…").click()
+    dialog = page.get_by_role("dialog")
+    replay = dialog.get_by_role("button", name="Replay", exact=True)
+    await dialog.get_by_label("Edit the body").check()
+    await expect(dialog.get_by_role("alert")).to_contain_text("Service Unavailable")
+    await expect(replay).to_be_disabled()
+    await dialog.get_by_role("button", name="Write another body").click()
+    await expect(replay).to_be_disabled()
+    await dialog.get_by_role("textbox", name="Body").fill("{}")
+    await expect(replay).to_be_enabled()
+    await dialog.get_by_role("button", name="Load the recorded body").click()
+    await expect(replay).to_be_disabled()
+    await page.unroute("**/values/download?*")
+    await dialog.get_by_role("button", name="Try again").click()
+    await expect(dialog.get_by_role("textbox", name="Body")).to_have_value('{\n  "order": 7005,\n  "amount": 5\n}')
+    await expect(replay).to_be_enabled()
+
+
 async def test_an_execution_is_saved_as_a_test_case(console: Console, shop: ServerProcess) -> None:
     execution = shop.ended(send(shop, "payments", {"order": 7004, "amount": 5}))
     page = await open_execution(console, execution["id"])

@@ -1,12 +1,13 @@
 """The flows of a server, and the page of a flow: its picture, its JSON, its executions, requests and versions."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
@@ -130,6 +131,23 @@ async def test_a_signed_sample_is_sent_and_rejected_requests_are_listed(
     await expect(panel.get_by_role("status")).to_contain_text("202")
     assert "s3cret-of-the-shop" not in await page.content()
     await expect(panel.get_by_role("link", name="Open the execution")).to_be_visible()
+    # No answer is shown below another message, also if it comes late.
+    await panel.get_by_label("Body").fill('{"weight": 3}')
+    await expect(panel.get_by_role("status")).to_have_count(0)
+    changed = asyncio.Event()
+
+    async def answer_late(route: Route) -> None:
+        await changed.wait()
+        await route.continue_()
+
+    await page.route("**/parcels/send", answer_late)
+    send_button = panel.get_by_role("button", name="Send", exact=True)
+    await send_button.click()
+    await expect(send_button).to_have_attribute("aria-busy", "true")
+    await panel.get_by_label("Body").fill('{"weight": 4}')
+    changed.set()
+    await expect(send_button).to_have_attribute("aria-busy", "false")
+    await expect(panel.get_by_role("status")).to_have_count(0)
     assert parcels.post("parcels", {"weight": 1})[0] == 401
     await page.get_by_role("tab", name="Rejected").click()
     await expect(panel.get_by_role("list")).to_contain_text("401")

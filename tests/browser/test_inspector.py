@@ -73,15 +73,22 @@ async def test_the_requests_to_a_url_appear_as_they_come(console: Console, page:
     server.request("PUT", "/hook/visits", b"plain", {"Content-Type": "text/plain"})
     await expect(requests(page)).to_have_count(2)
     await expect(page.get_by_role("status").filter(has_text="2 requests")).to_be_visible()
+    # The request stays that somebody looks into.
+    await expect(details(page).get_by_role("row", name="from")).to_contain_text("shop")
     await requests(page).first.get_by_role("button").press("Enter")
     await expect(details(page).get_by_text("plain", exact=True)).to_be_visible()
     await assert_usable(console)
+    await page.route("**/visits/requests?*", lambda route: route.fulfill(json={"items": [], "next": None}))
+    server.request("PUT", "/hook/visits", b"newer", {"Content-Type": "text/plain"})
+    await expect(details(page).get_by_role("status")).to_have_text("This request is no longer kept.")
+    await expect(details(page).get_by_text("plain", exact=True)).to_be_visible()
 
 
 @pytest.mark.long
 async def test_a_capture_is_closed_opened_again_and_deleted(page: Page, server: ServerProcess) -> None:
-    await page.get_by_role("button", name="Close").click()
+    await page.get_by_role("button", name="Close").press("Enter")
     await expect(page.get_by_text("No request came")).to_be_visible()
+    await expect(page.get_by_role("button", name="Delete")).to_be_focused()
     assert not server.api("GET", "/api/v1/captures/visits")["open"]
     await page.get_by_role("button", name="Capture requests").click()
     await expect(page.get_by_text("Closes in 9:")).to_be_visible()

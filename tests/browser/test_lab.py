@@ -155,6 +155,30 @@ async def test_a_run_is_stepped_pinned_and_saved_as_a_case_whose_coverage_the_pi
 
 
 @pytest.mark.long
+async def test_values_of_another_message_are_never_shown(console: Console, bills: ServerProcess) -> None:
+    bills.api("POST", "/api/v1/captures", {"flow_id": "bills"})
+    try:
+        bills.post("bills", {**_BILL, "number": 8})
+        captured = "/api/v1/captures/bills/requests"
+        bills.eventually("it is captured", lambda: bills.api("GET", captured)["items"])
+        (request,) = bills.api("GET", captured)["items"]
+        page = await opened(console, "lab")
+        value = mapping(page, "with.body.number").locator(".lab-value")
+        await expect(value).to_contain_text("number")
+        path = f"/captures/bills/requests/{request['id']}"
+        console.expect_status(503, path)
+        await page.route(f"**{path}", lambda route: route.fulfill(status=503))
+        await panel(page, "Lab").get_by_label("Message").select_option(f"request {request['id']}")
+        await expect(panel(page, "Lab").get_by_text("The message can't be loaded.")).to_be_visible()
+        await expect(value).to_have_count(0)
+        await page.unroute(f"**{path}")
+        await panel(page, "Lab").get_by_role("button", name="Try again").click()
+        await expect(value).to_contain_text("8")
+    finally:
+        bills.api("DELETE", "/api/v1/captures/bills")
+
+
+@pytest.mark.long
 async def test_the_text_is_compared_with_executions_before_it_is_deployed(
     console: Console, bills: ServerProcess
 ) -> None:

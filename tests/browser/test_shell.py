@@ -101,6 +101,16 @@ async def test_the_focus_goes_to_the_heading_of_a_page_and_back_to_what_opened_a
     await expect(page.get_by_role("heading", name="payment.amount", level=1)).to_be_focused()
 
 
+async def test_the_focus_stays_on_a_page_whose_action_removes_its_button(console: Console, shop: ServerProcess) -> None:
+    shop.api("POST", "/api/v1/tokens", {"name": "brief", "scopes": ["read"]})
+    page = await console.open("/tokens", "Tokens")
+    row = page.get_by_role("row").filter(has_text="brief")
+    await row.get_by_role("button", name="Revoke").press("Enter")
+    await page.get_by_role("dialog").get_by_role("button", name="Revoke").press("Enter")
+    await expect(row).to_contain_text("Revoked")
+    await expect(page.get_by_role("heading", name="Tokens", level=1)).to_be_focused()
+
+
 async def test_a_drag_out_of_a_dialog_does_not_close_it_but_a_click_beside_it_does(console: Console) -> None:
     page = await console.open("/tokens", "Tokens")
     dialog = page.get_by_role("dialog")

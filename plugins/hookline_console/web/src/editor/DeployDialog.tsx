@@ -71,15 +71,16 @@ export function DeployDialog({ flowId, editing, draft, onDeployed, onBacktest, o
   }, [text, base, force, wanted.cases?.text, wanted.cases?.base]);
   const conflict = isConflict(plan.error);
   const confirm = async () => {
+    const fields = editing.fieldTexts;
     try {
       const done = await deploy({ ...wanted, cases: await casesNow() }, { dryRun: false });
       tell(done, () => draft.rolledBack(versionOf(base ?? "")));
       // First, since nobody needs a plan from the version that serves now.
       onClose();
       onDeployed();
-      await draft.deployed(text, done.deployment?.flows[0]?.version ?? versionOf(base ?? ""));
+      await draft.deployed(text, done.deployment?.flows[0]?.version ?? versionOf(base ?? ""), fields);
     } catch (error) {
-      if (isUnanswered(error)) draft.deployedPerhaps(text);
+      if (isUnanswered(error)) draft.deployedPerhaps(text, fields);
       // Nothing is deployed with cases that nobody has seen.
       if (isCasesConflict(error)) cases.reload();
       // Since the plan was made, somebody else has deployed.

@@ -3,6 +3,7 @@
 import { api, body, type Schemas } from "../api/client";
 import { ApiError } from "../api/problem";
 import type { Resource } from "../api/resource";
+import { type FlowDifference, readDifferences } from "../flows/flow_differences";
 
 export { askRollBack as rollBack } from "../flows/RollBackDialog";
 
@@ -54,12 +55,11 @@ export async function deploy(
 }
 
 /** What a text changes in meaning, compared with the version that serves; nothing for a new flow. */
-export async function changesOf(
-  text: string,
-  base: string | null,
-): Promise<readonly Schemas["Difference"][]> {
+export async function changesOf(text: string, base: string | null): Promise<readonly FlowDifference[]> {
+  if (base === null) return [];
   // It is never aborted, since the server then ends the process that compares.
-  return base === null ? [] : (await body(api.POST("/api/v1/diff", { body: { text } }))).differences;
+  const { data } = await api.POST("/api/v1/diff", { body: { text }, parseAs: "text" });
+  return readDifferences(data as string);
 }
 
 type Loaded = Pick<Resource<unknown>, "value" | "error" | "loading">;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, test, vi } from "vitest";
 import { ApiError } from "../api/problem";
+import { NO_FIELD_TEXTS } from "../code/editing";
 import { rollBack } from "./deployment";
 import { begin, end, localDraft, opened, settle } from "./draft_samples";
 import { saveLocalDraft } from "./local_drafts";
@@ -45,7 +46,7 @@ test.each([0, 100, 805, 815, 825, 900, 4000])(
     const { draft, type } = opened();
     type("new");
     await vi.advanceTimersByTimeAsync(wait);
-    draft.deployed("new", "two");
+    draft.deployed("new", "two", NO_FIELD_TEXTS);
     await settle();
     expect([draft.state, draft.base, kept.here, kept.there]).toEqual(["none", "two-x", null, null]);
   },
@@ -56,7 +57,7 @@ test.each([5, 105, 115, 125])("what is typed %i ms after a deployment is a new d
   const { draft, type } = opened();
   type("new");
   await settle();
-  draft.deployed("new", "two");
+  draft.deployed("new", "two", NO_FIELD_TEXTS);
   await vi.advanceTimersByTimeAsync(wait);
   type("newer");
   await settle();
@@ -68,7 +69,7 @@ test("a text continues the version that was deployed, and not one that serves si
   vi.mocked(loadFlow).mockResolvedValue({ version: "three", tag: "three-x" });
   const { draft, type } = opened();
   type("new");
-  draft.deployed("new", "two");
+  draft.deployed("new", "two", NO_FIELD_TEXTS);
   await settle();
   expect(draft.base).toBe("two");
 });
@@ -78,7 +79,7 @@ test("a draft that can't be removed stays a draft, of the version that serves no
   const { draft, type } = opened();
   type("new");
   await settle();
-  const done = expect(draft.deployed("new", "two")).rejects.toThrow();
+  const done = expect(draft.deployed("new", "two", NO_FIELD_TEXTS)).rejects.toThrow();
   await settle();
   await done;
   expect([draft.state, draft.base, kept.here]).toEqual(["saved", "two-x", "new"]);

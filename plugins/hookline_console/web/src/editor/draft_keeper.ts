@@ -1,15 +1,17 @@
 /** The draft of a flow until it is deployed or discarded, and what its author decides about it. */
 
-import { NO_FIELD_TEXTS } from "../code/editing";
+import { type FieldText, NO_FIELD_TEXTS } from "../code/editing";
 import { isSameFlow } from "../document/format";
 import { rollBack, versionOf } from "./deployment";
 import { baseOf } from "./draft_choice";
 import { DraftSaver } from "./draft_saver";
 import { freshText, loadFlow } from "./opening";
 
+type FieldTexts = ReadonlyMap<string, FieldText>;
+
 export class DraftKeeper extends DraftSaver {
-  /** A text that was sent to be deployed, and of which no answer came. */
-  private unanswered: string | null = null;
+  /** A text that was sent to be deployed, and of which no answer came, with the texts of fields at that time. */
+  private unanswered: { text: string; fields: FieldTexts } | null = null;
 
   /** Go on with the text in the editor from another version of the flow, which has been seen. */
   rebase(base: string | null): Promise<void> {
@@ -36,19 +38,22 @@ export class DraftKeeper extends DraftSaver {
     if (isEdited) await this.inTurn(() => this.keep());
   };
 
-  /** Forget a draft that serves now, as this version. What was typed since is a new draft. */
-  async deployed(text: string, version: string): Promise<void> {
+  /**
+   * Forget a draft that serves now, as this version, with the texts of fields at the time when it was sent. What was typed
+   * since is a new draft.
+   */
+  async deployed(text: string, version: string, fields: FieldTexts): Promise<void> {
     this.unanswered = null;
     if (this.isGone) this.choose(null);
-    this.editing?.setFieldTexts(NO_FIELD_TEXTS);
+    if (this.editing?.fieldTexts === fields) this.editing.setFieldTexts(NO_FIELD_TEXTS);
     const tag = await this.tagNow().catch(() => null);
     // Another one may serve by now, which has to be seen before it is replaced.
     await this.forget(text, baseOf({ base: version }, tag));
   }
 
-  /** Note that a text was sent to be deployed, and that no answer came. */
-  deployedPerhaps(text: string): void {
-    this.unanswered = text;
+  /** Note that a text was sent to be deployed, while fields had these texts, and that no answer came. */
+  deployedPerhaps(text: string, fields: FieldTexts): void {
+    this.unanswered = { text, fields };
   }
 
   /** Whether a text serves of whose deployment no answer came. Then, the draft is forgotten. */
@@ -57,8 +62,8 @@ export class DraftKeeper extends DraftSaver {
     const { flowId, orders } = this.opened;
     if (unanswered === null) return false;
     const { text, base } = await freshText(flowId, orders);
-    if (base === null || !isSameFlow(text, unanswered, orders)) return false;
-    await this.deployed(unanswered, versionOf(base));
+    if (base === null || !isSameFlow(text, unanswered.text, orders)) return false;
+    await this.deployed(unanswered.text, versionOf(base), unanswered.fields);
     return true;
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, test, vi } from "vitest";
 import { events } from "../api/events";
 import { ApiError } from "../api/problem";
+import { NO_FIELD_TEXTS } from "../code/editing";
 import { isSameFlow } from "../document/format";
 import { begin, end, localDraft, opened, settle } from "./draft_samples";
 import { saveLocalDraft } from "./local_drafts";
@@ -31,7 +32,7 @@ describe("what is typed is in this browser within two seconds, although the serv
     await settle();
     keepThere.mockReturnValue(never);
     dropThere.mockReturnValue(never);
-    draft.deployed("new", "two");
+    draft.deployed("new", "two", NO_FIELD_TEXTS);
     await vi.advanceTimersByTimeAsync(wait);
     type("newer");
     await vi.advanceTimersByTimeAsync(2000);
@@ -96,7 +97,7 @@ describe("a draft that was removed elsewhere, and was changed here", () => {
 
   it("isn't asked about any more once it is deployed", async () => {
     const { draft } = gone();
-    draft.deployed("mine", "two");
+    draft.deployed("mine", "two", NO_FIELD_TEXTS);
     await settle();
     expect([draft.state, draft.isGone, kept.here, kept.there]).toEqual(["none", false, null, null]);
   });
@@ -164,7 +165,7 @@ describe("a deployment whose answer was lost", () => {
     type("new");
     await settle();
     expect(await draft.isDeployedAfterAll()).toBe(false);
-    draft.deployedPerhaps("new");
+    draft.deployedPerhaps("new", NO_FIELD_TEXTS);
     vi.mocked(freshText).mockResolvedValue({ text: "new, formatted", base: "two-x" });
     vi.mocked(isSameFlow).mockReturnValue(true);
     const found = draft.isDeployedAfterAll();
@@ -178,7 +179,7 @@ describe("a deployment whose answer was lost", () => {
     const { draft, type } = opened();
     type("new");
     await settle();
-    draft.deployedPerhaps("new");
+    draft.deployedPerhaps("new", NO_FIELD_TEXTS);
     vi.mocked(isSameFlow).mockReturnValue(false);
     expect(await draft.isDeployedAfterAll()).toBe(false);
     expect([draft.state, draft.base]).toEqual(["saved", "one-x"]);

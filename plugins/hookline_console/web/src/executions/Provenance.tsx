@@ -1,10 +1,12 @@
 import "./provenance.css";
-import { api, body, type Schemas } from "../api/client";
+import { api } from "../api/client";
 import { ApiError } from "../api/problem";
 import { useResource } from "../api/resource";
+import { parse, print } from "../json/json";
 import { Text } from "../json/Text";
 import { texts } from "../texts";
 import { Loaded } from "../ui/Notices";
+import { type Explained, explainedOf } from "./explained";
 
 /** Where a value comes from: the expression that made it, the values that this read, and so on, back to the message. */
 export function Provenance({ execution, field }: { execution: string; field: string }) {
@@ -13,7 +15,9 @@ export function Provenance({ execution, field }: { execution: string; field: str
     async (signal) => {
       const params = { path: { execution_id: execution }, query: { field, short: true } };
       try {
-        return await body(api.GET("/api/v1/executions/{execution_id}/provenance", { params, signal }));
+        const path = "/api/v1/executions/{execution_id}/provenance";
+        const { data } = await api.GET(path, { params, signal, parseAs: "text" });
+        return explainedOf(JSON.parse(data as string), parse(data as string));
       } catch (error) {
         // It isn't known where some values come from, which is no failure.
         if (error instanceof ApiError && error.code === "execution.not_explained") return error.detail;
@@ -37,9 +41,9 @@ export function Provenance({ execution, field }: { execution: string; field: str
 /** Characters of a value that are shown. */
 const SHORT = 120;
 
-export function Origin({ origin, own = false }: { origin: Schemas["Explained"]; own?: boolean }) {
+export function Origin({ origin, own = false }: { origin: Explained; own?: boolean }) {
   const words = texts.executions.provenance;
-  const value = JSON.stringify(origin.value) ?? "null";
+  const value = print(origin.value, "");
   return (
     <div class="provenance-origin">
       {!own && (

@@ -1,20 +1,18 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { api, body, type Schemas } from "../api/client";
-import { parse, print } from "../json/json";
+import { api, body } from "../api/client";
+import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Button } from "../ui/Button";
 import { ActionDialog } from "../ui/Dialog";
 import { Field } from "../ui/Field";
 import { short } from "../ui/format";
+import { Failed } from "../ui/Notices";
 import { showToast } from "../ui/toasts";
-import { type Definition, givesMessage, originOf } from "./definition";
+import type { Definition } from "./definition";
 import type { DialogProps } from "./dialogs";
 import { errorIn, JsonField } from "./JsonField";
-import { downloadUrl } from "./values";
-
-/** Characters of a body that are offered for editing; larger ones are edited with the command line. */
-const EDITABLE = 500_000;
+import { recordedBody, textToSend } from "./replayed_body";
 
 /** What the API shows in place of a secret, or of a value that the flow redacts. */
 const MASK = "***";
@@ -31,29 +29,14 @@ export function ReplayDialog({
   const [step, setStep] = useState(from);
   const [version, setVersion] = useState<"current" | "same">("current");
   const [edits, setEdits] = useState(false);
-  const [text, setText] = useState<string | null>(null);
-  const [note, setNote] = useState("");
   // What somebody has written is replaced only if they ask for it.
-  const [isWritten, setIsWritten] = useState(false);
-
-  useEffect(() => {
-    if (!edits || isWritten) return;
-    const controller = new AbortController();
-    setText(null);
-    setNote("");
-    incomingBody(execution, step, definitions, controller.signal).then(
-      (found) => {
-        setText(found ?? "null");
-        if (found === null) setNote(words.unknownBody);
-      },
-      (error) => {
-        if (controller.signal.aborted) return;
-        setText("null");
-        setNote(error instanceof Error ? error.message : String(error));
-      },
-    );
-    return () => controller.abort();
-  }, [edits, step, isWritten]);
+  const [written, setWritten] = useState<string | null>(null);
+  const recorded = useResource(
+    async (signal) => (edits ? recordedBody(execution, step, definitions, signal) : undefined),
+    [execution.id, edits, step, definitions === undefined],
+  );
+  const text = textToSend(written, recorded);
+  const note = recorded.value === null ? words.unknownBody : "";
 
   const replay = async () => {
     const query = { version, ...(step === "" ? {} : { from: step }) };
@@ -110,41 +93,23 @@ export function ReplayDialog({
           label={words.body}
           hint={text.includes(MASK) ? words.masked(MASK) : note}
           value={text}
-          onChange={(changed) => {
-            setText(changed);
-            setIsWritten(true);
-          }}
+          onChange={setWritten}
           rows={16}
         />
       )}
-      {edits && isWritten && (
-        <Button small onClick={() => setIsWritten(false)}>
+      {edits && written !== null && (
+        <Button small onClick={() => setWritten(null)}>
           {words.loadBody}
         </Button>
       )}
+      {edits && written === null && recorded.error !== undefined && (
+        <>
+          <Failed error={recorded.error} retry={recorded.reload} />
+          <Button small onClick={() => setWritten("")}>
+            {words.writeBody}
+          </Button>
+        </>
+      )}
     </ActionDialog>
   );
-}
-
-/** The body that reached a step, as text; null if it isn't recorded. */
-async function incomingBody(
-  execution: Schemas["ExecutionView"],
-  step: string,
-  definitions: ReadonlyMap<string, Definition> | undefined,
-  signal: AbortSignal,
-): Promise<string | null> {
-  const origin =
-    step === "" || definitions === undefined
-      ? "message"
-      : originOf(definitions, step, givesMessage(execution.steps));
-  if (origin === "item") return null;
-  const url =
-    origin === "message"
-      ? downloadUrl({ execution: execution.id }, "/body")
-      : downloadUrl({ execution: execution.id, step: origin.step }, "/output/body");
-  const response = await fetch(url, { signal });
-  const text = await response.text();
-  if (!response.ok) throw new Error(texts.executions.dialogs.replay.noBody);
-  if (text.length > EDITABLE) throw new Error(texts.executions.dialogs.replay.tooLarge);
-  return print(parse(text));
 }

@@ -27,6 +27,16 @@ export async function loadValues(place: Place, rest?: Cut, signal?: AbortSignal)
   return readValues(data as string);
 }
 
+/** Load the whole value at a pointer, as text. */
+export async function loadText(place: Place, pointer: string, signal: AbortSignal): Promise<string> {
+  const { data } = await api.GET("/api/v1/executions/{execution_id}/values/download", {
+    params: { path: { execution_id: place.execution }, query: { pointer, ...placeOf(place) } },
+    parseAs: "text",
+    signal,
+  });
+  return data as string;
+}
+
 /** The values in a response of the API. */
 export function readValues(text: string): Values {
   const sent: readonly Schemas["Cut"][] = JSON.parse(text).cuts;

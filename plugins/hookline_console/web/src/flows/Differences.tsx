@@ -1,12 +1,13 @@
-import { api, body, type Schemas } from "../api/client";
+import { api } from "../api/client";
 import { useResource } from "../api/resource";
+import { print } from "../json/json";
+import { scalar } from "../json/tree";
 import { texts } from "../texts";
 import { Badge, type Tone } from "../ui/Badge";
 import { Loaded } from "../ui/Notices";
+import { type FlowDifference, readDifferences } from "./flow_differences";
 
 const words = texts.flows.diff;
-
-type Difference = Schemas["Difference"];
 
 const KINDS: Readonly<Record<string, readonly [string, Tone]>> = {
   step_added: [words.added, "ok"],
@@ -26,13 +27,16 @@ interface DifferencesProps {
 export function Differences({ flowId, version, onStep }: DifferencesProps) {
   const path = { flow_id: flowId, version };
   const found = useResource(
-    (signal) =>
-      body(api.GET("/api/v1/flows/{flow_id}/versions/{version}/diff", { params: { path }, signal })),
+    async (signal) => {
+      const options = { params: { path }, signal, parseAs: "text" } as const;
+      const { data } = await api.GET("/api/v1/flows/{flow_id}/versions/{version}/diff", options);
+      return readDifferences(data as string);
+    },
     [flowId, version],
   );
   return (
     <Loaded resource={found} lines={3}>
-      {({ differences }) => (
+      {(differences) => (
         <DifferenceList
           differences={differences}
           none={words.none}
@@ -45,7 +49,7 @@ export function Differences({ flowId, version, onStep }: DifferencesProps) {
 }
 
 interface DifferenceListProps {
-  differences: readonly Difference[];
+  differences: readonly FlowDifference[];
   /** The text if there are none. */
   none: string;
   /** What has them, before their number. */
@@ -70,10 +74,10 @@ export function DifferenceList({ differences, none, before, onStep }: Difference
   );
 }
 
-function One({ difference, onStep }: { difference: Difference } & Pick<DifferenceListProps, "onStep">) {
-  const { kind, at, old, place } = difference;
+function One({ difference, onStep }: { difference: FlowDifference } & Pick<DifferenceListProps, "onStep">) {
+  const { kind, at, old, new: now, place } = difference;
   const [name, tone] = KINDS[kind] ?? [words.changed, "warn"];
-  const step = /^steps\.([a-z0-9_]+)/.exec(kind === "step_renamed" ? `steps.${difference.new}` : at)?.[1];
+  const step = /^steps\.([a-z0-9_]+)/.exec(kind === "step_renamed" && now ? `steps.${scalar(now)}` : at)?.[1];
   const moves = kind === "step_moved" || kind === "step_renamed";
   return (
     <>
@@ -88,18 +92,14 @@ function One({ difference, onStep }: { difference: Difference } & Pick<Differenc
         )}
         {place && <span class="muted foreign">{place}</span>}
       </div>
-      {moves ? (
-        <p class="muted foreign">{words.from(String(old), String(difference.new))}</p>
+      {moves && old && now ? (
+        <p class="muted foreign">{words.from(scalar(old), scalar(now))}</p>
       ) : (
         <div class="difference-values foreign">
-          {old !== undefined && <del>{shown(old)}</del>}
-          {difference.new !== undefined && <ins>{shown(difference.new)}</ins>}
+          {old && <del>{print(old)}</del>}
+          {now && <ins>{print(now)}</ins>}
         </div>
       )}
     </>
   );
-}
-
-function shown(value: unknown): string {
-  return JSON.stringify(value, null, 2);
 }

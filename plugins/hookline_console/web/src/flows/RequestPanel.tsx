@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
 import { texts } from "../texts";
@@ -36,15 +36,14 @@ export function RequestPanel({ flow, document }: { flow: FlowView; document: unk
 function Request({ flow, url, scheme }: { flow: FlowView; url: string; scheme: string | null }) {
   const [message, setMessage] = useState<Message>(EXAMPLE);
   const [touched, setTouched] = useState(false);
-  const [signed, setSigned] = useState<Schemas["SignedMessage"] | null>(null);
-  const [sent, setSent] = useState<Sent | null>(null);
+  const [signed, sign] = useAnswer<Schemas["SignedMessage"]>(message);
+  const [sent, send] = useAnswer<Sent>(message);
   const example = useExample(flow.id);
   useEffect(() => {
     if (example !== undefined && !touched) setMessage((before) => ({ ...before, body: example }));
   }, [example, touched]);
   const change = (changes: Partial<Message>) => {
     setTouched(true);
-    setSigned(null);
     setMessage({ ...message, ...changes });
   };
   const path = { flow_id: flow.id };
@@ -53,10 +52,7 @@ function Request({ flow, url, scheme }: { flow: FlowView; url: string; scheme: s
     method: message.method,
     headers: [["content-type", message.mediaType]],
   };
-  const sign = async () =>
-    setSigned(await body(api.POST("/api/v1/flows/{flow_id}/sign", { params: { path }, body: unsigned })));
-  const send = async () =>
-    setSent(await body(api.POST("/api/v1/flows/{flow_id}/send", { params: { path }, body: unsigned })));
+  const request = { params: { path }, body: unsigned };
   const command = curlOf({
     url,
     method: message.method,
@@ -99,7 +95,11 @@ function Request({ flow, url, scheme }: { flow: FlowView; url: string; scheme: s
         </Field>
       </div>
       <div class="request-send">
-        <Button kind="primary" scope="operate" onClick={send}>
+        <Button
+          kind="primary"
+          scope="operate"
+          onClick={() => send(body(api.POST("/api/v1/flows/{flow_id}/send", request)))}
+        >
           {words.send}
         </Button>
         <p class="muted">{words.sendHint}</p>
@@ -110,7 +110,12 @@ function Request({ flow, url, scheme }: { flow: FlowView; url: string; scheme: s
           <h2>{words.curl}</h2>
           <span class="cluster">
             {scheme && (
-              <Button kind="quiet" small scope="operate" onClick={sign}>
+              <Button
+                kind="quiet"
+                small
+                scope="operate"
+                onClick={() => sign(body(api.POST("/api/v1/flows/{flow_id}/sign", request)))}
+              >
                 {words.sign}
               </Button>
             )}
@@ -125,6 +130,18 @@ function Request({ flow, url, scheme }: { flow: FlowView; url: string; scheme: s
       </div>
     </div>
   );
+}
+
+/** The answer to a request with a message, and the function that waits for it. It is dropped with the message. */
+function useAnswer<T>(message: Message): [T | null, (request: Promise<T>) => Promise<void>] {
+  const [last, setLast] = useState<{ message: Message; answer: T } | null>(null);
+  const latest = useRef(message);
+  latest.current = message;
+  const wait = async (request: Promise<T>) => {
+    const answer = await request;
+    if (latest.current === message) setLast({ message, answer });
+  };
+  return [last?.message === message ? last.answer : null, wait];
 }
 
 function Reply({ sent }: { sent: Sent }) {

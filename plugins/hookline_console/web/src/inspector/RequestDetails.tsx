@@ -16,19 +16,20 @@ import { type Column, Table } from "../ui/Table";
 import { Tabs } from "../ui/Tabs";
 import { Time } from "../ui/Time";
 import { showToast } from "../ui/toasts";
-import { type CapturedInfo, type CapturedRequest, queryPairs, TONES } from "./captured";
+import { type CapturedRequest, queryPairs, type Shown, TONES } from "./captured";
 import { RequestBody } from "./RequestBody";
 
 const words = texts.inspector;
 
-interface RequestDetailsProps {
+interface RequestDetailsProps extends Shown {
   flowId: string;
-  info: CapturedInfo;
   exists: boolean;
+  /** Somebody begins to do something with the request. */
+  onUse: () => void;
 }
 
 /** All about a captured request. Its headers and its body are loaded when it is shown. */
-export function RequestDetails({ flowId, info, exists }: RequestDetailsProps) {
+export function RequestDetails({ flowId, info, isKept, exists, onUse }: RequestDetailsProps) {
   const path = { flow_id: flowId, request_id: info.id };
   const request = useResource(
     (signal) =>
@@ -36,7 +37,12 @@ export function RequestDetails({ flowId, info, exists }: RequestDetailsProps) {
     [flowId, info.id],
   );
   return (
-    <section class="card inspector-details" aria-label={words.request}>
+    <section
+      class="card inspector-details"
+      aria-label={words.request}
+      onFocusIn={onUse}
+      onPointerDown={onUse}
+    >
       <div class="section-head">
         <h2 class="foreign">
           {info.method} /hook/<Text>{info.path}</Text>
@@ -44,16 +50,21 @@ export function RequestDetails({ flowId, info, exists }: RequestDetailsProps) {
         <Badge tone={TONES[info.result]}>{words.resultWith(words.results[info.result], info.status)}</Badge>
         <div class="section-actions">
           {info.result === "accepted" && info.execution_id && <Resend executionId={info.execution_id} />}
-          {exists && info.result !== "captured" && (
+          {exists && isKept && info.result !== "captured" && (
             <a class="button" href={editorUrl(flowId, { tab: "lab", request: info.id })}>
               {words.openLab}
             </a>
           )}
-          {!exists && request.value && <MakeFlow flowId={flowId} request={request.value} />}
+          {!exists && request.value && <MakeFlow flowId={flowId} request={request.value} isKept={isKept} />}
         </div>
       </div>
+      {!isKept && (
+        <p class="inspector-note muted" role="status">
+          {words.notKept}
+        </p>
+      )}
       {info.reason !== null && (
-        <p class="inspector-reason foreign">
+        <p class="inspector-note inspector-reason foreign">
           <Text>{info.reason}</Text> {info.code && <code>{info.code}</code>}
         </p>
       )}
@@ -65,7 +76,7 @@ export function RequestDetails({ flowId, info, exists }: RequestDetailsProps) {
   );
 }
 
-function factsOf(info: CapturedInfo) {
+function factsOf(info: Shown["info"]) {
   const link = info.execution_id && <a href={`/executions/${info.execution_id}`}>{info.execution_id}</a>;
   return [
     [words.facts.at, <Time key="at" at={info.at} />],
@@ -92,7 +103,11 @@ function Resend({ executionId }: { executionId: string }) {
   );
 }
 
-function MakeFlow({ flowId, request }: { flowId: string; request: CapturedRequest }) {
+interface MakeFlowProps extends Pick<RequestDetailsProps, "flowId" | "isKept"> {
+  request: CapturedRequest;
+}
+
+function MakeFlow({ flowId, request, isKept }: MakeFlowProps) {
   const { begin, question } = useBegin();
   if (!isAcceptable(request)) return <p class="muted">{words.notAcceptable(request.method)}</p>;
   return (
@@ -101,7 +116,10 @@ function MakeFlow({ flowId, request }: { flowId: string; request: CapturedReques
         kind="primary"
         scope="author"
         onClick={() =>
-          begin(flowId, () => flowFromRequest(flowId, request), { tab: "lab", request: request.id })
+          begin(flowId, () => flowFromRequest(flowId, request), {
+            tab: "lab",
+            ...(isKept && { request: request.id }),
+          })
         }
       >
         {words.makeFlow}

@@ -5,7 +5,7 @@ import { Badge } from "../ui/Badge";
 import { formatBytes } from "../ui/format";
 import { Empty, Loaded } from "../ui/Notices";
 import { Time } from "../ui/Time";
-import { type Capture, type CapturedInfo, TONES } from "./captured";
+import { type Capture, type CapturedInfo, shownRequest, TONES } from "./captured";
 import { RequestDetails } from "./RequestDetails";
 import { useTimeLeft } from "./TimeLeft";
 import { useCapturedRequests } from "./useCaptures";
@@ -18,25 +18,28 @@ interface RequestListProps {
   exists: boolean;
 }
 
-/** The captured requests, and the details of the chosen one: the newest, until another one is chosen. */
+/**
+ * The captured requests, and the details of the chosen one: the newest, until another one is chosen, or the details are
+ * used. Then they stay, also when the request is no longer kept.
+ */
 export function RequestList({ capture, exists }: RequestListProps) {
   const requests = useCapturedRequests(capture.flow_id);
-  const [choice, setChoice] = useState<string | null>(null);
+  const [choice, setChoice] = useState<CapturedInfo | null>(null);
   return (
     <Loaded resource={requests} lines={4}>
       {(rows) => {
-        const chosen = rows.find(({ id }) => id === choice) ?? rows[0];
+        const shown = shownRequest(rows, choice);
         return (
           <div class="inspector">
             <section class="card" aria-label={words.requests}>
               <p class="inspector-count" role="status">
                 {words.count(rows.length)}
               </p>
-              {chosen ? (
+              {rows.length > 0 ? (
                 <ul class="inspector-list">
                   {rows.map((row) => (
                     <li key={row.id}>
-                      <Row request={row} chosen={row === chosen} onChoose={() => setChoice(row.id)} />
+                      <Row request={row} chosen={row === shown?.info} onChoose={() => setChoice(row)} />
                     </li>
                   ))}
                 </ul>
@@ -44,8 +47,14 @@ export function RequestList({ capture, exists }: RequestListProps) {
                 <Nothing capture={capture} />
               )}
             </section>
-            {chosen && (
-              <RequestDetails key={chosen.id} flowId={capture.flow_id} info={chosen} exists={exists} />
+            {shown && (
+              <RequestDetails
+                key={shown.info.id}
+                flowId={capture.flow_id}
+                {...shown}
+                exists={exists}
+                onUse={() => setChoice(shown.info)}
+              />
             )}
           </div>
         );

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formFields, jsonBody, queryPairs, timeLeft } from "./captured";
+import { type CapturedInfo, formFields, jsonBody, queryPairs, shownRequest, timeLeft } from "./captured";
 
 const text = (body: string | null) => ({ body, encoding: "text" as const });
 
@@ -45,6 +45,16 @@ test("a form has its fields, and files are none", async () => {
   expect(await formFields({ ...form, content_type: "multipart/form-data; boundary=line" })).toEqual([
     ["note", "hello"],
   ]);
+});
+
+test("the newest request is shown until one is chosen, which stays although others come and it is no longer kept", () => {
+  const [one, two, three] = ["1", "2", "3"].map((id) => ({ id }) as CapturedInfo);
+  if (!one || !two || !three) throw new Error("they are above");
+  expect(shownRequest([], null)).toBeNull();
+  expect(shownRequest([two, one], null)).toEqual({ info: two, isKept: true });
+  expect(shownRequest([three, two, one], two)).toEqual({ info: two, isKept: true });
+  expect(shownRequest([three], two)).toEqual({ info: two, isKept: false });
+  expect(shownRequest([], two)).toEqual({ info: two, isKept: false });
 });
 
 test.each([

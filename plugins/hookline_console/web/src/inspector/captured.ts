@@ -19,6 +19,19 @@ export const TONES: Readonly<Record<CapturedInfo["result"], Tone>> = {
   rejected: "bad",
 };
 
+/** The request whose details are shown, and whether it is still kept. */
+export interface Shown {
+  info: CapturedInfo;
+  isKept: boolean;
+}
+
+/** The request to show of those that are kept, newest first: the chosen one, also once it is gone, or else the newest. */
+export function shownRequest(kept: readonly CapturedInfo[], chosen: CapturedInfo | null): Shown | null {
+  const info = chosen === null ? kept[0] : kept.find(({ id }) => id === chosen.id);
+  if (info) return { info, isKept: true };
+  return chosen && { info: chosen, isKept: false };
+}
+
 type Body = Pick<CapturedRequest, "body" | "encoding">;
 
 /** The body as JSON, whatever its type says; undefined if it is something else. */

@@ -16,7 +16,7 @@ import { expressionAt, expressionsOf, mappersOf, type StepExpression } from "./e
 import { MessageChooser } from "./MessageChooser";
 import { withStubs } from "./messages";
 import { pathIn, withPath } from "./paths";
-import type { Message } from "./useMessage";
+import { isMissing, type Message } from "./useMessage";
 
 const words = texts.lab;
 
@@ -37,8 +37,9 @@ export function Lab({ editing, snapshot, message, turn: firstTurn }: LabProps) {
     () => message.given.value && withStubs(message.given.value, message.pins),
     [message.given.value, message.pins],
   );
-  const shown = useEvaluation(document, step?.pointer, given, turn);
-  const evaluation = shown.value;
+  const { choice } = message;
+  const shown = useEvaluation(document, { step: step?.pointer, choice, given, turn });
+  const evaluation = isMissing(message) ? undefined : shown.value;
   return (
     <div class="lab">
       <div class="lab-bar">
@@ -52,19 +53,25 @@ export function Lab({ editing, snapshot, message, turn: firstTurn }: LabProps) {
       {step ? (
         <Bench
           // The tree opens anew for another message.
-          key={`${step.pointer} ${message.choice?.id}`}
+          key={`${step.pointer} ${choice?.id}`}
           editing={editing}
           snapshot={snapshot}
           step={step}
           evaluation={evaluation}
-          waits={given !== null && shown.error === undefined}
-          isMissing={[message.messages, message.given].some(({ error }) => error !== undefined)}
+          absence={absenceOf(message, document.broken || shown.error !== undefined)}
         />
       ) : (
         <Empty title={words.noStep} />
       )}
     </div>
   );
+}
+
+/** Why there is no evaluation of the chosen message; null if it is to come. */
+function absenceOf(message: Message, hasFailed: boolean): string | null {
+  if (isMissing(message)) return words.message.notLoaded;
+  if (message.given.value === null) return words.message.none;
+  return hasFailed ? words.noValues : null;
 }
 
 function Turns({ count, turn, onTurn }: { count: number; turn: number; onTurn: (turn: number) => void }) {
@@ -121,14 +128,12 @@ interface BenchProps {
   snapshot: Snapshot;
   step: StepPlace;
   evaluation: Evaluation | undefined;
-  /** Whether an evaluation is to come. */
-  waits: boolean;
-  /** Whether the message can't be loaded. */
-  isMissing: boolean;
+  /** Why there is no evaluation; null if it is to come. */
+  absence: string | null;
 }
 
 /** What the step sees, and its expressions beside it. */
-function Bench({ editing, snapshot, step, evaluation, waits, isMissing }: BenchProps) {
+function Bench({ editing, snapshot, step, evaluation, absence }: BenchProps) {
   const { document } = snapshot;
   const expressions = useMemo(() => expressionsOf(step, mappersOf(document.tree)), [document, step]);
   const caret = useRef<{ pointer: string; at: number } | null>(null);
@@ -157,12 +162,12 @@ function Bench({ editing, snapshot, step, evaluation, waits, isMissing }: BenchP
             onChoose={({ keys }) => insert(keys)}
             beside={<span class="muted lab-hint">{words.hint}</span>}
           />
-        ) : isMissing ? (
-          <Empty title={words.message.notLoaded} />
-        ) : waits && evaluation === undefined ? (
+        ) : evaluation ? (
+          <Empty title={words.notReached} />
+        ) : absence === null ? (
           <Loading lines={4} />
         ) : (
-          <Empty title={evaluation ? words.notReached : words.message.none} />
+          <Empty title={absence} />
         )}
       </section>
       <section class="lab-expressions" aria-label={words.expressions}>

@@ -4,15 +4,16 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { api, type Schemas } from "../api/client";
 import { Latest } from "../api/latest";
 import type { FlowDocument } from "../document/flow_document";
-import { type Json, member, NULL, parse } from "../json/json";
+import { type Explained, explainedOf } from "../executions/explained";
+import { at, type Json, member, NULL, parse } from "../json/json";
 import type { Cut } from "../json/tree";
-import { type Given, requestOf } from "./messages";
+import { type Choice, type Given, requestOf } from "./messages";
 
 export interface Evaluated {
   value: Json;
   type: string | null;
   problems: readonly Schemas["Problem"][];
-  reads: readonly Schemas["Explained"][];
+  reads: readonly Explained[];
 }
 
 export interface Evaluation {
@@ -30,8 +31,6 @@ export interface Evaluation {
 export function readEvaluation(text: string): Evaluation {
   const view: Schemas["EvaluatedStepView"] = JSON.parse(text);
   const exact = parse(text);
-  const list = member(exact, "expressions");
-  const values = list?.kind === "array" ? list.items.map((one) => member(one, "value") ?? NULL) : [];
   return {
     reached: view.reached,
     turns: view.turns,
@@ -39,10 +38,11 @@ export function readEvaluation(text: string): Evaluation {
     scope: member(exact, "scope") ?? NULL,
     cuts: view.cuts.map(({ pointer, size, shown }) => ({ pointer, size, shown })),
     expressions: new Map(
-      view.expressions.map(({ pointer, type, problems, reads }, index) => [
-        pointer,
-        { value: values[index] ?? NULL, type, problems, reads },
-      ]),
+      view.expressions.map(({ pointer, type, problems, reads }, index) => {
+        const valueAt = (rest: string) => at(exact, `/expressions/${index}${rest}`)?.value;
+        const exactReads = reads.map((read, place) => explainedOf(read, valueAt(`/reads/${place}`)));
+        return [pointer, { value: valueAt("/value") ?? NULL, type, problems, reads: exactReads }];
+      }),
     ),
     withoutStub: view.without_stub,
   };
@@ -60,41 +60,52 @@ async function evaluate(request: string, signal: AbortSignal): Promise<Evaluatio
   return readEvaluation(data as unknown as string);
 }
 
-interface Shown {
-  /** Undefined until there is a first one for the step. */
+/** What an evaluation is of: a step, by its pointer, and the message that is chosen. */
+interface Wanted {
+  step: string | undefined;
+  choice: Choice | null;
+  given: Given | null | undefined;
+  /** Which time the message reaches the step. */
+  turn: number;
+}
+
+/** The last evaluation of a step and a message, or why there is none. */
+export interface Shown {
+  of: string;
+  /** Undefined until there is a first one. */
   value: Evaluation | undefined;
   error: unknown;
 }
 
+/** What is shown of a step and a message: nothing yet, if another one was evaluated last. */
+export function shownOf(last: Shown, of: string): Shown {
+  return last.of === of ? last : { of, value: undefined, error: undefined };
+}
+
 const DELAY_MS = 150;
 const PATIENCE_MS = 5000;
-const NOTHING: Shown = { value: undefined, error: undefined };
 
 /** The evaluation of a step, which follows the text. It stays as it was while the text isn't valid JSON. */
-export function useEvaluation(
-  document: FlowDocument,
-  step: string | undefined,
-  given: Given | null | undefined,
-  turn: number,
-): Shown {
-  const [shown, setShown] = useState<Shown & { step: string }>({ ...NOTHING, step: "" });
-  const latest = useRef<Latest<Evaluation & { step: string }> | null>(null);
+export function useEvaluation(document: FlowDocument, { step, choice, given, turn }: Wanted): Shown {
+  const [last, setLast] = useState<Shown>({ of: "", value: undefined, error: undefined });
+  const of = JSON.stringify([step, choice]);
+  const asked = useRef(of);
+  const latest = useRef<Latest<Shown> | null>(null);
   useEffect(() => {
-    latest.current = new Latest({
+    latest.current = new Latest<Shown>({
       delayMs: DELAY_MS,
       patienceMs: PATIENCE_MS,
-      done: (value) => setShown({ value, error: undefined, step: value.step }),
-      failed: (error) => setShown((before) => ({ ...before, error })),
+      done: setLast,
+      // Only what was asked for last is reported.
+      failed: (error) => setLast((before) => ({ ...shownOf(before, asked.current), error })),
     });
     return () => latest.current?.stop();
   }, []);
   const request = step === undefined || !given ? null : requestOf(document.text, given, { step, turn });
   useEffect(() => {
-    if (request === null || step === undefined || document.broken) return;
-    latest.current?.ask(async (signal) => ({
-      ...(await evaluate(request, signal)),
-      step,
-    }));
-  }, [request, document.broken]);
-  return shown.step === step || shown.step === "" ? shown : { ...NOTHING, error: shown.error };
+    if (request === null || document.broken) return;
+    asked.current = of;
+    latest.current?.ask(async (signal) => ({ of, value: await evaluate(request, signal), error: undefined }));
+  }, [request, of, document.broken]);
+  return shownOf(last, of);
 }

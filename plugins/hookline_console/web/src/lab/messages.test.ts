@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parse, print } from "../json/json";
+import { member, parse, print } from "../json/json";
 import { firstChoice, givenByCase, inputOf, requestOf, withStubs } from "./messages";
 
 const REQUEST = {
@@ -29,6 +29,18 @@ describe("a message", () => {
     expect(print(fields, "")).toBe(
       '{"body": {"a": ["1", "2"]}, "headers": {"content-type": "application/json"}}',
     );
+  });
+
+  it("of a captured request has parameters of any name", async () => {
+    const query = "constructor=1&toString=2&toString=3&__proto__=4";
+    const all = '{"constructor": "1", "toString": ["2", "3"], "__proto__": "4"}';
+    const headers = [["__proto__", "x"]];
+    const input = await inputOf("orders", { ...REQUEST, path: "orders", query, headers } as never);
+    expect(print(input, "")).toBe(
+      `{"body": {"price": 1.10}, "headers": {"__proto__": "x"}, "method": "PUT", "query": ${all}}`,
+    );
+    const asked = await inputOf("orders", { ...REQUEST, method: "GET", path: "orders", query } as never);
+    expect(member(asked, "body")).toEqual(parse(all));
   });
 
   it("of a case is given with its stubs, but without what it expects", () => {

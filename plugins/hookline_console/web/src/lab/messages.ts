@@ -116,38 +116,41 @@ export function givenByCase(one: Json | undefined): Given {
 export async function inputOf(flowId: string, request: CapturedRequest & { path?: string }): Promise<Json> {
   const rest = request.path?.startsWith(`${flowId}/`) ? request.path.slice(flowId.length + 1) : "";
   const query = grouped(queryPairs(request.query));
-  const headers = Object.fromEntries(
-    request.headers.map(([name = "", value = ""]) => [name.toLowerCase(), value]),
-  );
+  const headers = new Map(request.headers.map(([name = "", value = ""]) => [name.toLowerCase(), value]));
   return {
     kind: "object",
     entries: [
       ["body", await bodyOf(request)],
-      ["headers", fromValue(headers)],
+      ["headers", objectOf(headers)],
       ...(request.method === "POST" ? [] : [["method", fromValue(request.method)] as const]),
       ...(rest === "" ? [] : [["path", fromValue(rest)] as const]),
-      ...(request.query === "" ? [] : [["query", fromValue(query)] as const]),
+      ...(request.query === "" ? [] : [["query", query] as const]),
     ],
   };
 }
 
 async function bodyOf(request: CapturedRequest): Promise<Json> {
-  if (request.method === "GET") return fromValue(grouped(queryPairs(request.query)));
+  if (request.method === "GET") return grouped(queryPairs(request.query));
   const json = jsonBody(request);
   if (json) return json;
   const fields = await formFields(request).catch(() => []);
-  if (fields.length > 0) return fromValue(grouped(fields));
+  if (fields.length > 0) return grouped(fields);
   return fromValue(request.encoding === "text" ? request.body : null);
 }
 
 /** Pairs as an object. A name that is repeated has a list. */
-function grouped(pairs: readonly (readonly [string, string])[]): Record<string, string | string[]> {
-  const found: Record<string, string | string[]> = {};
+function grouped(pairs: readonly (readonly [string, string])[]): Json {
+  const found = new Map<string, string | string[]>();
   for (const [name, value] of pairs) {
-    const before = found[name];
-    found[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value];
+    const before = found.get(name);
+    found.set(name, before === undefined ? value : [before, value].flat());
   }
-  return found;
+  return objectOf(found);
+}
+
+/** Not an object of the program, which has names of its own, such as `constructor` and `__proto__`. */
+function objectOf(members: ReadonlyMap<string, unknown>): Json {
+  return { kind: "object", entries: [...members].map(([name, value]) => [name, fromValue(value)]) };
 }
 
 /** A request's body: a text as it is written, a message, and further members. */

@@ -24,6 +24,11 @@ interface Options {
   used: boolean;
 }
 
+/** Whether the chosen message can't be loaded. One that is there already stays when loading it again fails. */
+export function isMissing({ messages, given }: Pick<Message, "messages" | "given">): boolean {
+  return !given.value && [messages, given].some(({ error }) => error !== undefined);
+}
+
 const NONE: Messages = { executions: [], requests: [], cases: new Map() };
 
 /** The chosen message of a flow. */

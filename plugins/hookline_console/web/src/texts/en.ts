@@ -256,6 +256,7 @@ export const en = {
       title: "No request came",
       detail: "The capture is closed. Open it again, then send a request.",
     },
+    notKept: "This request is no longer kept.",
     noType: "no content type",
     open: "Capture requests",
     openLab: "Open in the lab",
@@ -425,6 +426,7 @@ export const en = {
     noMappings: "This step has no expressions.",
     noStep: "The flow has no steps yet.",
     notReached: "This message doesn't reach the step.",
+    noValues: "There are no values.",
     sees: "What the step sees",
     step: (id: string) => `Step: ${id}`,
     turn: "Item",
@@ -1002,7 +1004,8 @@ export const en = {
         rate: "It waits for its rate limit",
         until: "It waits until a time that the flow names",
         not_begun: "It failed before it did anything",
-        interrupted: "The execution was cancelled or ran out of time here, or another part of the block ended",
+        interrupted:
+          "The execution was cancelled or ran out of time here, or another part of the block ended",
         stream: "Its items were written one by one",
       } as Readonly<Record<string, string>>,
       attempts: "Attempts",
@@ -1092,6 +1095,7 @@ export const en = {
         edit: "Edit the body",
         body: "Body",
         loadBody: "Load the recorded body",
+        writeBody: "Write another body",
         unknownBody: "The body that reached this step isn't recorded. Write the one that it shall get.",
         masked: (mask: string) =>
           `Masked values are sent as they are written here: put the real ones in place of ${mask}.`,

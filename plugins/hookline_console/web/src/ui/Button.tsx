@@ -1,9 +1,10 @@
 import "./button.css";
 import type { ComponentChildren } from "preact";
-import { useContext, useState } from "preact/hooks";
+import { useContext, useRef, useState } from "preact/hooks";
 import type { Scope } from "../api/session";
 import { useAllows } from "../shell/SessionContext";
 import { texts } from "../texts";
+import { useKeptFocus } from "./kept_focus";
 import { ProblemContext } from "./ProblemContext";
 
 export interface ButtonProps {
@@ -19,7 +20,10 @@ export interface ButtonProps {
   small?: boolean;
 }
 
-/** A button. While its action runs, it can't be pressed again; if the action fails, a message tells why. */
+/**
+ * A button. While its action runs, it can't be pressed again; if the action fails, a message tells why. Its action may
+ * remove it.
+ */
 export function Button({
   children,
   onClick,
@@ -30,6 +34,8 @@ export function Button({
   label,
   small,
 }: ButtonProps) {
+  const element = useRef<HTMLButtonElement>(null);
+  useKeptFocus(element);
   const [busy, setBusy] = useState(false);
   const report = useContext(ProblemContext);
   const allowed = useAllows(scope);
@@ -51,6 +57,7 @@ export function Button({
   };
   return (
     <button
+      ref={element}
       type={type}
       class={`button button-${kind}${small ? " button-small" : ""}`}
       onClick={press}

@@ -5,6 +5,7 @@ import type { Scope } from "../api/session";
 import { allows } from "../api/session";
 import { useSession } from "../shell/SessionContext";
 import { texts } from "../texts";
+import { useKeptFocus } from "./kept_focus";
 import { showProblem } from "./toasts";
 
 export interface MenuItem {
@@ -28,6 +29,7 @@ export function Menu({ label, items, children }: MenuProps) {
   const id = useId();
   const list = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
+  useKeptFocus(button);
 
   const place = () => {
     const panel = list.current;
