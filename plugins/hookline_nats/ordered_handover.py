@@ -1,8 +1,8 @@
 """Handing over the messages with an order key, in the order of the stream, by one process at a time.
 
 They are read by their places in the stream, and not through a consumer: after a crash, a consumer gives later messages
-before those that the dead process had. The place of the last one is committed together with the messages, and then
-everything up to it is removed from the stream. So a process that takes over begins where the commits end.
+before those that the dead process had. The place of the last one is committed together with the messages or after them,
+and then everything up to it is removed from the stream. So a process that takes over misses none.
 """
 
 import asyncio
@@ -56,6 +56,8 @@ class OrderedHandover:
         self._subjects = subjects
         self._large_envelopes = large_envelopes
         self._unreadable = UnreadableMessages(jetstream, address, subjects)
+        self._stuck: set[int] = set()
+        """The places of unreadable messages that can't be kept apart now. Others are taken together with them."""
 
     async def run(self, after: bytes | None, insert: InsertInOrder) -> None:
         """Hand over messages forever, beginning after a position that was committed."""
@@ -98,39 +100,70 @@ class OrderedHandover:
                 )
             except NotFoundError:
                 break
-            assert message.seq is not None  # noqa: S101 - a stored message has one
             group.append(message)
-            after = message.seq
-            size += (
-                len(message.data or b"")
-                if stream_message_encoding.BLOB not in (message.headers or {})
-                else _GROUP_BYTES
-            )
+            after = _seq(message)
+            if after not in self._stuck:
+                large = stream_message_encoding.BLOB in (message.headers or {})
+                size += _GROUP_BYTES if large else len(message.data or b"")
         return group
 
     async def _hand_over(self, group: list[RawStreamMsg], position: _Position, insert: InsertInOrder) -> _Position:
-        last = group[-1].seq
-        assert last is not None  # noqa: S101 - as above
-        reached = msgspec.structs.replace(position, seq=last)
-        envelopes: list[Envelope] = []
-        for message in group:
-            headers = message.headers or {}
-            try:
-                envelopes.append(await self._large_envelopes.read(message.data or b"", headers))
-            except Unreadable as why:
-                await self._unreadable.keep(message.subject or "", message.data or b"", headers, why)
+        reached = msgspec.structs.replace(position, seq=_seq(group[-1]))
+        readable, unreadable = await self._read(group)
+        envelopes = [envelope for _, envelope in readable]
+        try:
+            for message, why in unreadable:
+                await self._unreadable.keep(
+                    _seq(message), message.subject or "", message.data or b"", message.headers or {}, why
+                )
+        except ERRORS as error:
+            # A full stream has room for it only when others have left. The position has to stay before it until then.
+            _log.warning("an unreadable message can't be kept apart now: %s", reason(error))
+            self._stuck = {_seq(message) for message, _ in unreadable}
+            if envelopes:
+                await insert(envelopes, msgspec.json.encode(position))
+            for message, _ in readable:
+                await self._jetstream.delete_msg(self._address.stream, _seq(message))
+                await self._forget(message)
+            raise
         if envelopes:
             await insert(envelopes, msgspec.json.encode(reached))
-        await self._remove(reached)
-        for message in group:
-            await self._large_envelopes.forget((message.headers or {}).get(stream_message_encoding.BLOB))
+        if await self._remove(reached):
+            for message, _ in readable:
+                await self._forget(message)
         return reached
 
-    async def _remove(self, reached: _Position) -> None:
-        """Remove the messages up to a position. Another attempt follows with the next ones if that fails."""
+    async def _read(
+        self, group: list[RawStreamMsg]
+    ) -> tuple[list[tuple[RawStreamMsg, Envelope]], list[tuple[RawStreamMsg, Unreadable]]]:
+        """Return messages with their envelopes, and those that can't be read."""
+        readable: list[tuple[RawStreamMsg, Envelope]] = []
+        unreadable: list[tuple[RawStreamMsg, Unreadable]] = []
+        for message in group:
+            try:
+                envelope = await self._large_envelopes.read(message.data or b"", message.headers or {})
+            except Unreadable as why:
+                unreadable.append((message, why))
+            else:
+                readable.append((message, envelope))
+        return readable, unreadable
+
+    async def _remove(self, reached: _Position) -> bool:
+        """Return true if the messages up to a position are removed. If not, another attempt follows with the next ones,
+        and the sweeper removes their blobs: a blob is kept as long as its message is in the stream."""
         try:
             await self._jetstream.purge_stream(
                 self._address.stream, seq=reached.seq + 1, subject=self._subjects.every_ordered
             )
         except ERRORS as error:
             _log.debug("messages of %s can't be removed now: %s", self._address.name, reason(error))
+            return False
+        return True
+
+    async def _forget(self, message: RawStreamMsg) -> None:
+        await self._large_envelopes.forget((message.headers or {}).get(stream_message_encoding.BLOB))
+
+
+def _seq(message: RawStreamMsg) -> int:
+    assert message.seq is not None  # noqa: S101 - a stored message has one
+    return message.seq

@@ -91,15 +91,22 @@ class UnorderedHandover:
     async def _hand_over(self, group: Sequence[Msg], insert: Insert) -> None:
         async with self._held(group):
             left = list(group)
+            unreadable: list[tuple[Msg, Unreadable]] = []
             while left:
-                readable, left = await self._read(left)
+                readable, left = await self._read(left, unreadable)
                 if readable:
                     await insert([envelope for _, envelope in readable])
                 for message, _ in readable:
                     await self._done(message)
+            # A full stream has room for them only when others have left it.
+            for message, why in unreadable:
+                await self._keep(message, why)
 
-    async def _read(self, group: Sequence[Msg]) -> tuple[list[tuple[Msg, Envelope]], list[Msg]]:
-        """Return messages with their envelopes, and the rest, which doesn't fit into memory beside them."""
+    async def _read(
+        self, group: Sequence[Msg], unreadable: list[tuple[Msg, Unreadable]]
+    ) -> tuple[list[tuple[Msg, Envelope]], list[Msg]]:
+        """Return messages with their envelopes, and the rest, which doesn't fit into memory beside them. Those that
+        can't be read are added to `unreadable`."""
         readable: list[tuple[Msg, Envelope]] = []
         size = 0
         for place, message in enumerate(group):
@@ -109,8 +116,7 @@ class UnorderedHandover:
             try:
                 envelope = await self._large_envelopes.read(message.data, headers)
             except Unreadable as why:
-                await self._unreadable.keep(message.subject, message.data, headers, why)
-                await message.ack()
+                unreadable.append((message, why))
             except StoreError as error:
                 _log.warning("the payload of a message can't be read now: %s", error.message)
                 await message.nak(delay=_AGAIN)
@@ -119,6 +125,16 @@ class UnorderedHandover:
                 if stream_message_encoding.BLOB in headers:
                     size += len(envelope.body_json or b"") + len(envelope.raw or b"") + stream_message_encoding.LARGEST
         return readable, []
+
+    async def _keep(self, message: Msg, why: Unreadable) -> None:
+        seq = message.metadata.sequence.stream
+        try:
+            await self._unreadable.keep(seq, message.subject, message.data, message.headers or {}, why)
+        except ERRORS as error:
+            _log.warning("an unreadable message can't be kept apart now: %s", reason(error))
+            await message.nak(delay=_AGAIN)
+        else:
+            await message.ack()
 
     async def _done(self, message: Msg) -> None:
         blob_id = (message.headers or {}).get(stream_message_encoding.BLOB)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from hookline_nats import stream_message_encoding, stream_setup
 from hookline_nats.address import Address
@@ -21,8 +22,15 @@ class UnreadableMessages:
         self._address = address
         self._subjects = subjects
 
-    async def keep(self, subject: str, data: bytes, headers: Mapping[str, str], why: Unreadable) -> None:
-        """Return when the message is durable under its new subject."""
+    async def keep(self, seq: int, subject: str, data: bytes, headers: Mapping[str, str], why: Unreadable) -> None:
+        """Return when the message is durable under its new subject, unless it has left the stream.
+
+        Then another process has dealt with it since it was delivered here, and has removed its blob.
+        """
+        try:
+            await self._jetstream.get_msg(self._address.stream, seq)
+        except NotFoundError:
+            return
         to = self._subjects.unreadable(subject)
         kept = {
             **headers,

@@ -5,19 +5,29 @@ message that comes again, because a process died between the commit and the ackn
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from hookline.intake.backlog import Backlog
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ExecutionNotFound, StoreError
 from hookline.model.message import Envelope
-from hookline.storage.change_declarations import Accept, Accepted, CommitResult, Duplicate, KeepAlias, SetCursor
+from hookline.storage.change_declarations import (
+    Accept,
+    Accepted,
+    Change,
+    CommitResult,
+    Duplicate,
+    KeepAlias,
+    SetCursor,
+)
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.live_events import Events
 from hookline.telemetry.store_problem import StoreProblem
+
+T = TypeVar("T")
 
 INSERTION_DUTY: Final = "intake queue"
 """The duty of the one node that inserts the messages with an order key."""
@@ -57,13 +67,7 @@ class Inserter:
 
         Only the node with the duty may do it. If that node loses its lease, a commit that is under way fails.
         """
-        while True:
-            try:
-                position = await self._store.cursor(POSITION)
-            except StoreError as error:
-                await self._wait(error)
-            else:
-                break
+        position = await self._until_it_works(lambda: self._store.cursor(POSITION))
         await self._source.run_in_order(position, self._insert_in_order)
 
     async def _insert_each(self, envelopes: Sequence[Envelope]) -> None:
@@ -71,25 +75,25 @@ class Inserter:
         await asyncio.gather(*map(self._insert, envelopes))
 
     async def _insert_in_order(self, envelopes: Sequence[Envelope], position: bytes) -> None:
-        """Return when messages are durable in the store, in one commit with the position of the last one."""
-        while True:
-            try:
-                results = await self._commit_in_order(envelopes, position)
-            except StoreError as error:
-                await self._wait(error)
-            else:
-                break
-        for envelope, result in zip(envelopes, results, strict=True):
-            await self._inserted(envelope, result)
+        """Return when messages are durable in the store, in one commit, and the position of the last one is, too.
 
-    async def _commit_in_order(self, envelopes: Sequence[Envelope], position: bytes) -> Sequence[CommitResult]:
+        Aliases are known only after the commit of the messages. The position is committed with them, so that a process
+        that begins again in between finds them again. There are none if no message has a dedupe key.
+        """
+        keyed = any(envelope.dedupe_key is not None for envelope in envelopes)
         reached = SetCursor(POSITION, position, self._clock.now())
+        results = await self._until_it_works(lambda: self._commit_in_order(envelopes, [] if keyed else [reached]))
+        aliases = self._inserted(envelopes, results)
+        if keyed:
+            await self._until_it_works(lambda: self._store.commit([*aliases, reached]))
+
+    async def _commit_in_order(self, envelopes: Sequence[Envelope], more: Sequence[Change]) -> Sequence[CommitResult]:
         try:
-            return (await self._store.commit([*map(Accept, envelopes), reached]))[: len(envelopes)]
+            return (await self._store.commit([*map(Accept, envelopes), *more]))[: len(envelopes)]
         except ExecutionNotFound:
             # One of them was inserted before, and its execution was purged. The others keep their order.
             results = [await self._accepted(envelope) for envelope in envelopes]
-            await self._store.commit([reached])
+            await self._store.commit(more)
             return results
 
     async def _accepted(self, envelope: Envelope) -> CommitResult:
@@ -100,34 +104,30 @@ class Inserter:
             return Duplicate(envelope.execution_id)
 
     async def _insert(self, envelope: Envelope) -> None:
+        result = await self._until_it_works(lambda: self._accepted(envelope))
+        aliases = self._inserted([envelope], [result])
+        if aliases:
+            await self._until_it_works(lambda: self._store.commit(aliases))
+
+    def _inserted(self, envelopes: Sequence[Envelope], results: Sequence[CommitResult]) -> list[KeepAlias]:
+        """Count the messages that were accepted. Return aliases for those that have proved to be duplicates."""
+        aliases = []
+        for envelope, result in zip(envelopes, results, strict=True):
+            flow_id, id_ = envelope.flow_id, envelope.execution_id
+            if isinstance(result, Accepted):
+                self._backlog.enter(flow_id)
+                if self._events.listening:
+                    self._events.accepted(flow_id, id_)
+            elif isinstance(result, Duplicate) and result.execution_id != id_:
+                # Its sender has got its id: it means the first one's execution from now on.
+                aliases.append(KeepAlias(id_, result.execution_id, self._clock.now()))
+        return aliases
+
+    async def _until_it_works(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of an attempt, and repeat it until the store can be used."""
         while True:
             try:
-                result = await self._accepted(envelope)
+                return await attempt()
             except StoreError as error:
-                await self._wait(error)
-            else:
-                await self._inserted(envelope, result)
-                return
-
-    async def _inserted(self, envelope: Envelope, result: CommitResult) -> None:
-        flow_id, id_ = envelope.flow_id, envelope.execution_id
-        if isinstance(result, Accepted):
-            self._backlog.enter(flow_id)
-            if self._events.listening:
-                self._events.accepted(flow_id, id_)
-        elif isinstance(result, Duplicate) and result.execution_id != id_:
-            # Its sender has got its id: it means the first one's execution from now on.
-            await self._keep_alias(KeepAlias(id_, result.execution_id, self._clock.now()))
-
-    async def _keep_alias(self, alias: KeepAlias) -> None:
-        while True:
-            try:
-                await self._store.commit([alias])
-            except StoreError as error:
-                await self._wait(error)
-            else:
-                return
-
-    async def _wait(self, error: StoreError) -> None:
-        self._store_problem.report(error)
-        await self._clock.sleep(_AGAIN)
+                self._store_problem.report(error)
+                await self._clock.sleep(_AGAIN)

@@ -81,15 +81,15 @@ class Publisher:
 
     async def _lookup(self, envelope: Envelope) -> str | None:
         """The execution that has the dedupe key of a message; None if there is none, or if the store doesn't tell."""
-        if envelope.dedupe_key is None or self._store_problem.present:
+        if envelope.dedupe_key is None or not self._store_problem.store_answers:
             return None
         try:
             async with asyncio.timeout(_LOOKUP):
                 return await self._store.accepted_as(envelope.flow_id, envelope.dedupe_key, self._clock.now())
         except StoreError as error:
-            self._store_problem.report(error, flow_id=envelope.flow_id)
+            self._store_problem.report_store(error, flow_id=envelope.flow_id)
         except TimeoutError:
-            self._store_problem.report(StoreError(f"the store hasn't answered within {_LOOKUP:g} s"))
+            self._store_problem.report_store(StoreError(f"the store hasn't answered within {_LOOKUP:g} s"))
         return None
 
     async def _stored_before(self, envelope: Envelope) -> Accepted | Duplicate | None:
@@ -98,7 +98,7 @@ class Publisher:
         try:
             first = await self._store.accepted_as(envelope.flow_id, envelope.dedupe_key, self._clock.now())
         except StoreError as error:
-            self._store_problem.report(error, flow_id=envelope.flow_id)
+            self._store_problem.report_store(error, flow_id=envelope.flow_id)
             raise _unavailable() from error
         if first is None:
             return None

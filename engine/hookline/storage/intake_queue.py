@@ -15,7 +15,8 @@ from hookline.storage.change_declarations import Accepted, Duplicate
 Insert: TypeAlias = Callable[[Sequence[Envelope]], Awaitable[None]]
 """Returns when messages are durable in the store; it tries again by itself."""
 InsertInOrder: TypeAlias = Callable[[Sequence[Envelope], bytes], Awaitable[None]]
-"""The same for messages in order, with the position of the last of them as JSON, which is committed with them."""
+"""The same for messages in order, with the position of the last of them as JSON, which is committed with them or after
+them."""
 
 
 class IntakeQueue(Protocol):

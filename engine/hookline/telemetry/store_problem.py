@@ -39,6 +39,7 @@ class StoreProblem:
         self._begun: float | None = None
         self._worked: float | None = None
         """The time since which the stores work again; None while they don't."""
+        self._store_answers = True
         self._reported = asyncio.Event()
 
     @property
@@ -46,38 +47,58 @@ class StoreProblem:
         """True from the first failure until the stores work again."""
         return self._begun is not None
 
+    @property
+    def store_answers(self) -> bool:
+        """False from a failure that is known to be the store's until it answers again; files may have a problem."""
+        return self._store_answers
+
     def note_answer(self) -> None:
-        """Note that the stores have answered just now."""
+        """Note that the store itself has answered just now."""
         self._answered = self._clock.monotonic()
+        self._store_answers = True
 
     def unanswered_for(self) -> float:
-        """Seconds since the stores last answered, if they have a problem and are watched; 0 while there is none."""
+        """Seconds since the store itself last answered, if there is a problem and it is watched; 0 while there is
+        none."""
         return 0.0 if self._begun is None else self._clock.monotonic() - self._answered
 
     def report(self, error: StoreError, **about: object) -> None:
-        """Note that a store failed. `about`: what failed with it, for the log."""
+        """Note that one of the stores failed. `about`: what failed with it, for the log."""
         self._worked = None
         self._reported.set()
         if self._begun is None:
             self._begun = self._clock.monotonic()
             self._log.error("the store can't be used", error=error.message, **about)
 
+    def report_store(self, error: StoreError, **about: object) -> None:
+        """Note that the store itself failed, and not the store of files."""
+        self._store_answers = False
+        self.report(error, **about)
+
     async def run(self) -> None:
         """Look for the ends of problems, until cancelled."""
         while True:
             await self._next()
             try:
-                await self._store.ping()
-                async with asyncio.timeout(_PATIENCE):
-                    await self._blobs.ping()
+                await self._ask()
             except (StoreError, TimeoutError) as error:
                 self._worked = None
                 if self._begun is None:
                     self.report(error if isinstance(error, StoreError) else StoreError("the blob store doesn't answer"))
             else:
-                self.note_answer()
                 self._note_works()
             await self._clock.sleep(EVERY)
+
+    async def _ask(self) -> None:
+        """Return if both stores work. Raises StoreError, and TimeoutError if the store of files doesn't answer."""
+        try:
+            await self._store.ping()
+        except StoreError:
+            self._store_answers = False
+            raise
+        self.note_answer()
+        async with asyncio.timeout(_PATIENCE):
+            await self._blobs.ping()
 
     async def _next(self) -> None:
         """Return when the stores have to be asked."""

@@ -44,7 +44,7 @@ async def blobs(clock: ManualClock, tmp_path: Path) -> AsyncIterator[Blobs]:
 
 @pytest.fixture
 def url(server: OwnNats) -> str:
-    return url_of([server], f"?replicas=1&max_bytes=50MB&stream=s{uuid.uuid4().hex}")
+    return url_of([server], f"?replicas=1&max_bytes=20MB&stream=s{uuid.uuid4().hex}")
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """What is special to JetStream: its URL, its settings, full streams, lost servers, and a cluster of three."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import nats
+import nats.js.errors
 import pytest
 from tests.integration.plugins.nats.conftest import REGISTRY, MakeQueue
 from tests.own_nats import OwnNats, nats_cluster, url_of
@@ -19,7 +22,10 @@ from hookline.storage.intake_queue import IntakeQueue
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.intake_queue import Inserted, IntakeQueueContract, handing_over, is_empty
 from hookline.testing.envelopes import Envelopes
+from hookline.testing.eventually import assert_eventually
 from hookline_nats import address
+from hookline_nats.unordered_handover import UnorderedHandover
+from hookline_nats.unreadable_messages import UnreadableMessages
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,7 @@ async def test_without_a_cluster_the_error_names_what_is_missing(make_queue: Mak
 async def test_a_full_stream_takes_messages_again_when_it_has_room(
     make_queue: MakeQueue, url: str, clock: ManualClock
 ) -> None:
-    queue, envelopes = await make_queue(url.replace("50MB", "1MB")), Envelopes(clock)
+    queue, envelopes = await make_queue(url.replace("20MB", "1MB")), Envelopes(clock)
     made = [envelopes.make(body="x" * 100_000) for _ in range(20)]
     results = await asyncio.gather(*map(queue.publish, made), return_exceptions=True)
     taken = sum(isinstance(result, Accepted) for result in results)
@@ -117,6 +123,118 @@ async def test_a_full_stream_takes_messages_again_when_it_has_room(
         await inserted.have(taken)
         await is_empty(queue)
     await queue.publish(envelopes.make(body="x" * 100_000))
+
+
+async def kept_blobs(blobs: Blobs, clock: ManualClock) -> list[str]:
+    return [blob_id async for blob_id in blobs.older_than(clock.now() + timedelta(days=1))]
+
+
+@pytest.mark.cluster_rule("C19")
+@pytest.mark.parametrize("order_key", [None, "o"])
+async def test_a_message_that_another_process_has_stored_meanwhile_isnt_kept_as_unreadable(
+    queue: Any,
+    another: MakeQueue,
+    clock: ManualClock,
+    blobs: Blobs,
+    monkeypatch: pytest.MonkeyPatch,
+    order_key: str | None,
+) -> None:
+    # A process that was suspended doesn't hold what it has taken, like one whose client has a message that it hasn't
+    # asked for, and reads it later than others.
+    taken, goes_on = asyncio.Event(), asyncio.Event()
+    read = queue._large_envelopes.read
+
+    async def read_late(data: bytes, headers: Any) -> Any:
+        taken.set()
+        await goes_on.wait()
+        return await read(data, headers)
+
+    monkeypatch.setattr(UnorderedHandover, "_hold", lambda *_: asyncio.Event().wait())
+    monkeypatch.setattr(queue._large_envelopes, "read", read_late)
+    envelopes = Envelopes(clock)
+    large, later = (envelopes.make(body="x" * size, order_key=order_key) for size in (300 * 1024, 1))
+    await queue.publish(large)
+    async with handing_over(queue) as late:
+        async with asyncio.timeout(20):
+            await taken.wait()
+        other = await another()
+        async with handing_over(other) as inserted:
+            await inserted.have(1)
+            await is_empty(other)
+            async with asyncio.timeout(20):
+                while await kept_blobs(blobs, clock):  # noqa: ASYNC110 - nothing tells when it is gone
+                    await asyncio.sleep(0.02)
+        goes_on.set()
+        await queue.publish(later)
+        await late.have(1)
+        await is_empty(queue)
+    assert (inserted.ids, late.ids) == ([large.execution_id], [later.execution_id])
+
+
+@pytest.mark.cluster_rule("C19")
+@pytest.mark.parametrize("order_key", [None, "o"])
+async def test_a_message_whose_payload_is_lost_holds_up_no_other_in_a_full_stream(
+    server: OwnNats, make_queue: MakeQueue, url: str, clock: ManualClock, blobs: Blobs, order_key: str | None
+) -> None:
+    queue, stream = await make_queue(url.replace("20MB", "1MB")), address.parse(url).stream
+    envelopes = Envelopes(clock)
+    lost, *others = (envelopes.make(body="x" * size, order_key=order_key) for size in (300 * 1024, 10_000, 10_000))
+    for envelope in (others[0], lost, others[1]):
+        await queue.publish(envelope)
+    for blob_id in await kept_blobs(blobs, clock):
+        await blobs.delete(blob_id)
+    client = await nats.connect(server.url)
+    jetstream = client.jetstream()
+    for size in (100_000, 1000, 1):
+        with contextlib.suppress(nats.js.errors.APIError):
+            while True:
+                await jetstream.publish(f"hookline.{stream}.filler", b"x" * size)
+
+    async def left(kind: str) -> list[str]:
+        subjects = (await jetstream.stream_info(stream, subjects_filter=f"hookline.{stream}.{kind}.>")).state.subjects
+        return list(subjects or ())
+
+    async with handing_over(queue) as inserted:
+        await inserted.have(2)
+        async with asyncio.timeout(20):
+            while await left("any") or await left("ordered"):  # noqa: ASYNC110 - nothing tells when it is moved
+                await asyncio.sleep(0.1)
+    assert set(inserted.ids) == {envelope.execution_id for envelope in others}
+    assert await left("unreadable") == [f"hookline.{stream}.unreadable.orders"]
+    await client.close()
+
+
+@pytest.mark.cluster_rule("C19")
+@pytest.mark.parametrize("order_key", [None, "o"])
+async def test_an_unreadable_message_that_cant_be_kept_apart_now_holds_up_no_other_and_is_tried_again(
+    queue: IntakeQueue,
+    clock: ManualClock,
+    blobs: Blobs,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    order_key: str | None,
+) -> None:
+    keep, works = UnreadableMessages.keep, asyncio.Event()
+
+    async def try_to_keep(*given: Any) -> None:
+        if not works.is_set():
+            raise nats.js.errors.APIError(code=503, description="maximum bytes exceeded")
+        await keep(*given)
+
+    monkeypatch.setattr(UnreadableMessages, "keep", try_to_keep)
+    envelopes = Envelopes(clock)
+    await queue.publish(envelopes.make(body="x" * 300 * 1024, order_key=order_key))
+    for blob_id in await kept_blobs(blobs, clock):
+        await blobs.delete(blob_id)
+    others = [envelopes.make(order_key=order_key) for _ in range(2)]
+    async with handing_over(queue) as inserted:
+        for number, other in enumerate(others, 1):
+            await queue.publish(other)
+            await inserted.have(number)
+        works.set()
+        await assert_eventually(lambda: "It is kept in the stream under" in caplog.text, 20)
+    assert inserted.ids == [other.execution_id for other in others]
+    assert "can't be kept apart now: maximum bytes exceeded" in caplog.text
 
 
 async def test_a_server_that_is_killed_and_started_again_has_all_that_it_acknowledged(
