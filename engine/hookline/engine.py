@@ -218,7 +218,7 @@ class Engine:
             replies=self.replies,
             find_flow=self.intake.called_flow,
             emit=self.intake.emit,
-            commit=self.intake.commit,
+            note_emitted=self.intake.note_emitted,
             # The operations are created later, because they need the runner.
             cancel=lambda execution_id: self.operations.cancel(execution_id, by=None),
             clock=self.clock,

@@ -26,7 +26,7 @@ from hookline.sdk.context_parts import Resources
 from hookline.sdk.http_client import HttpClient
 from hookline.secrets.redaction import NO_REDACTION, NoRedaction, Redaction
 from hookline.storage.blobs import Blobs
-from hookline.storage.change_declarations import Accept, Change, CommitResult
+from hookline.storage.change_declarations import Accept, Accepted, Change, CommitResult
 from hookline.storage.cluster import Alone, Membership
 from hookline.storage.store import Store
 from hookline.telemetry.live_events import Events
@@ -102,8 +102,8 @@ class Services:
     emit: Callable[[CompiledFlow, Envelope], Awaitable[Accept]]
     """Returns the change that starts an execution, for `commit` with the change that causes it. Raises
     SchemaViolation."""
-    commit: Callable[[Sequence[Change]], Awaitable[Sequence[CommitResult]]]
-    """Commits changes as the store does; the executions of `emit` among them are counted as queued."""
+    note_emitted: Callable[[str], None]
+    """Counts an execution of `emit` as queued; takes the flow's id."""
     cancel: Callable[[str], Awaitable[None]]
     """Cancels an execution. Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError."""
     clock: Clock
@@ -131,6 +131,17 @@ class Services:
     """Tells whether this node may still run what it runs."""
     step_timeout: timedelta | None = None
     """The time limit of a step whose flow sets none."""
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """Commit changes as the store does, and count the executions of `emit` among them.
+
+        They are counted only now, because a commit that fails may be repeated by a delivery that begins anew.
+        """
+        results = await self.store.commit(changes)
+        for change, result in zip(changes, results, strict=True):
+            if isinstance(change, Accept) and isinstance(result, Accepted):
+                self.note_emitted(change.envelope.flow_id)
+        return results
 
     def __post_init__(self) -> None:
         problem = OngoingProblem(

@@ -35,7 +35,7 @@ from hookline.model.flow import ServingState
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.secrets.redaction import Redaction
-from hookline.storage.change_declarations import Accept, Accepted, Change, CommitResult, Duplicate
+from hookline.storage.change_declarations import Accept, Accepted, Change, Duplicate
 from hookline.storage.cluster import Alone, Membership
 from hookline.storage.queue import ImmediateStart, Queue, Stored
 from hookline.storage.store import Store
@@ -460,24 +460,17 @@ class Intake:
         return sum(isinstance(result, Accepted) for result in results)
 
     async def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
-        """Return the change that accepts a message of another execution; `commit` it with the caller's own changes.
+        """Return the change that accepts a message of another execution; the caller commits it with its own changes.
 
-        No limit rejects it, since there is no sender who could try again. Raises SchemaViolation if the flow has an
-        `order_by` and the message gives no value.
+        Then it calls `note_emitted`. No limit rejects the message, since there is no sender who could try again. Raises
+        SchemaViolation if the flow has an `order_by` and the message gives no value.
         """
         return Accept(await self._stored_form(flow, with_keys(flow, envelope)))
 
-    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        """Commit changes as the store does, and count the messages of `emit` among them.
-
-        They are counted only now, because a commit that fails may be repeated by an execution that begins anew.
-        """
-        results = await self._store.commit(changes)
-        for change, result in zip(changes, results, strict=True):
-            if isinstance(change, Accept) and isinstance(result, Accepted):
-                self._backlog.enter(change.envelope.flow_id)
-                self._metrics.accepted(change.envelope.flow_id)
-        return results
+    def note_emitted(self, flow_id: str) -> None:
+        """Count a message of `emit` that is durable now."""
+        self._backlog.enter(flow_id)
+        self._metrics.accepted(flow_id)
 
     async def _stored_form(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
         """Return the message in the form in which it is stored: redacted values are masked, and encrypted beside it.

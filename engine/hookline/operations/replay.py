@@ -32,7 +32,16 @@ from hookline.model.execution import REPLAY, Execution, StepRecord, StepState, s
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.secrets.redaction import Redaction, check_not_erased
-from hookline.storage.change_declarations import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start, UseFiles
+from hookline.storage.change_declarations import (
+    Accept,
+    Accepted,
+    Change,
+    DismissDeadLetter,
+    Park,
+    RecordSteps,
+    Start,
+    UseFiles,
+)
 from hookline.storage.store import Store, readable_envelope
 
 ReplayVersion: TypeAlias = Literal["current", "same"]
@@ -177,7 +186,9 @@ class Replays:
 
     async def _accept(self, flow: CompiledFlow, again: Envelope, tail: tuple[Change, ...]) -> None:
         accept = await self._intake.emit(flow, again)
-        await asyncio.shield(self._intake.commit((accept, *tail)))
+        accepted, *_ = await asyncio.shield(self._store.commit((accept, *tail)))
+        if isinstance(accepted, Accepted):
+            self._intake.note_emitted(flow.id)
 
     async def _begin(self, again: Envelope, changes: Sequence[Change]) -> None:
         await self._store.commit(changes)

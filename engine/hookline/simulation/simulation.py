@@ -119,7 +119,7 @@ class Simulation(Effects):
             replies=self._replies,
             find_flow=self._flows.flow,
             emit=self._flows.emit,
-            commit=self._store.commit,
+            note_emitted=lambda flow_id: None,
             cancel=self._cancel,
             clock=clock,
             metrics=metrics,

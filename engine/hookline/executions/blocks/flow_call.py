@@ -89,12 +89,11 @@ class _Call:
         child_id = derived_id(after, run.id, self.path, str(attempt))
         try:
             message = await self._message()
-        except StepFailed as failed:
-            return self._failed(failed.error, attempt, now)
-        run.services.effects.flow_started(run.id, self.path, attempt)
-        try:
+            run.services.effects.flow_started(run.id, self.path, attempt)
             flow = self._flow()
             accept = await self._accept(flow, message, child_id, attempt, now)
+        except StepFailed as failed:
+            return self._failed(failed.error, attempt, now)
         except StepError as error:
             return self._failed(run.error_info(error, self.path), attempt, now)
         request = {"id": step.flow_id, "wait": step.wait, "body": message.body, "headers": message.headers}

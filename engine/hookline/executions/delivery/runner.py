@@ -217,14 +217,18 @@ class Runner:
             hook_urls=self._hook_urls if flow.wait_places else None,
             edited=edits_in(found.journal_entries) if envelope.arrival.replay_of is not None else {},
         )
-        cancelled_at = now if run.id in self._cancelled else None
-        if execution is not None and execution.cancel_asked_at is not None:
-            cancelled_at = execution.cancel_asked_at
+        self._running[run.id] = run
+        cancelled_at = self._cancelled_at(found, now)
         # A time limit that was over before decides how the execution ends.
         if cancelled_at is not None and (deadline is None or cancelled_at < deadline):
             run.interruption.interrupt(CANCELLED)
-        self._running[run.id] = run
         return run
+
+    def _cancelled_at(self, found: LoadedExecution, now: datetime) -> datetime | None:
+        """The time at which its cancellation was asked for; None if it is not to be cancelled."""
+        if found.execution is not None and found.execution.cancel_asked_at is not None:
+            return found.execution.cancel_asked_at
+        return now if found.envelope.execution_id in self._cancelled else None
 
     async def _run_and_commit(self, run: ExecutionContext) -> End | Park:
         """Run the steps, and commit how that ended."""
