@@ -106,6 +106,8 @@ def mask_path(value: Any, path: ValuePath, found: list[Any]) -> Any:
 
 
 _CONTAINERS: Final = frozenset({dict, list})
+_INDEX: Final = 9
+"""The most digits of an index."""
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -115,8 +117,9 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 def _keys(value: Any, part: PathPart) -> Iterable[Any]:
     if type(value) is dict:
         return (part,) if part in value else ()
-    if isinstance(part, str) and part.isascii() and part.isdigit():
-        part = int(part[:9])  # a JSON pointer writes an index like a key
+    # A JSON pointer writes an index like a key. No list has an index of more digits.
+    if isinstance(part, str) and len(part) <= _INDEX and part.isascii() and part.isdigit():
+        part = int(part)
     return (part,) if isinstance(part, int) and -len(value) <= part < len(value) else ()
 
 

@@ -97,6 +97,13 @@ async def test_a_value_that_does_not_exist_is_404(client: Client, query: str) ->
     assert problem["code"] == "execution.no_value"
 
 
+@pytest.mark.parametrize("query", ["offset=00000000000199999999", "attempt=0000000000001", "offset=1000000001"])
+async def test_a_number_beyond_its_bounds_is_400(client: Client, query: str) -> None:
+    id_ = await run(client, "echo", '{"text": "a", "list": []}')
+    problem = await call(client, "GET", f"/executions/{id_}/values?{query}", 400)
+    assert "a number from 0 to 1000000000" in problem["detail"]
+
+
 async def test_an_outline_has_the_steps_without_their_values(client: Client) -> None:
     id_ = await run(client, "echo", '{"text": "a", "list": []}')
     (whole,) = (await call(client, "GET", f"/executions/{id_}"))["steps"]
