@@ -22,6 +22,12 @@ _PROOFS: Final = r"authorization|cookie|signature|hmac"
 
 _SECRET_NAME: Final = re.compile(rf"{_KEYS}|{_PROOFS}|(^|[-_])sig(n|ned)?($|[-_])", re.IGNORECASE)
 _KEY_NAME: Final = re.compile(rf"(^|[-_])({_KEYS}|credentials?)$", re.IGNORECASE)
+_FIELD: Final = re.compile(
+    rf"(?:{_KEYS}|{_PROOFS}|credential|(?<![^\W_])sig(?:n(?:ed)?)?(?![^\W_]))"
+    r"""[\w.-]{0,60}+["'\\\])]{0,20}+\s{0,20}+(?:[:=>]|&gt;)""",
+    re.IGNORECASE,
+)
+"""Such a name within a text, and what stands between a name and its value, or closes a tag."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -35,6 +41,12 @@ def names_a_key(name: str) -> bool:
     `access_token` does, but `token_count` doesn't.
     """
     return _KEY_NAME.search(name) is not None
+
+
+def has_secret_field(text: str) -> bool:
+    """Return true if a text of any format seems to have a field with the name of a secret: `token=`, `"password":`,
+    `<password>`."""
+    return _FIELD.search(text) is not None
 
 
 # --- Fields of the log -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import AUTH, write_flows
 
+from hookline.secrets.masking import MASK
 from hookline.service.views.executions import STEPS_SHOWN
 
 API = "/api/v1"
@@ -144,6 +145,15 @@ async def test_a_bulk_discard_has_one_reason_for_all(client: Client) -> None:
     assert {one["id"] for one in done["done"]} == ids
     entries = (await call(client, "GET", "/audit?operation=execution.discard"))["items"]
     assert {(one["subject"], one["detail"]) for one in entries} == {(id_, "known fault") for id_ in ids}
+
+
+async def test_a_case_has_no_secret_in_a_list_below_the_name_of_one(client: Client) -> None:
+    text = {"multiValueHeaders": {"Authorization": ["Bearer hunter2hunter2"], "Host": ["a"]}}
+    id_ = await run(client, "echo", json.dumps({"text": text, "list": ["hunter2hunter2"]}))
+    made = await call(client, "GET", f"/executions/{id_}/case?name=a")
+    headers = {"Authorization": [MASK], "Host": ["a"]}
+    assert made["case"]["input"]["body"] == {"text": {"multiValueHeaders": headers}, "list": [MASK]}
+    assert "hunter2" not in str(made)
 
 
 async def test_an_execution_becomes_a_test_case_that_can_be_saved(client: Client) -> None:
