@@ -13,7 +13,6 @@ from hookline.flows.compiler.compile import CompileResult, compile_document, com
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import Document
 from hookline.kernel.errors import FlowNotFound, Problem
-from hookline.kernel.suggestions_and_counts import did_you_mean
 
 CatalogState: TypeAlias = Literal["active", "paused", "stopped", "broken"]
 
@@ -96,8 +95,7 @@ class Catalog:
 
     def missing(self, flow_id: str, others: Collection[str] = ()) -> FlowNotFound:
         """Return the error for an unknown flow; `others` are flows that it may mean beside those."""
-        near = did_you_mean(flow_id, {*self.entries, *others})
-        return FlowNotFound(f"there is no flow {flow_id!r}" + (f" ({near})" if near else ""))
+        return FlowNotFound(f"there is no flow {flow_id!r}", flow_id=flow_id, known={*self.entries, *others})
 
     def version(self, flow_id: str, version: str) -> CompiledFlow | None:
         """A version of a flow, if it is current or still compiled; otherwise None."""

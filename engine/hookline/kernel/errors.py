@@ -81,7 +81,7 @@ HooklineError
 An error's docstring is its default message.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -181,6 +181,13 @@ class FlowNotFound(HooklineError):
     """There is no such flow."""
 
     code = "flow.not_found"
+
+    def __init__(self, message: str | None = None, *, flow_id: str = "", known: Collection[str] = ()) -> None:
+        """`flow_id`: the id that no flow has. `known`: the ids of the flows that may be meant instead. The message
+        names none of them, since not everybody who reads it may know of them."""
+        self.flow_id = flow_id
+        self.known = known
+        super().__init__(message)
 
 
 class ExecutionNotFound(HooklineError):

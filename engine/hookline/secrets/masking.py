@@ -22,6 +22,12 @@ _PROOFS: Final = r"authorization|cookie|signature|hmac"
 
 _SECRET_NAME: Final = re.compile(rf"{_KEYS}|{_PROOFS}|(^|[-_])sig(n|ned)?($|[-_])", re.IGNORECASE)
 _KEY_NAME: Final = re.compile(rf"(^|[-_])({_KEYS}|credentials?)$", re.IGNORECASE)
+_FIELD: Final = re.compile(
+    rf"(?:{_KEYS}|{_PROOFS}|credential|(?<![^\W_])sig(?:n(?:ed)?)?(?![^\W_]))"
+    r"""[\w.-]{0,60}+["'\\\])]{0,20}+\s{0,20}+(?:[:=>]|&gt;)""",
+    re.IGNORECASE,
+)
+"""Such a name within a text, and what stands between a name and its value, or closes a tag."""
 
 
 def is_secret_name(name: str) -> bool:
@@ -35,6 +41,12 @@ def names_a_key(name: str) -> bool:
     `access_token` does, but `token_count` doesn't.
     """
     return _KEY_NAME.search(name) is not None
+
+
+def has_secret_field(text: str) -> bool:
+    """Return true if a text of any format seems to have a field with the name of a secret: `token=`, `"password":`,
+    `<password>`."""
+    return _FIELD.search(text) is not None
 
 
 # --- Fields of the log -----------------------------------------------------------------------------------------------
@@ -106,6 +118,8 @@ def mask_path(value: Any, path: ValuePath, found: list[Any]) -> Any:
 
 
 _CONTAINERS: Final = frozenset({dict, list})
+_INDEX: Final = 9
+"""The most digits of an index."""
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -115,8 +129,9 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 def _keys(value: Any, part: PathPart) -> Iterable[Any]:
     if type(value) is dict:
         return (part,) if part in value else ()
-    if isinstance(part, str) and part.isascii() and part.isdigit():
-        part = int(part[:9])  # a JSON pointer writes an index like a key
+    # A JSON pointer writes an index like a key. No list has an index of more digits.
+    if isinstance(part, str) and len(part) <= _INDEX and part.isascii() and part.isdigit():
+        part = int(part)
     return (part,) if isinstance(part, int) and -len(value) <= part < len(value) else ()
 
 

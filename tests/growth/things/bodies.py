@@ -1,7 +1,8 @@
 """Parsers of bodies and headers, masks, keys and formatters: each public function of the rooms that do such work."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from inspect import isfunction
@@ -20,9 +21,12 @@ from hookline.model.callbacks_and_pages import Choice, FormField, Page
 from hookline.model.webhook import FieldType
 from hookline.sdk import pagination
 from hookline.secrets import masking
+from hookline.service import captured_request_masking
+from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks import sender
 from hookline.service.uploads import decompression, multipart
 from hookline.simulation.recordings import case_masking
+from hookline.storage.captures import BODY_CAPTURED, CapturedInfo
 from hookline_email import addresses, read_mail
 from tests.growth.families import PAIRS, TEXTS, VALUES, deep, family, items, repeated
 from tests.growth.measure import Family, Thing
@@ -190,6 +194,27 @@ def _nested_pairs(data: bytes) -> None:
     urlencoded.collect_nested([tuple((*one.split("=", 1), "")[:2]) for one in data.decode().split("&")])  # type: ignore[misc]
 
 
+def _captured(data: bytes) -> None:
+    """Mask bytes as the body of a captured request, as each type of body that is masked in its own way."""
+    request = HookRequest("POST", "new", b"/hook/new", b"", [], _no_chunks())
+    for media_type in ("application/json", "application/xml", "application/x-www-form-urlencoded", "text/plain"):
+        info = CapturedInfo("1", "new", _AT, "POST", "new", None, media_type, len(data), "captured", 202)
+        captured_request_masking.SeenRequest(info, request, data, None, None).masked()
+
+
+async def _no_chunks() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+_AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_SECRET_BYTES: Final = (
+    _raw("members with the names of secrets", lambda size: "{" + ",".join(['"token":"a"'] * (size // 12)) + "}"),
+    _raw("lists below the name of a secret", lambda size: '{"cookie":[' + ",".join(['["a"]'] * (size // 6)) + "]}"),
+    _raw("JSON in texts", lambda size: "[" + ",".join([r'"{\"token\":\"a\"}"'] * (size // 24)) + "]"),
+    _raw("parameters with the names of secrets", repeated("token=a&")),
+    _raw("elements with the names of secrets", lambda size: "<a>" + "<token/>" * (size // 8) + "</a>"),
+)
 _DEEP_SKU: Final = (masking.Wildcard.DEEP, "sku")
 
 #: By the function: what runs it, with which families, up to which length.
@@ -214,6 +239,16 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
     sender._forwarded: (sender._forwarded, HEADERS, _HEADER),
     masking.is_secret_name: (masking.is_secret_name, TEXTS, 10 * 2**20),
     masking.names_a_key: (masking.names_a_key, TEXTS, 10 * 2**20),
+    masking.has_secret_field: (
+        masking.has_secret_field,
+        (*TEXTS, family("names of secrets", repeated("token")), family("names and spaces", repeated("token    "))),
+        10 * 2**20,
+    ),
+    captured_request_masking.SeenRequest.masked: (
+        _captured,
+        (*JSON_BYTES, *FORM_BYTES, *XML_BYTES, *MULTIPART_BYTES, *TEXT_BYTES, *_SECRET_BYTES),
+        BODY_CAPTURED,
+    ),
     masking.mask_log_fields: (
         lambda given: masking.mask_log_fields(None, "info", {"event": given}),
         (*TEXTS, *VALUES),

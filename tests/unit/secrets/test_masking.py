@@ -16,7 +16,7 @@ from hookline.bodies.received_body import Received
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
-from hookline.secrets.masking import MASK
+from hookline.secrets.masking import MASK, mask_path
 from hookline.service.hooks.headers_and_masks import Masks
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
@@ -190,6 +190,13 @@ def test_masking_twice_is_masking_once_and_the_original_stays(body: Any, pointer
 
 
 @pytest.mark.rule(33)
+@pytest.mark.parametrize(
+    ("index", "shown"), [("1", ["a", MASK]), ("01", ["a", MASK]), ("0000000001", ["a", "b"]), ("9" * 5000, ["a", "b"])]
+)
+def test_an_index_means_the_item_with_its_number_or_none(index: str, shown: list[str]) -> None:
+    assert mask_path(["a", "b"], [index], []) == shown
+
+
 async def test_a_key_in_the_query_is_judged_and_isnt_stored() -> None:
     scheme = load_plugins().schemes["api-key"]
     credential = scheme.credential.model_validate({"key": SECRET})  # type: ignore[union-attr]  # it has one

@@ -14,11 +14,13 @@ from hookline.access.tokens import BUILT_IN, Invalid, ServerToken, digest
 from hookline.engine import Engine
 from hookline.kernel.errors import (
     ExecutionNotFound,
+    FlowNotFound,
     HooklineError,
     ServiceUnavailable,
     SignInCodeUsed,
     TokenInvalid,
 )
+from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.access import Actor, Session, SignInCode, TokenScope
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Operation, operation_of
@@ -171,7 +173,7 @@ class Gate:
 
     async def respond(self, error: HooklineError) -> Response:
         """The response to an error. Requests that aren't admitted are counted and logged."""
-        response = problem_response(error)
+        response = problem_response(_with_meant_flow(error) if isinstance(error, FlowNotFound) else error)
         if response.status_code in _NO_ACCESS:
             self._engine.metrics.admin_rejected(response.status_code)
             self._engine.log.info(
@@ -182,6 +184,12 @@ class Gate:
                 path=request.path,
             )
         return response
+
+
+def _with_meant_flow(error: FlowNotFound) -> FlowNotFound:
+    """Add the flow that was probably meant to an error, if the caller may know of it."""
+    near = did_you_mean(error.flow_id, caller().visible(error.known)) if error.known else ""
+    return FlowNotFound(f"{error.message} ({near})") if near else error
 
 
 def _joined(headers: Headers) -> Mapping[str, str]:

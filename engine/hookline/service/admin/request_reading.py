@@ -111,10 +111,17 @@ def read_time(text: str) -> datetime:
     return utc
 
 
-def read_limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
-        raise ValueError(f"a number from 1 to {MAX_LIMIT}")
+def read_number(text: str, least: int, most: int) -> int:
+    """Read a whole number that has at most as many digits as the largest one. Raises ValueError, which says the
+    bounds."""
+    # The length comes first: reading takes as long as the square of the number of digits.
+    if not (len(text) <= len(str(most)) and text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise ValueError(f"a number from {least} to {most}")
     return int(text)
+
+
+def read_limit(text: str) -> int:
+    return read_number(text, 1, MAX_LIMIT)
 
 
 PAGE: Final[Query] = (

@@ -32,25 +32,25 @@ def mask_resume_urls(text: str) -> str:
     return _RESUME_URL.sub(_MASKED_RESUME_URL, text)
 
 
-def _secret_texts(value: Any) -> Iterator[str]:
+def _secret_texts(value: Any, *, named: bool = False) -> Iterator[str]:
+    """The texts of members with the names of secrets; `named`: the value is that of such a member, or is in its
+    list."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if is_secret_name(key) and isinstance(item, str):
-                # `Bearer abc`: the word before the secret is an ordinary one.
-                yield from (item, item.rpartition(" ")[2])
-            else:
-                yield from _secret_texts(item)
+            yield from _secret_texts(item, named=is_secret_name(key))
     elif isinstance(value, list):
         for item in value:
-            yield from _secret_texts(item)
+            yield from _secret_texts(item, named=named)
+    elif named and isinstance(value, str):
+        # `Bearer abc`: the word before the secret is an ordinary one.
+        yield from (value, value.rpartition(" ")[2])
 
 
-def _masked(value: Any, hidden: HiddenValues) -> Any:
+def _masked(value: Any, hidden: HiddenValues, *, named: bool = False) -> Any:
     if isinstance(value, dict):
-        return {
-            key: MASK if is_secret_name(key) and isinstance(item, str) else _masked(item, hidden)
-            for key, item in value.items()
-        }
+        return {key: _masked(item, hidden, named=is_secret_name(key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [_masked(item, hidden) for item in value]
-    return hidden.mask_text(mask_resume_urls(value)) if isinstance(value, str) else value
+        return [_masked(item, hidden, named=named) for item in value]
+    if not isinstance(value, str):
+        return value
+    return MASK if named else hidden.mask_text(mask_resume_urls(value))

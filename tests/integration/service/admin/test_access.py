@@ -1,6 +1,7 @@
 """Who may do what over the admin API: every route, with each scope, and with tokens that are no good."""
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -352,6 +353,60 @@ async def test_a_limited_token_is_told_nothing_of_other_flows(client: Client, en
         response = await client.post(f"/api/v1/{path}", headers=_bearer(limited), json=given)
         assert response.status_code == 404, (path, given, await response.get_data())
     assert engine.catalog.entries.keys() == {"mine", "other"}
+
+
+@pytest.mark.timeout(120)
+async def test_a_limited_token_is_told_no_name_that_it_may_have_meant_of_a_flow_that_it_does_not_see(
+    client: Client, engine: Engine, flows: Path
+) -> None:
+    near, hidden = "other-secre", "other-secret"
+    call = {"use": "flow", "with": {"id": near, "body": 1}}
+    write_flows(flows, _flow("other") | {"id": hidden}, _flow("mine") | {"steps": [call]})
+    await engine.version_switch.refresh()
+    started = await client.post("/api/v1/flows/mine/start", headers=_bearer(ADMIN), json={"body": 1})
+    execution_id = (await started.get_json())["execution_id"]
+
+    async def asked(secret: str, method: str, path: str, given: Any = None) -> str:
+        data = None if method == "GET" else b"" if given is None else json.dumps(given).encode()
+        response = await client.open(f"/api/v1/{path}", method=method, headers=_bearer(secret), data=data)
+        text = (await response.get_data()).decode()
+        assert response.status_code < 500, (path, text)
+        return text
+
+    async with asyncio.timeout(30):
+        while '"failed"' not in await asked(ADMIN, "GET", f"executions/{execution_id}"):  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(0.01)
+    # One sees none of that name; the other was made before the flow, which doesn't exist yet.
+    for number, seen in enumerate((["mine"], ["mine", near])):
+        limited = await _token(client, f"limited-{number}", "admin", flows=seen)
+        said = [await asked(limited, "GET", f"executions/{execution_id}")]
+        for path, operations in openapi.document(client.app)["paths"].items():  # type: ignore[attr-defined]
+            if not path.startswith("/api/v1/") or path.endswith("/openapi.json"):
+                continue
+            filled = re.sub(r"\{[^}]*\}", "x", path.replace("{flow_id}", near).replace("{cause}", f"{near}:x"))
+            for method in operations:
+                query = f"?flow_id={near}" if path.endswith("/events") else ""
+                said.append(await asked(limited, method.upper(), filled.removeprefix("/api/v1/") + query))
+        for named in (near, "oter-secret", "othersecret"):
+            for path in ("executions", "dead-letters", "rejected", "stats"):
+                said.append(await asked(limited, "GET", f"{path}?flow_id={named}"))
+            said.append(await asked(limited, "GET", f"executions?cause={named}:x"))
+            for name in ({"flow_id": named}, {"cause": f"{named}:x"}):
+                said.append(await asked(limited, "POST", "executions/search", {"text": "a", **name}))
+                said.append(await asked(limited, "POST", "executions/many", {"do": "cancel", **name}))
+            for path in ("diff", "backtest"):
+                said.append(await asked(limited, "POST", path, {"document": _flow("other") | {"id": named}}))
+            said.append(await asked(limited, "PUT", f"flows/{named}/cases", {"cases": []}))
+            said.append(await asked(limited, "POST", f"flows/{named}/plan", {}))
+        assert [text for text in said if hidden in text] == []
+        assert sum("there is no flow" in text for text in said) > 20
+    # What it sees it may have meant.
+    assert "did you mean 'mine'?" in await asked(
+        await _token(client, "other-limited", "admin", flows=["mine", "mines"]), "GET", "flows/mines"
+    )
+    for path in (f"flows/{near}", f"executions?cause={near}:x", f"flows/{near}/versions"):
+        assert f"did you mean '{hidden}'?" in await asked(ADMIN, "GET", path)
+    assert f"did you mean '{hidden}'?" in await asked(ADMIN, "POST", f"flows/{near}/pause")
 
 
 async def test_a_limited_token_hears_only_of_its_flows(client: Client) -> None:

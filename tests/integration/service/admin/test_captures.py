@@ -22,8 +22,16 @@ from hookline.storage.captures import BODY_CAPTURED, CAPTURED_KEPT, MAX_CAPTURED
 
 TOKEN: Final = "a-token-of-the-tests"
 JSON: Final = {"Content-Type": "application/json"}
+XML: Final = {"Content-Type": "text/xml"}
+FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+MULTIPART: Final = {"Content-Type": "multipart/form-data; boundary=b"}
 
 pytestmark = pytest.mark.console_rule("K12")
+
+
+def charset(name: str, of: Mapping[str, str] = JSON) -> dict[str, str]:
+    """The headers of a body in an encoding."""
+    return {"Content-Type": f"{of['Content-Type']}; charset={name}"}
 
 
 class Server:
@@ -142,17 +150,96 @@ async def test_a_captured_message_runs_as_any_other(server: Server, harness: Har
         (b'{"big": 12345678901234567890.10}', JSON, '{"big": 12345678901234567890.10}'),
         (b"no secret here", {"Content-Type": "text/plain"}, "no secret here"),
         (b"", {}, ""),
+        # JSON that a hook takes, in other encodings.
+        (b'\xef\xbb\xbf{"password": "hunter2"}', JSON, '{"password":"***"}'),
+        ('{"password": "hunter2"}'.encode("utf-16"), JSON, '{"password":"***"}'),
+        ('{"password": "hunter2"}'.encode("utf-16-be"), charset("utf-16"), '{"password":"***"}'),
+        ('{"é": 1, "password": "hunter2"}'.encode("latin-1"), charset("iso-8859-1"), '{"é":1,"password":"***"}'),
+        ('{"é": 1}'.encode("latin-1"), charset("iso-8859-1"), '{"é": 1}'.encode("latin-1")),
+        ('{"é": 1}'.encode("utf-16"), JSON, '{"é": 1}'.encode("utf-16")),
+        # Only the last of members with one name is read.
+        (b'{"password": "hunter2", "password": ""}', JSON, '{"password":""}'),
+        (b'{"a": [{"password": "hunter2", "passw\\u006frd": ""}]}', JSON, '{"a":[{"password":""}]}'),
+        # Lists below a name.
+        (
+            b'{"multiValueHeaders": {"Authorization": ["Bearer hunter2"], "Cookie": [["hunter2", 1]], "Host": ["a"]}}',
+            JSON,
+            '{"multiValueHeaders":{"Authorization":["***"],"Cookie":[["***",1]],"Host":["a"]}}',
+        ),
+        (b'{"signatures": [{"id": "a", "token": "hunter2"}]}', JSON, '{"signatures":[{"id":"a","token":"***"}]}'),
+        # JSON in texts.
+        (rb'{"body": "{\"password\": \"hunter2\", \"a\": 1}"}', JSON, r'{"body":"{\"password\":\"***\",\"a\":1}"}'),
+        (rb'{"body": "{\"password\": \"hunter2"}', JSON, '{"body":"***"}'),
+        (rb'{"body": "{\"password\": \"hunter2\", \"password\": \"\"}"}', JSON, r'{"body":"{\"password\":\"\"}"}'),
+        # What can't be told apart is left out.
+        (b'{"password": "hunter2"', JSON, None),
+        (b'{"password" "hunter2"}', JSON, None),
+        (b'{"a": 1', JSON, '{"a": 1'),
+        ('{"password": "hunter2"'.encode("utf-16"), JSON, None),
+        (b'{"password": "hunter2"}\n{"password": "hunter2"}\n', {"Content-Type": "application/x-ndjson"}, None),
+        (b"user: ada\npassword: hunter2\n", {"Content-Type": "text/plain"}, None),
+        (b"https://example/?a=1&sig=hunter2", {}, None),
+        # XML.
+        (b"<login><password>hunter2</password></login>", XML, None),
+        (b'<login password="hunter2"/>', XML, None),
+        (b'<wsse:Password Type="a">hunter2</wsse:Password>', XML, None),
+        (b'<a><field name="password">hunter2</field></a>', XML, None),
+        (b"<a><!-- <password>hunter2</password> --></a>", XML, None),
+        (b"<a><![CDATA[<password>hunter2</password>]]></a>", XML, None),
+        (b"<login><password>hunter2</login>", XML, None),
+        ("<login><password>hunter2</password></login>".encode("utf-16"), XML, None),
+        (b"<login><password>hunter2</password></login>", {"Content-Type": "text/plain"}, None),
+        (b"<login><password>hunter2</password></login>", {}, None),
+        (b"<a><b>a secret token</b></a>", XML, "<a><b>a secret token</b></a>"),
+        # Forms, and what is sent as one.
+        (b'{"password": "hunter2"}', FORM, '{"password":"***"}'),
+        (b'{"password": "hunter2', FORM, None),
+        (b"<password>hunter2</password>", FORM, None),
+        (b"a=1&password:hunter2", FORM, "a=1&***"),
+        (b"user[password]=hunter2&a=1", FORM, "user[password]=***&a=1"),
+        (b"payload=%7B%22token%22%3A+%22hunter2%22%7D&a=1", FORM, "payload=%7B%22token%22%3A%22***%22%7D&a=1"),
+        (b"payload=%7B%22token%22%3A+%22hunter2%22&a=1", FORM, "payload=***&a=1"),
+        ("a=1&password=hunter2".encode("utf-16"), charset("utf-16", FORM), "a=1&password=***"),
+        (b'--b\r\nContent-Disposition: form-data; name = "a;password"\r\n\r\nhunter2\r\n--b--', MULTIPART, None),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="a"\r\nContent-Type: application/json\r\n\r\n'
+            b'{"password": "hunter2"}\r\n--b--',
+            MULTIPART,
+            None,
+        ),
     ],
 )
 async def test_secrets_are_masked_by_their_names(
-    server: Server, body: bytes, headers: Mapping[str, str], kept: str | None
+    server: Server, body: bytes, headers: Mapping[str, str], kept: str | bytes | None
 ) -> None:
     await server.open()
     await server.send("new?x=1&token=hunter2", body, {"Authorization": "hunter2", "X-Api-Key": "hunter2", **headers})
     (request,) = await server.captured()
-    assert request["body"] == kept
+    found = request["body"] if request["encoding"] == "text" else base64.b64decode(request["body"])
+    assert found == kept
     assert request["query"] == f"x=1&token={MASK}"
-    assert "hunter2" not in str(request)
+    plain = found.replace(b"\0", b"").decode("latin-1") if isinstance(found, bytes) else ""
+    assert "hunter2" not in str(request) + plain
+    assert (found is None) == (request["left_out"] is not None)
+
+
+async def test_a_document_that_is_sent_as_a_parameter_is_masked(server: Server) -> None:
+    await server.open()
+    for query in ("%7B%22password%22:%22hunter2%22%7D", "a=1&p=%5B%7B%22password%22:%22hunter2%22%7D%5D"):
+        await server.send(f"new?{query}", b"")
+    named, in_value = await server.captured()
+    assert named["query"] == MASK
+    assert in_value["query"] == "a=1&p=%5B%7B%22password%22%3A%22***%22%7D%5D"
+
+
+async def test_what_a_flow_redacts_is_masked_in_other_encodings(server: Server) -> None:
+    await server.open("private")
+    text = '{"card": {"number": "4111111111111111"}, "n": 1}'
+    for body in (text.encode("utf-16"), text.encode("utf-8-sig"), b""):
+        await server.send("private", body)
+    *shown, empty = await server.captured("private")
+    assert [json.loads(one["body"]) for one in shown] == [{"card": {"number": MASK}, "n": 1}] * 2
+    assert empty["body"] is None
 
 
 async def test_what_a_flow_redacts_is_masked(server: Server) -> None:

@@ -9,6 +9,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import AUTH, write_flows
 
+from hookline.secrets.masking import MASK
 from hookline.service.views.executions import STEPS_SHOWN
 
 API = "/api/v1"
@@ -97,6 +98,13 @@ async def test_a_value_that_does_not_exist_is_404(client: Client, query: str) ->
     assert problem["code"] == "execution.no_value"
 
 
+@pytest.mark.parametrize("query", ["offset=00000000000199999999", "attempt=0000000000001", "offset=1000000001"])
+async def test_a_number_beyond_its_bounds_is_400(client: Client, query: str) -> None:
+    id_ = await run(client, "echo", '{"text": "a", "list": []}')
+    problem = await call(client, "GET", f"/executions/{id_}/values?{query}", 400)
+    assert "a number from 0 to 1000000000" in problem["detail"]
+
+
 async def test_an_outline_has_the_steps_without_their_values(client: Client) -> None:
     id_ = await run(client, "echo", '{"text": "a", "list": []}')
     (whole,) = (await call(client, "GET", f"/executions/{id_}"))["steps"]
@@ -137,6 +145,15 @@ async def test_a_bulk_discard_has_one_reason_for_all(client: Client) -> None:
     assert {one["id"] for one in done["done"]} == ids
     entries = (await call(client, "GET", "/audit?operation=execution.discard"))["items"]
     assert {(one["subject"], one["detail"]) for one in entries} == {(id_, "known fault") for id_ in ids}
+
+
+async def test_a_case_has_no_secret_in_a_list_below_the_name_of_one(client: Client) -> None:
+    text = {"multiValueHeaders": {"Authorization": ["Bearer hunter2hunter2"], "Host": ["a"]}}
+    id_ = await run(client, "echo", json.dumps({"text": text, "list": ["hunter2hunter2"]}))
+    made = await call(client, "GET", f"/executions/{id_}/case?name=a")
+    headers = {"Authorization": [MASK], "Host": ["a"]}
+    assert made["case"]["input"]["body"] == {"text": {"multiValueHeaders": headers}, "list": [MASK]}
+    assert "hunter2" not in str(made)
 
 
 async def test_an_execution_becomes_a_test_case_that_can_be_saved(client: Client) -> None:

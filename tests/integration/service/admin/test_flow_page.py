@@ -123,6 +123,8 @@ async def test_the_counts_are_of_the_last_state_of_each_step_in_the_newest_execu
     # Those that wait are counted even if they aren't among the newest.
     one = await served.get("f/step-counts?executions=1")
     assert (one["executions"], one["items"]) == (1, {"wait": {"waiting": 1}})
+    for wrong in ("0", "201", "000000001999", "0000000000000000005"):
+        assert "a number from 1 to 200" in (await served.get(f"f/step-counts?executions={wrong}", 400))["detail"]
     # A condition that can't be evaluated fails its step before there is anything to record.
     await served.run("f", {"items": []})
     assert (await served.get("f/step-counts"))["items"]["wait"] == {"waiting": 1, "skipped": 2, "failed": 1}

@@ -129,9 +129,9 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         """List executions, newest first."""
         given = read_query(_LIST)
         chosen = with_cause_divided(ExecutionFilter(**{one.name: given[one.name] for one in FILTERS}))
-        await require_flow(engine, chosen.flow_id)
         if chosen.flow_id is not None:
             caller().require_flow(chosen.flow_id)
+        await require_flow(engine, chosen.flow_id)
 
         found = visible_executions(engine.store, caller(), chosen, given["cursor"], given["limit"])
         return json_response(page_view(await page_or_malformed(found)))

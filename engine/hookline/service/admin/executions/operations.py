@@ -251,8 +251,8 @@ def add_bulk(api: Blueprint, engine: Engine) -> None:
         """
         given = await body_of(BulkRequest)
         chosen = with_cause_divided(msgspec.convert(given, ExecutionFilter, from_attributes=True))
-        await require_flow(engine, chosen.flow_id)
         require_named_flow(caller(), chosen.flow_id)
+        await require_flow(engine, chosen.flow_id)
         page = engine.operations.bulk(
             given.do,
             chosen,

@@ -66,10 +66,10 @@ def add_search(api: Blueprint, engine: Engine) -> None:
         if given.text is None and given.jsonpath is None:
             raise Malformed("Say what is sought: text, jsonpath, or both.")
         chosen = with_cause_divided(msgspec.convert(given, ExecutionFilter, from_attributes=True))
-        await require_flow(engine, chosen.flow_id)
         by = caller()
         if chosen.flow_id is not None:
             by.require_flow(chosen.flow_id)
+        await require_flow(engine, chosen.flow_id)
         found = engine.search.find(
             partial(visible_executions, engine.store, by, chosen),
             text=given.text,

@@ -14,7 +14,7 @@ from hookline.kernel.json import OFF_THE_LOOP, decode, encode
 from hookline.kernel.pointers_and_patches import parts_of
 from hookline.model.execution import StepRecord
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.request_reading import Parameter, read_query
+from hookline.service.admin.request_reading import Parameter, read_number, read_query
 from hookline.service.admin.responses import json_response
 from hookline.service.views.excerpts import Cut, excerpt
 from hookline.storage.store import Store
@@ -33,15 +33,9 @@ class ValuesView(msgspec.Struct, frozen=True):
     """The texts, lists and objects in it of which only a part is shown; empty if it is whole."""
 
 
-def _whole_number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:12]) <= _MOST):
-        raise ValueError(f"a number from 0 to {_MOST}")
-    return int(text)
-
-
 def _number(name: str, meaning: str) -> Parameter:
     schema = {"type": "integer", "minimum": 0, "maximum": _MOST, "default": 0}
-    return Parameter(name, meaning, schema, _whole_number)
+    return Parameter(name, meaning, schema, partial(read_number, least=0, most=_MOST))
 
 
 _PLACE: Final = (
