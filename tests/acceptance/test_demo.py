@@ -31,6 +31,9 @@ def test_the_demo_books_the_payment_once(tmp_path: Path) -> None:
     assert "duplicate" in done.stdout
     commands = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(f"{program} ")]
     assert [command[1:3] for command in commands] == [["executions", "list"], ["executions", "show"], ["flows", "show"]]
+    # The two words aren't the same: an execution has succeeded, and its outcome is `completed`.
+    row = in_terminal(tmp_path, *commands[0][1:]).lines[1].split()
+    assert row[1:4] == ["paypal-to-accounting", "succeeded", "completed"]
     for _, *arguments in commands:
         shown = in_terminal(tmp_path, *arguments)
         assert (shown.code, "paypal-to-accounting" in shown.text) == (0, True), shown.text

@@ -77,8 +77,10 @@ def test_a_frozen_postgresql_makes_503_and_nothing_is_lost(
     accepted: list[object] = list(range(20))
     assert {server.post("f", n)[0] for n in accepted} == {202}
     with postgres.frozen():
+        assert server.get("/readyz")[0] == 503, "also while nothing is to be stored, of which it isn't known if it is"
         assert_503(server, range(100, 130), "/api/v1/executions")
         assert [server.get(path)[0] for path in ("/metrics", "/healthz")] == [200, 200]
+        server.eventually("the problem is logged while it lasts", lambda: "the store can't be used" in server.log(), 5)
     eventually("the server is ready again", server.is_ready, 40)
     assert server.post("f", 200)[0] == 202, server.log()
     # The server ends the transaction of a session that it hasn't heard of for some seconds.
@@ -91,6 +93,9 @@ def assert_logged_once(server: ServerProcess) -> None:
     server.eventually("the end of the problem is logged", lambda: ended in server.log(), 20)
     log = server.log()
     assert log.count("the store can't be used") == log.count(ended) == 1, log
+    # Whatever their words are: no line for each message that was rejected.
+    told = [line for line in log.splitlines() if "[error" in line or "[warning" in line]
+    assert len(told) < 10, log
 
 
 def test_a_locked_table_makes_503_and_what_was_running_ends_once(

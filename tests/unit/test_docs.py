@@ -231,6 +231,29 @@ def test_each_news_fragment_has_a_type_and_says_something() -> None:
     assert [path.name for path in fragments if len(path.read_text(encoding="utf-8").split()) < 3] == []
 
 
+@pytest.mark.parametrize(
+    ("page", "sentences"),
+    [
+        (
+            "reference/flows.md",
+            [
+                "A *branch* is a list of steps",
+                "| the steps of the flow |",
+                "| a case of a `switch` |",
+                "| an item of a `foreach` |",
+                "| a branch of a `parallel` |",
+                "`try` and `catch` are no branches",
+            ],
+        ),
+        ("how-to/write-a-poll.md", ['start nothing, unless the flow says `"existing": true`']),
+        ("how-to/schedules-polling-manual-starts.md", ['count as seen, unless the trigger says `"existing": true`']),
+    ],
+)
+def test_what_a_test_of_behaviour_holds_is_said(page: str, sentences: list[str]) -> None:
+    text = " ".join((ROOT / "docs" / page).read_text(encoding="utf-8").split())
+    assert [sentence for sentence in sentences if sentence not in text] == []
+
+
 @pytest.fixture(scope="module")
 def rendered_api() -> ModuleType:
     """The module that renders the page of `hookline.api`."""

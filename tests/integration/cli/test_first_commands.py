@@ -130,6 +130,9 @@ def test_an_execution_is_repaired_by_a_short_id(project: tuple[Path, Sequence[st
     of = in_terminal(folder, "executions", "list", "--replay-of", new[-8:])
     assert len(of.lines) == 2, "the execution that was replayed, and no other one, has another replay"
     assert in_terminal(folder, "executions", "cancel", short, "--json").code == 0
+    # It has ended, so it isn't moved; but it is found.
+    moved = in_terminal(folder, "executions", "move", ids[0][-8:], "--to", "current")
+    assert (moved.code, "there is no execution" in moved.text) == (1, False), moved.text
 
 
 READING = [

@@ -231,6 +231,19 @@ def test_what_cannot_be_served_is_rejected_with_the_remedy(folder: Path) -> None
     assert "postgresql://" in text
 
 
+@pytest.mark.rule(34)
+def test_a_server_does_not_start_with_a_new_key_in_place_of_a_lost_one(folder: Path) -> None:
+    assert hookline(folder, "credentials", "set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
+    key = folder / ".hookline" / "secret.key"
+    key.rename(folder / "aside")
+    code, text = rejected(folder, "--port", "0")
+    assert (code, "1 credential (gh)" in text, "hookline credentials new-key" in text) == (1, True, True), text
+    assert not key.exists(), "with a new key there, the next start would say nothing"
+    (folder / "aside").rename(key)
+    with serving(folder) as (process, _):
+        assert stopped(process) == 0
+
+
 def test_a_flows_folder_that_does_not_exist_is_told_at_the_start(folder: Path) -> None:
     with serving(folder, "--flows", "flosw") as (process, _):
         assert stopped(process) == 0

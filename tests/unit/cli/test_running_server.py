@@ -51,7 +51,7 @@ async def test_requests_to_reload_during_a_reload_cause_one_more_until_the_serve
 
 @pytest.mark.rule(37)
 async def test_connections_that_cannot_be_accepted_are_one_problem_which_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hookline.cli.host.run_server._ACCEPTING_AGAIN", 0)
+    monkeypatch.setattr("hookline.cli.host.server_process._ACCEPTING_AGAIN", 0)
     clock, loop = ManualClock(), asyncio.get_running_loop()
     error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     with structlog.testing.capture_logs() as lines:

@@ -20,6 +20,7 @@ from hookline.api import (
     Subscription,
     SubscriptionContext,
     VerifyContext,
+    linked_items,
 )
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.quality import level_of, violations
@@ -229,6 +230,31 @@ async def contract_finds(connector: Connector, calls: dict[str, Any]) -> Connect
 
     Contract.connector, Contract.calls, Contract.credential = connector, calls, {"token": SECRET}
     return Contract()
+
+
+async def test_errors_of_the_engine_need_not_be_listed_and_others_must() -> None:
+    made = Connector("bad", credential=AcmeKey, errors={})
+
+    @made.action
+    async def lists(ctx: Context[AcmeKey]) -> list[Any]:
+        """List."""
+        return [one async for one in linked_items(ctx.http, URL)]
+
+    @made.action
+    async def own(ctx: Context[AcmeKey]) -> None:
+        """Fail."""
+        raise StepError("no", code="bad.own")
+
+    harness = Harness(load_plugins(extra_plugins=[plugin_of(made)]))
+    try:
+        paging = await contract_finds(made, {"bad.lists": {}})
+        for content in (b"null", b"{}", b"<html>"):
+            await paging.test_an_answer_that_it_does_not_expect_is_no_defect(harness, content)
+        failing = await contract_finds(made, {"bad.own": {}})
+        with pytest.raises(AssertionError, match=r"bad\.own, which Connector\(errors=…\) doesn't list"):
+            await failing.test_an_answer_that_it_does_not_expect_is_no_defect(harness, b"{}")
+    finally:
+        await harness.close()
 
 
 async def test_the_contract_finds_defects_leaks_and_what_swallows_cancellation() -> None:

@@ -375,6 +375,23 @@ async def test_no_other_name_of_the_file_gets_around_the_lock(tmp_path: Path, cl
 
 
 @pytest.mark.rule(2)
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system doesn't say which files a process has open")
+async def test_no_other_file_is_the_lock_that_somebody_may_delete(tmp_path: Path, clock: ManualClock) -> None:
+    database = tmp_path / "x.db"
+    holder = await _hold(f"sqlite:///{database}")
+    opened = {link.readlink().resolve() for link in Path(f"/proc/{holder.pid}/fd").iterdir()}
+    own = {database, tmp_path / "x.db-wal", tmp_path / "x.db-shm"}
+    written = {path for path in opened if path.is_file() and os.access(path, os.W_OK)}
+    assert {path for path in written if path.suffix == ".lock" or tmp_path in path.parents} <= own
+    for file in set(tmp_path.iterdir()) - own:
+        file.unlink()
+    with pytest.raises(StoreError, match=rf"process {holder.pid} "):
+        await sqlite(f"sqlite:///{database}", clock=clock).open()
+    holder.kill()
+    await holder.wait()
+
+
+@pytest.mark.rule(2)
 async def test_a_rejected_backend_leaves_the_locks_of_sqlite_alone(
     backend: Backend, tmp_path: Path, clock: ManualClock
 ) -> None:
