@@ -75,8 +75,8 @@ class FolderFlowStorage:
         texts = await asyncio.to_thread(self._unwritten_texts, unwritten)
         reading = await asyncio.to_thread(self.catalog.read, texts)
         directory = self.catalog.directory
-        now = {directory / name: stamp for name, stamp in stamps(directory).items()}
-        if any(reading.stamps.get(path) != now.get(path) for path in {*reading.stamps, *now} - texts.keys()):
+        before, now = reading.stamps, {directory / name: stamp for name, stamp in stamps(directory).items()}
+        if before != now and any(before.get(path) != now.get(path) for path in {*before, *now} - texts.keys()):
             return None
         # Last: a git command that began before the files were read still holds its lock, or has changed their stamps.
         return None if git_lock(directory) is not None else reading
