@@ -86,7 +86,8 @@ class FolderCatalog(Catalog):
             if text is not None:
                 # With a stamp that no file has, so that the file is read the next time.
                 files[path] = self._examined(path, UNKNOWN, before.get(path), text)
-        files = dict(sorted(files.items()))
+        if texts:
+            files = dict(sorted(files.items()))
         _activate(files)
         return FolderReading(MappingProxyType(files), _entries(files))
 
