@@ -12,7 +12,7 @@ from hookline.executions.services import Services
 from hookline.executions.waiting_callers import FINISHED, Ended, read_reply
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelope_creation import child_envelope
-from hookline.kernel.clocks import rfc3339
+from hookline.kernel.clocks import jumps_of, rfc3339
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import is_heavy_value
@@ -45,10 +45,15 @@ class AttemptStart(msgspec.Struct, frozen=True):
 
 
 def park(run: ExecutionContext, now: datetime) -> Park:
-    """The change that parks an execution whose steps wait."""
+    """The change that parks an execution whose steps wait.
+
+    If the clock was set since the run began, it runs again at once: the stored times of its waits were moved, and those
+    in memory weren't.
+    """
     progress = run.progress
+    ready_at = progress.ready_at if jumps_of(run.services.clock) == run.clock_jumps else now
     reason = progress.waits_for if progress.blocked is None else f"{BLOCKED}{progress.blocked}"
-    return Park(run.id, now, progress.ready_at, reason, run.interruption.cause is not None)
+    return Park(run.id, now, ready_at, reason, run.interruption.cause is not None)
 
 
 async def end(

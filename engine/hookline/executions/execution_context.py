@@ -178,6 +178,8 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     """The time at which the flow's time limit ends."""
     reopened_after: int = 0
     """The number of the last journal entry before the last retry by an operator. Failures up to it are tried again."""
+    clock_jumps: int = 0
+    """The jumps that the clock had adopted when the run began."""
     hook_urls: HookUrls | None = None
     """None if the flow has no waiting steps."""
     edited: Mapping[str, StepRecord] = {}

@@ -26,6 +26,9 @@ class Clock(Protocol):
 class JumpingClock(Clock, Protocol):
     """A clock that follows one outside, which may be set. `now` goes on steadily until a jump is adopted."""
 
+    jumps: int
+    """The number of jumps that were adopted."""
+
     def jump(self) -> timedelta:
         """Return by how much the outside clock was set since the last adoption; 0 if it wasn't."""
         ...
@@ -43,6 +46,11 @@ class FollowingClock(Clock, Protocol):
         """Set the time to that of the other clock; go on from there with this machine's steady clock. Never goes
         back."""
         ...
+
+
+def jumps_of(clock: Clock) -> int:
+    """The number of jumps that a clock has adopted; 0 if it has none."""
+    return clock.jumps if isinstance(clock, JumpingClock) else 0
 
 
 def rfc3339(at: datetime) -> str:
@@ -67,6 +75,7 @@ class SystemClock:
     """The operating system's time, without its jumps."""
 
     def __init__(self) -> None:
+        self.jumps = 0
         self._offset = time.time() - time.clock_gettime(_STEADY)
         self._followed: float | None = None
         """The time of the clock that is followed, less the steady time."""
@@ -99,6 +108,7 @@ class SystemClock:
     def adopt(self, jump: timedelta) -> None:
         """See `JumpingClock`."""
         self._offset += jump.total_seconds()
+        self.jumps += bool(jump)
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back."""

@@ -13,6 +13,7 @@ class ManualClock:
     """A clock that stands still until it is advanced; its sleepers wake when their time comes."""
 
     def __init__(self, start: datetime = START) -> None:
+        self.jumps = 0
         self._now = start
         self._monotonic = 0.0
         self._jump = timedelta(0)
@@ -62,6 +63,7 @@ class ManualClock:
         """Let `now` jump, too."""
         self._now += jump
         self._jump -= jump
+        self.jumps += bool(jump)
 
     @property
     def sleepers(self) -> int:

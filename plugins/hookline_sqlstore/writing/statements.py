@@ -550,7 +550,7 @@ MOVE_ENTRIES: Final = Statement(
     "move",
     _MOVED,
     "UPDATE journal SET due_at = journal.due_at + v.moved FROM {v} WHERE journal.execution_id IN"
-    " (SELECT id FROM executions WHERE finished_at IS NULL AND {live} AND state = 'waiting')"
+    " (SELECT id FROM executions WHERE finished_at IS NULL AND {live})"
     " AND journal.state = 'waiting' AND journal.due_at IS NOT NULL AND coalesce(journal.signal, '') <> '{until}'"
     " AND v.moved IS NOT NULL".replace("{until}", UNTIL),
     counted=False,

@@ -81,6 +81,38 @@ async def test_a_wait_takes_as_long_as_it_was_to_take_however_the_clock_is_set(
 
 
 @pytest.mark.rule(44)
+@pytest.mark.parametrize("set_back", [HOUR, -HOUR], ids=["back", "ahead"])
+async def test_a_wait_takes_as_long_although_another_branch_runs_while_the_clock_is_set(
+    harness: Harness, set_back: float
+) -> None:
+    ended = asyncio.Event()
+
+    async def slow(value: Any) -> Any:
+        await ended.wait()
+        return value
+
+    harness.flow("f", [{"id": "p", "parallel": {"a": [WAITS["sleep"], act("after", None)], "b": [act("slow", None)]}}])
+    harness.probe.does["slow"] = slow
+    after = times_of(harness, "after")
+    async with harness.engine() as engine:
+        id_ = await harness.send(engine, "f", None)
+        async with asyncio.timeout(30):
+            while "p/pause" not in await harness.journal(engine, id_):  # noqa: ASYNC110 - it is several tasks away
+                await asyncio.sleep(0.002)
+        began = harness.clock.monotonic()
+        await pass_by(harness, 5)
+        harness.clock.set_back(set_back)
+        await pass_by(harness, 5)
+        ended.set()
+        await harness.until(engine, id_, State.WAITING)
+        await pass_by(harness, 7)
+        assert await state(engine, id_) is State.WAITING
+        await pass_by(harness, 6)
+        assert (await harness.until(engine, id_)).state is State.SUCCEEDED
+        assert after[0] - began >= 20
+
+
+@pytest.mark.rule(44)
 async def test_timers_are_on_time_on_a_clock_that_jumps_to_and_fro_by_four_seconds(harness: Harness) -> None:
     harness.flow("f", [WAITS["retry"], act("after", None)])
     harness.probe.does["bad"] = fails(1)

@@ -35,6 +35,7 @@ from hookline.executions.services import Services
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.cancellation import completed
+from hookline.kernel.clocks import jumps_of
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError, VersionOutdated
 from hookline.model.execution import ErrorInfo, State
 from hookline.model.message import Envelope
@@ -214,6 +215,7 @@ class Runner:
             vars=found.vars,
             deadline=deadline,
             reopened_after=reopened_after,
+            clock_jumps=jumps_of(services.clock),
             hook_urls=self._hook_urls if flow.wait_places else None,
             edited=edits_in(found.journal_entries) if envelope.arrival.replay_of is not None else {},
         )
