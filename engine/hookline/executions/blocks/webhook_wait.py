@@ -1,5 +1,6 @@
 """The waiting webhook: a step that waits for a callback."""
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -63,8 +64,9 @@ async def _hear(run: ExecutionContext, step: CompiledWait, frame: Frame, path: s
     # Expressions may read these parts for any caller: an operator's call has neither headers nor files.
     view = {"headers": {}, "attachments": [], **output}
     run.journal.add_changes(EndWait(run.id, path))
-    frame.now = _note(run, step, path, last_entry, StepState.SUCCEEDED, output=view)
-    frame.steps[step.id] = view
+    attempt, began = last_entry.attempt, last_entry.started_at
+    entry = _add(run, step, path, StepState.SUCCEEDED, attempt, began, output=encode(view))
+    frame.now, frame.steps[step.id] = entry.finished_at, view
     return Ending.DONE
 
 
@@ -86,18 +88,8 @@ async def _begin(run: ExecutionContext, step: CompiledWait, frame: Frame, path: 
         known["page"] = page = await _page(run, step.page, frame, path)
     timeout = step.settings.timeout
     due_at, late_at = (None, None) if timeout is None else (now + timeout, now + timeout / 2)
-    entry = run.journal.add(
-        recomputable=False,
-        id=step.id,
-        path=path,
-        use=USE,
-        state=StepState.WAITING,
-        attempt=attempt,
-        started_at=now,
-        finished_at=now,
-        input=encode(known) if known else None,
-        due_at=due_at,
-    )
+    asked = encode(known) if known else None
+    entry = _add(run, step, path, StepState.WAITING, attempt, now, input=asked, due_at=due_at)
     packed = None if page is None else run.redactor.encrypt_line(encode(_shown(run, page)))
     run.journal.add_changes(BeginWait(run.id, path, run.flow.id, step.id, key, now, late_at, packed))
     await run.journal.flush()
@@ -152,47 +144,39 @@ def _time_out(run: ExecutionContext, step: CompiledWait, path: str) -> TimeOutWa
 def _too_late(run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     error = run.error_info(StepError("no callback came in time", code=TIMED_OUT), path)
     run.journal.add_changes(EndWait(run.id, path))
-    noted_at = _note(run, step, path, last_entry, StepState.FAILED, error=error)
-    return frame.end_failed_step(step, error, noted_at)
+    entry = _add(run, step, path, StepState.FAILED, last_entry.attempt, last_entry.started_at, error=error)
+    return frame.end_failed_step(step, error, entry.finished_at)
 
 
 def _not_begun(
     run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, attempt: int, error: ErrorInfo
 ) -> Ending:
     """Record that the step can't wait, since its key or its page is wrong. Raises StepFailed."""
-    now = run.services.clock.now()
-    run.journal.add(
-        recomputable=False,
-        id=step.id,
-        path=path,
-        use=USE,
-        state=StepState.FAILED,
-        attempt=attempt,
-        started_at=now,
-        finished_at=now,
-        error=error,
-    )
-    return frame.end_failed_step(step, error, now)
+    entry = _add(run, step, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
+    return frame.end_failed_step(step, error, entry.finished_at)
 
 
-def _note(
-    run: ExecutionContext, step: CompiledWait, path: str, last_entry: StepRecord, state: StepState, **entry: Any
-) -> Any:
-    finished_at = run.services.clock.now()
-    output = entry.pop("output", None)
-    run.journal.add(
+def _add(
+    run: ExecutionContext,
+    step: CompiledWait,
+    path: str,
+    state: StepState,
+    attempt: int,
+    started_at: datetime,
+    **entry: Any,
+) -> StepRecord:
+    """Record what has become of the step."""
+    return run.journal.add(
         recomputable=False,
         id=step.id,
         path=path,
         use=USE,
         state=state,
-        attempt=last_entry.attempt,
-        started_at=last_entry.started_at,
-        finished_at=finished_at,
-        output=encode(output) if output is not None else None,
+        attempt=attempt,
+        started_at=started_at,
+        finished_at=run.services.clock.now(),
         **entry,
     )
-    return finished_at
 
 
 def _result(run: ExecutionContext, payload: bytes) -> Reply | None:
