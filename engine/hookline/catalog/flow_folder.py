@@ -1,5 +1,6 @@
 """The flow files of a folder: listing them and watching them for changes."""
 
+import asyncio
 import errno
 import os
 import stat
@@ -87,24 +88,28 @@ async def watch(
     stop: Any = None,
     every: float = 5.0,
 ) -> AsyncGenerator[None, None]:
-    """Yield at once, and then each time the flow files of a folder have changed.
+    """Yield each time the flow files of a folder have changed, and at once if they differ from those that are known.
 
     `known` returns the files as the caller has read them last, and the folder is compared with these. So if the caller
-    reads a change that is undone right afterwards, the undoing counts as another change. If `known` is None, the folder
-    is compared with the last scan.
+    reads a change that is undone right afterwards, the undoing counts as another change. If `known` is None, nothing is
+    known at first, and then the folder is compared with the last scan.
     The folder may be created later, or removed and created again. While it can't be read, nothing counts as changed.
     Changes that the system doesn't report, as on network file systems, are found by a scan after `every` seconds.
     `stop`: an event that ends it.
     """
-    seen = _scanned(directory, {})
+    seen: Mapping[str, FileStamp] | None = None
 
-    def changed() -> bool:
+    async def changed() -> bool:
         nonlocal seen
+        # In a thread: 10,000 files take 20 ms.
+        found = await asyncio.to_thread(_scanned, directory)
         before = seen if known is None else known()
-        seen = _scanned(directory, before)
+        # If the folder exists but can't be read, the known flows stay until it can.
+        seen = (before or {}) if found is None else found
         return seen != before
 
-    yield
+    if await changed():
+        yield
     while True:
         # If the folder doesn't exist, its nearest existing parent is watched.
         target = _target(directory)
@@ -119,7 +124,7 @@ async def watch(
         try:
             async with aclosing(changes):
                 async for _ in changes:
-                    if changed():
+                    if await changed():
                         yield
                     if _target(directory) != target:
                         break
@@ -128,16 +133,15 @@ async def watch(
         except FileNotFoundError:
             # The folder was removed between the scan and the watch; scan again.
             continue
-        if changed():
+        if await changed():
             yield
 
 
-def _scanned(directory: Path, seen: Mapping[str, FileStamp]) -> Mapping[str, FileStamp]:
+def _scanned(directory: Path) -> Mapping[str, FileStamp] | None:
     try:
         return stamps(directory)
     except OSError:
-        # The folder exists but can't be read: the known flows stay until it can.
-        return seen
+        return None
 
 
 def _target(directory: Path) -> tuple[Path, int]:

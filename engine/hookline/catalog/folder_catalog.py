@@ -41,9 +41,13 @@ class FolderReading:
     files: Mapping[Path, _File]
     entries: Mapping[str, CatalogEntry]
 
-    @property
-    def stamps(self) -> Mapping[Path, FileStamp]:
-        return {path: file.stamp for path, file in self.files.items()}
+    def differs_in(self, stamps: Mapping[Path, FileStamp]) -> set[Path]:
+        """Return the files that were read with other stamps than these, or that are in only one of both."""
+        return {
+            path
+            for path in {*self.files, *stamps}
+            if (file := self.files.get(path)) is None or file.stamp != stamps.get(path)
+        }
 
 
 class FolderCatalog(Catalog):

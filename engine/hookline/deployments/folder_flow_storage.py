@@ -17,7 +17,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogChanges
-from hookline.catalog.flow_folder import read_file, stamps, watch
+from hookline.catalog.flow_folder import read_file, scan, watch
 from hookline.catalog.folder_catalog import FolderCatalog, FolderReading
 from hookline.catalog.settled_folder import SettledFolder, git_lock
 from hookline.deployments.flow_storage import NewTexts
@@ -74,12 +74,14 @@ class FolderFlowStorage:
         unwritten = await self._store.unwritten_files()
         texts = await asyncio.to_thread(self._unwritten_texts, unwritten)
         reading = await asyncio.to_thread(self.catalog.read, texts)
-        directory = self.catalog.directory
-        before, now = reading.stamps, {directory / name: stamp for name, stamp in stamps(directory).items()}
-        if before != now and any(before.get(path) != now.get(path) for path in {*before, *now} - texts.keys()):
+        if await asyncio.to_thread(self._has_changed, reading, texts):
             return None
         # Last: a git command that began before the files were read still holds its lock, or has changed their stamps.
-        return None if git_lock(directory) is not None else reading
+        return None if git_lock(self.catalog.directory) is not None else reading
+
+    def _has_changed(self, reading: FolderReading, texts: Collection[Path]) -> bool:
+        """Return true if a file has changed since it was read, other than those that are about to be written."""
+        return not reading.differs_in(scan(self.catalog.directory)) <= set(texts)
 
     def _unwritten_texts(self, files: Sequence[FlowFile]) -> Mapping[Path, bytes | None]:
         """The texts of flows that are still to be written; those whose file was edited meanwhile won't be."""

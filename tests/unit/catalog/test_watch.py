@@ -70,18 +70,31 @@ async def test_a_change_before_the_watch_begins_is_not_missed(tmp_path: Path) ->
 
 async def test_what_the_caller_has_read_and_was_undone_is_a_change(tmp_path: Path) -> None:
     known: dict[str, FileStamp] = {}
+    (tmp_path / "b.json").write_text("1")
     async with aclosing(watch(tmp_path, lambda: known, every=0.2)) as changes:
         await noticed(changes)
+        known = stamps(tmp_path)
         # The caller reads it before the next look, and it is removed.
         (tmp_path / "a.json").write_text("1")
         known = stamps(tmp_path)
         (tmp_path / "a.json").unlink()
         await noticed(changes)
-        known = {}
+        known = stamps(tmp_path)
         notice = asyncio.ensure_future(anext(changes))
         assert not (await asyncio.wait({notice}, timeout=0.5))[0]
         notice.cancel()
         await asyncio.wait({notice})
+
+
+async def test_files_that_the_caller_has_read_are_no_change_at_first(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("1")
+    known = stamps(tmp_path)
+    async with aclosing(watch(tmp_path, lambda: known, every=0.2)) as changes:
+        notice = asyncio.ensure_future(anext(changes))
+        assert not (await asyncio.wait({notice}, timeout=0.5))[0]
+        replace(tmp_path / "a.json", "22")
+        async with asyncio.timeout(WAIT):
+            await notice
 
 
 async def test_other_files_are_no_change(tmp_path: Path) -> None:
