@@ -5,8 +5,9 @@
 
 With `--against`, another checkout of Hookline, installed in `CHECKOUT/.venv`, is measured in turn with this one.
 
-All servers run at the same time, and are measured in turn, so that what else the machine does meets each of them. Look at
-the processor time of a message, as a ratio to that with one flow in the same round, and at the memory for a flow.
+All servers run at the same time and are measured in turn, so that what else the machine does meets each of them. The
+figures to look at are the processor time of a message, as a ratio to that with one flow in the same round, and the
+memory for a flow.
 """
 
 import argparse
@@ -23,8 +24,9 @@ from typing import Final
 from urllib.request import Request, urlopen
 
 import psutil
-from hookline.cli.host import interpreter_tuning
 from tests.benchmarks.bench_server import BODY, executed, load, served, write_flows
+
+from hookline.cli.host import interpreter_tuning
 
 #: Version 7 ids of the past: the time in milliseconds, then the number.
 _OLD_EXECUTIONS = """
@@ -210,7 +212,8 @@ def main() -> None:
                 prepare(subjects[checkout][-1], given.server, sink, executions)
         # Old and new code over the same flows are measured one right after the other.
         each = [one for beside in zip(*subjects.values(), strict=True) for one in beside]
-        for what in ("accept", "all"):
+        # Accepting comes last, since it leaves its messages in the queue.
+        for what in ("all", "accept"):
             measure_side_by_side(each, what, given)
         for checkout, own in subjects.items():
             show(checkout, own)

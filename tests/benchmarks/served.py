@@ -82,6 +82,7 @@ async def run(what: str, server: Server, folder: Path, port: int, db: str) -> No
     async with Engine(load_plugins(), options) as engine:
         app = create_app(engine, HookOptions(public_url="http://127.0.0.1"))
         interpreter_tuning.settle()
+        asyncio.get_running_loop().call_later(interpreter_tuning.LATER, interpreter_tuning.settle)
         await serve(app, direct=app.direct, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
 
 
