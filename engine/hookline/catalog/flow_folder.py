@@ -119,6 +119,7 @@ async def watch(
             recursive=False,
             stop_event=stop,
             yield_on_timeout=True,
+            ignore_permission_denied=True,
             rust_timeout=int(every * 1000),
         )
         try:

@@ -74,10 +74,10 @@ class FolderFlowStorage:
         unwritten = await self._store.unwritten_files()
         texts = await asyncio.to_thread(self._unwritten_texts, unwritten)
         reading = await asyncio.to_thread(self.catalog.read, texts)
-        if await asyncio.to_thread(self._has_changed, reading, texts):
+        # In this order: a git command that began before the files were read holds its lock until it has changed all.
+        if git_lock(self.catalog.directory) is not None or await asyncio.to_thread(self._has_changed, reading, texts):
             return None
-        # Last: a git command that began before the files were read still holds its lock, or has changed their stamps.
-        return None if git_lock(self.catalog.directory) is not None else reading
+        return reading
 
     def _has_changed(self, reading: FolderReading, texts: Collection[Path]) -> bool:
         """Return true if a file has changed since it was read, other than those that are about to be written."""

@@ -1,7 +1,6 @@
 """The switch of a running engine to the current versions and states of its flows."""
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -40,7 +39,7 @@ _LEFT_BEHIND: Final = 16
 _NODES_EVERY: Final = 1.0
 """Seconds between two checks whether this node is alone."""
 #: The number of times that a start reads the served versions again if another node deploys meanwhile.
-_START_TRIES: Final = 5
+_START_TRIES: Final = 6
 
 
 class VersionSwitch:
@@ -99,12 +98,20 @@ class VersionSwitch:
         await self._switch()
 
     async def _deploy_at_start(self) -> None:
-        """Deploy what has changed in the flow storage. Of nodes that start at the same time, one deploys it."""
-        for _ in range(_START_TRIES):
-            with contextlib.suppress(DeploymentConflict):
-                await self._deployer.refresh()
+        """Deploy what has changed in the flow storage, or do it later if others are changing it just now.
+
+        Of nodes that start at the same time, one deploys it.
+        """
+        for remaining in reversed(range(_START_TRIES)):
+            try:
+                done = await self._deployer.refresh()
+            except DeploymentConflict:
+                if not remaining:
+                    raise
+            else:
+                if not done:
+                    self._again.set()
                 return
-        await self._deployer.refresh()
 
     async def refresh(self) -> bool:
         """Deploy what has changed in the flow storage. Raises StoreError and OSError; both may be tried again.
@@ -279,7 +286,7 @@ class VersionSwitch:
             await self._refresh_until_done()
 
     async def follow_failures(self) -> None:
-        """Refresh after a deployment whose commit or whose files have failed, to serve what was stored of it."""
+        """Refresh after a deployment that couldn't be made, or whose files have failed, to serve what was stored."""
         while True:
             await self._again.wait()
             self._again.clear()

@@ -323,6 +323,38 @@ async def test_a_start_in_the_middle_of_a_pull_serves_what_was_deployed_last(har
         assert (await authors(api))[0] == ("folder", ["f", "g", "gone", "new"])
 
 
+async def test_what_was_edited_before_a_start_is_deployed_once_git_has_released_its_lock(harness: Harness) -> None:
+    async with opened(harness) as api:
+        await api.deploy(document("f"))
+        held = lock(api)
+        edit(api, document("f", 1))
+    async with opened(harness) as api:
+        assert number_of(api, "f") == 0
+        held.unlink()
+        async with asyncio.timeout(10):
+            while number_of(api, "f") == 0:
+                harness.clock.advance(1)
+                await asyncio.sleep(0.01)
+        assert await authors(api) == [("folder", ["f"]), ("token:admin", ["f"])]
+
+
+async def test_a_git_command_that_ends_while_the_files_are_read_is_not_deployed_by_half(
+    api: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.deploy(document("f"), document("g"))
+    edit(api, document("f", 1))
+
+    def released(_directory: Path) -> None:
+        edit(api, document("g", 1))
+
+    monkeypatch.setattr(folder_flow_storage, "git_lock", released)
+    assert not await api.engine.version_switch.refresh()
+    monkeypatch.undo()
+    assert (number_of(api, "f"), number_of(api, "g")) == (0, 0)
+    assert await api.engine.version_switch.refresh()
+    assert (await authors(api))[0] == ("folder", ["f", "g"])
+
+
 async def test_a_server_goes_on_with_the_same_flows_in_the_database_and_back_in_the_folder(harness: Harness) -> None:
     async with opened(harness) as api:
         await api.deploy(document("f"), document("g"))

@@ -1,9 +1,11 @@
 """Changes of a folder's flow files are noticed: real files, and the system's own notices."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,6 +14,7 @@ from hookline.catalog.flow_folder import FileStamp, stamps, watch
 
 WAIT = 20.0
 """Seconds after which a change that should be noticed wasn't."""
+_NOBODY = 65534
 
 
 def replace(path: Path, text: str) -> None:
@@ -188,3 +191,25 @@ async def test_a_folder_that_cannot_be_read_has_not_changed(tmp_path: Path, monk
         readable = True
         async with asyncio.timeout(WAIT):
             await notice
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, and root may read everything")
+async def test_a_folder_without_permission_is_watched_until_it_can_be_read() -> None:
+    # Every user may reach it: pytest's own folders are for one user.
+    with TemporaryDirectory(dir="/tmp") as name:
+        flows = Path(name)
+        (flows / "a.json").write_text("1")
+        known = stamps(flows)
+        os.chown(flows, _NOBODY, _NOBODY)
+        flows.chmod(0)
+        os.seteuid(_NOBODY)
+        try:
+            async with aclosing(watch(flows, lambda: known, every=0.2)) as changes:
+                notice = asyncio.ensure_future(anext(changes))
+                assert not (await asyncio.wait({notice}, timeout=0.5))[0]
+                flows.chmod(0o700)
+                replace(flows / "a.json", "22")
+                async with asyncio.timeout(WAIT):
+                    await notice
+        finally:
+            os.seteuid(0)
