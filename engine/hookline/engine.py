@@ -206,7 +206,7 @@ class Engine:
                 self.store_problem,
             )
         self.replies = Replies()
-        self._broadcasts = NodeBroadcasts(self.membership, self.events, self.replies.stored_elsewhere)
+        self._broadcasts = NodeBroadcasts(self.membership, self.events, self.replies.may_be_stored)
         self.replies.offer = self._broadcasts.reply
         self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log)
         self.services = services = Services(

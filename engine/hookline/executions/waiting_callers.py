@@ -73,15 +73,18 @@ class Replies:
             if not heard.done():
                 heard.set_result(answer)
 
-    def stored_elsewhere(self, execution_id: str) -> None:
-        """Note that another node has stored the reply of an execution, or its end."""
+    def may_be_stored(self, execution_id: str) -> None:
+        """Note that the reply of an execution, or its end, may be in the journal without being delivered here.
+
+        Another node has stored it, or a commit that failed had taken place.
+        """
         event = self._stored.get(execution_id)
         if event is not None:
             event.set()
 
     @contextmanager
     def hints(self, execution_id: str) -> Iterator[asyncio.Event]:
-        """Return an event that is set when another node has stored an execution's reply or end, within the block."""
+        """Return an event that is set when an execution's reply or end may be in the journal, within the block."""
         event = self._stored.setdefault(execution_id, asyncio.Event())
         try:
             yield event

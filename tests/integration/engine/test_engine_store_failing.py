@@ -112,6 +112,35 @@ async def test_a_journal_that_cant_be_read_under_items_side_by_side_is_read_agai
     assert record.attempt == 1, "a blob store that fails is no failure of the step"
 
 
+@pytest.mark.promise(2)
+async def test_a_store_that_cant_be_read_in_one_branch_repeats_no_finished_step_of_another(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = {"id": "hold", "use": "webhook", "with": {"timeout": "5m"}}
+    harness.flow("f", [{"id": "both", "parallel": {"a": [act("one")], "b": [hold]}}])
+    async with harness.engine() as engine:
+        trouble, reads = Trouble(engine, holds()), asyncio.Event()
+
+        async def one(value: Any) -> Any:
+            await reads.wait()
+            trouble.rejects = holds(RecordSteps)
+            return value
+
+        async def unreadable(_execution_id: str) -> Any:
+            monkeypatch.undo()
+            reads.set()
+            await trouble.until_rejected()
+            raise StoreError("the database doesn't answer")
+
+        harness.probe.does["one"] = one
+        monkeypatch.setattr(engine.store, "callbacks", unreadable)
+        execution_id = await harness.send(engine, "f", 1)
+        await trouble.until_rejected(2)
+        trouble.rejects = holds()
+        assert (await harness.advance_until(engine, execution_id, State.WAITING)).state is State.WAITING
+    assert harness.probe.steps() == ["one"]
+
+
 @pytest.mark.promise(1)
 async def test_a_commit_that_took_place_although_it_failed_loses_and_repeats_nothing(harness: Harness) -> None:
     """A connection that is lost at a commit leaves it open whether it took place."""

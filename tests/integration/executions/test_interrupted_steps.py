@@ -117,6 +117,20 @@ async def test_an_execution_that_takes_too_long_ends_so_after_steps_that_wait(ha
 
 
 @pytest.mark.rule(27)
+async def test_a_handled_doubt_from_before_a_cancellation_is_not_its_outcome(harness: Harness) -> None:
+    lost, hang = Hang(), Hang()
+    harness.probe.does.update(w=lost, after=hang)
+    harness.flow("f", [{**_ONCE, "on_error": "continue"}, act("after")])
+    async with harness.engine(grace=0) as engine:
+        execution_id = await harness.send(engine, "f", 1)
+        await lost.reached.wait()
+    async with harness.engine() as engine:
+        await hang.reached.wait()
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        assert _told(await harness.until(engine, execution_id)) == (State.CANCELLED, Outcome.CANCELLED)
+
+
+@pytest.mark.rule(27)
 @pytest.mark.parametrize("what", sorted(UNKNOWN))
 async def test_an_execution_that_is_cancelled_while_the_engine_dies_ends_as_cancelled(
     harness: Harness, what: str

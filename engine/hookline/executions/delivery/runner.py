@@ -124,6 +124,7 @@ class Runner:
         except (IllegalStateChange, ExecutionNotFound) as error:
             # The execution was ended by someone else, or a failed commit had taken place. The stored state counts:
             # another delivery continues from there, and an ended execution gets none.
+            self._services.replies.may_be_stored(delivery.execution_id)
             await delivery.redeliver(STORE_RETRY)
             self._services.log.info(
                 "the execution was ended or changed by someone else",
@@ -266,10 +267,10 @@ class Runner:
         except Blocked as cause:
             run.progress.block(str(cause))
             ending = Ending.WAITING
-        except (StoreError, IllegalStateChange, ExecutionNotFound):
+        except (IllegalStateChange, ExecutionNotFound):
             raise
         except Exception:
-            # Finished work must not be done again when the execution is repeated.
+            # Finished work must not be done again when the execution is repeated, also if the store couldn't be read.
             await run.journal.commit_unrecomputable()
             raise
         now = self._services.clock.now()

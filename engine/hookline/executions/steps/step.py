@@ -171,7 +171,8 @@ class StepRun:
         error = self.run.error_info(_unknown(self.step, "the engine was stopped while it ran"), self.path)
         signal = None if interruption.cause is None else INTERRUPTED
         recorded_at = await self._record(self._attempt_of(entry), StepState.FAILED, error=error, signal=signal)
-        self.run.progress.note_unknown(error)
+        if signal is not None:
+            self.run.progress.note_unknown(error)
         interruption.check()
         return self.frame.end_failed_step(self.step, error, recorded_at)
 

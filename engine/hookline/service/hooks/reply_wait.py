@@ -109,12 +109,12 @@ class ReplyWaiter:
         return self._reply(answer, execution_id)
 
     async def _answer(self, heard: Heard, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | Stopped:
-        """Return the reply. Another node may run the execution: then the reply is found in the journal."""
-        with self._replies.hints(execution_id) as stored_elsewhere:
-            while not await _done(heard, stored_elsewhere):
-                stored_elsewhere.clear()
-                if self._membership.alone:
+        """Return the reply, or find it in the journal: another node may run the execution, or a commit be in doubt."""
+        with self._replies.hints(execution_id) as may_be_stored:
+            while not await _done(heard, may_be_stored):
+                if self._membership.alone and not may_be_stored.is_set():
                     continue
+                may_be_stored.clear()
                 try:
                     stored = await self._stored(execution_id, webhook)
                 except (StoreError, RedactedUnreadable) as error:
@@ -172,9 +172,9 @@ def _answer_in(stored: StoredReply | Ended) -> CallerReply | Ended:
     return stored.reply if isinstance(stored, StoredReply) else stored
 
 
-async def _done(heard: Heard, stored_elsewhere: asyncio.Event) -> bool:
+async def _done(heard: Heard, may_be_stored: asyncio.Event) -> bool:
     """Return true when the reply is here; false when it is time to look in the journal."""
-    hint = asyncio.ensure_future(stored_elsewhere.wait())
+    hint = asyncio.ensure_future(may_be_stored.wait())
     try:
         await asyncio.wait((heard, hint), timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
     finally:

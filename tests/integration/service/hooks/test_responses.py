@@ -1,7 +1,7 @@
 """What senders are answered: at once, by the flow, or not in time. Over the engine, and the application over ASGI."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from pydantic import ValidationError
 from tests.integration.engine_harness import Harness, act
+from tests.integration.store_trouble import holds
 
 from hookline.cli.actor import local_user
 from hookline.engine import Engine
@@ -24,7 +25,7 @@ from hookline.service.app import create_endpoints
 from hookline.service.hook_request_and_response import HookRequest, HookResponse
 from hookline.service.hooks.hook_endpoint import HookOptions
 from hookline.service.hooks.immediate_responses import scheme_response
-from hookline.storage.change_declarations import Purge
+from hookline.storage.change_declarations import Change, CommitResult, End, Purge, RecordSteps
 
 REPLY = {"use": "reply", "with": {"status": 201, "headers": {"X-Total": "3"}, "body": {"total": "$.body.n"}}}
 
@@ -84,6 +85,32 @@ async def test_a_reply_step_answers_the_caller_and_the_flow_goes_on(harness: Har
         journal = await harness.journal(caller.engine, execution_id)
         assert decode(journal["reply"].output or b"")["delivered"] is True
     assert harness.probe.calls[0][3] == {"n": 3}, "the message passes on"
+
+
+@pytest.mark.promise(1)
+@pytest.mark.parametrize(("respond", "kind", "status"), [("reply", RecordSteps, 201), ("finished", End, 200)])
+async def test_a_reply_whose_commit_took_place_although_it_failed_is_given(
+    harness: Harness, respond: str, kind: type, status: int
+) -> None:
+    flow(harness, [REPLY] if respond == "reply" else [act("one")], respond=respond, respond_timeout="5s")
+    async with calling(harness) as caller:
+        commit, lost = caller.engine.store.commit, False
+
+        async def lose(changes: Sequence[Change]) -> Sequence[CommitResult]:
+            nonlocal lost
+            results = await commit(changes)
+            if not lost and holds(kind)(changes):
+                lost = True
+                raise StoreError("the connection is lost")
+            return results
+
+        caller.engine.store.commit = lose  # type: ignore[method-assign]
+        answer = asyncio.create_task(caller.send({"n": 3}))
+        while not answer.done():
+            harness.clock.advance(1)
+            await asyncio.sleep(0.01)
+    assert lost
+    assert answer.result().status == status
 
 
 SERVERS_HEADERS = (
