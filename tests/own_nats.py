@@ -1,12 +1,14 @@
 """NATS servers of a test's own, which may be frozen, killed and started again over their data."""
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 from tests.ports import free_port
 from tests.services import need_program
@@ -25,12 +27,13 @@ class OwnNats:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
+        self._monitor = free_port()
         urls = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
         # Clients know the addresses that they are given, and no others: these may be links that can be cut.
         own = f'name: test, listen: "127.0.0.1:{cluster_port}", routes: [{urls}], no_advertise: true'
         cluster = f"cluster {{ {own} }}" if routes else ""
         self._config.write_text(
-            f'server_name: {name}\nlisten: "127.0.0.1:{self.port}"\n'
+            f'server_name: {name}\nlisten: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self._monitor}"\n'
             f'jetstream {{ store_dir: "{self._folder / "data"}", max_file_store: 1GB, sync_interval: always }}\n'
             f"{cluster}\n"
         )
@@ -49,6 +52,12 @@ class OwnNats:
                 time.sleep(0.05)
             else:
                 return
+
+    def followers(self) -> int:
+        """How many other servers of its cluster are up to date, if it leads the cluster; otherwise 0."""
+        with urlopen(f"http://127.0.0.1:{self._monitor}/jsz") as answer:
+            replicas = json.load(answer).get("meta_cluster", {}).get("replicas", [])
+        return sum(one["current"] and not one.get("offline", False) for one in replicas)
 
     def log(self) -> str:
         """The end of what it printed."""
@@ -90,6 +99,11 @@ def nats_cluster(folder: Path, size: int = 3) -> Iterator[list[OwnNats]]:
     try:
         for server in servers:
             server.start()
+        end = time.monotonic() + _PATIENCE
+        # Before, a stream of several servers finds no place.
+        while max(server.followers() for server in servers) < size - 1:
+            assert time.monotonic() < end, f"the NATS servers don't form a cluster:\n{servers[0].log()}"
+            time.sleep(0.05)
         yield servers
     finally:
         for server in servers:

@@ -36,11 +36,11 @@ class Senders:
         self._server = server
         self._bodies = itertools.count()
         self._stopped = Event()
-        self._pool = ThreadPoolExecutor(count)
-        self._threads = [self._pool.submit(self._send) for _ in range(count)]
         self.accepted: list[object] = []
         self.other: list[tuple[int, str | None]] = []
         """The status and the `Retry-After` of each message that wasn't accepted."""
+        self._pool = ThreadPoolExecutor(count)
+        self._threads = [self._pool.submit(self._send) for _ in range(count)]
 
     def _send(self) -> None:
         while not self._stopped.is_set():
