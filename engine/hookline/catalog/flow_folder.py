@@ -91,8 +91,8 @@ async def watch(
     """Yield each time the flow files of a folder have changed, and at once if they differ from those that are known.
 
     `known` returns the files as the caller has read them last, and the folder is compared with these. So if the caller
-    reads a change that is undone right afterwards, the undoing counts as another change. If `known` is None, nothing is
-    known at first, and then the folder is compared with the last scan.
+    reads a change that is undone right afterwards, the undoing counts as another change. If `known` is None, the
+    first scan counts as a change, and each later one is compared with the one before.
     The folder may be created later, or removed and created again. While it can't be read, nothing counts as changed.
     Changes that the system doesn't report, as on network file systems, are found by a scan after `every` seconds.
     `stop`: an event that ends it.

@@ -38,7 +38,7 @@ NOT_RUN: Final = "this node accepts the messages of a flow and doesn't run it, s
 _LEFT_BEHIND: Final = 16
 _NODES_EVERY: Final = 1.0
 """Seconds between two checks whether this node is alone."""
-#: The number of times that a start reads the served versions again if another node deploys meanwhile.
+#: The number of times that a start tries to deploy its folder while other nodes deploy.
 _START_TRIES: Final = 6
 
 
