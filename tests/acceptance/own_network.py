@@ -10,6 +10,9 @@ import pytest
 
 from tests.services import need_program
 
+_NOBODY = "02:00:00:00:00:01"
+"""The address of a device that doesn't exist."""
+
 
 class OwnNetwork:
     """A namespace at `there`, reached from this host's addresses `here`. Others may exist beside it."""
@@ -32,19 +35,26 @@ class OwnNetwork:
         self._inside("ip", "address", "add", f"{self.there}/29", "dev", "inside")
         self._inside("ip", "link", "set", "inside", "up")
         self._inside("ip", "link", "set", "lo", "up")
-        # Packets from an address without a way back are dropped.
-        self._inside("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter")
+        # The rule that takes packets for this namespace comes first otherwise, so that none could drop them.
+        self._inside("ip", "rule", "add", "pref", "100", "lookup", "local")
+        self._inside("ip", "rule", "del", "pref", "0")
 
     def speak_from(self, address: str) -> None:
         """Let new connections of this host come from one of its addresses."""
         self._run("ip", "route", "replace", f"{self.there}/32", "dev", self._link, "src", address)
 
     def cut(self, address: str) -> None:
-        """Drop all packets from and to an address of this host, silently."""
-        self._inside("ip", "route", "add", "blackhole", f"{address}/32")
+        """Lose all packets from and to an address of this host.
+
+        A sender isn't told: packets to it leave for a device that doesn't exist. A route that drops them would fail
+        the calls of the sender, whose keepalives then never end a connection.
+        """
+        self._inside("ip", "rule", "add", "pref", "10", "from", address, "iif", "inside", "blackhole")
+        self._inside("ip", "neighbor", "replace", address, "lladdr", _NOBODY, "dev", "inside", "nud", "permanent")
 
     def restore(self, address: str) -> None:
-        self._inside("ip", "route", "del", "blackhole", f"{address}/32")
+        self._inside("ip", "rule", "del", "pref", "10", "from", address, "iif", "inside", "blackhole")
+        self._inside("ip", "neighbor", "del", address, "dev", "inside")
 
     def stop(self) -> None:
         subprocess.run(["ip", "netns", "delete", self._name], check=False)

@@ -68,4 +68,6 @@ def test_a_server_takes_over_from_one_whose_host_is_gone(
     server.eventually("it takes over", lambda: "taking over from a node that is gone" in server.log(), 20)
     eventually("everything has ended", server.drained, 30)
     assert {received.body for received in sink.received} == set(accepted)
+    left = f"SELECT count(*) FROM pg_stat_activity WHERE client_addr = '{network.here[0]}'"
+    eventually("PostgreSQL has ended the sessions of the host that is gone", lambda: not postgres.run(left), 30)
     network.restore(network.here[0])

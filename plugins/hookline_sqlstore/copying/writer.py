@@ -18,7 +18,7 @@ from hookline_sqlstore.copy_mark import END_COPY
 from hookline_sqlstore.copying.copied_tables import NEVER_EMPTY, TABLES, PageSize, in_order, layout
 from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.databases.postgres_address import Address, quoted
-from hookline_sqlstore.databases.postgres_session_upkeep import dispose, prepare_sessions
+from hookline_sqlstore.databases.postgres_session_upkeep import dispose, sessions_of
 from hookline_sqlstore.node_lease import NOW
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _RELEASE: Final = (
 async def filling(address: Address) -> AsyncIterator["PostgresWriter"]:
     """Fill the tables of a schema, which are created if there are none. Raises StoreError."""
     engine = address.engine(poolclass=NullPool)
-    sessions = prepare_sessions(engine.sync_engine)
+    sessions = sessions_of(engine.sync_engine)
     try:
         async with contextlib.AsyncExitStack() as stack:
             with _failing(f"{address.name} can't be opened"):

@@ -32,10 +32,8 @@ from hookline_sqlstore.databases.pending_commits import (
 from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address, quoted
 from hookline_sqlstore.databases.postgres_session_upkeep import (
     dispose,
-    prepare_sessions,
-    prepare_socket,
     renew_plans,
-    socket_of,
+    sessions_of,
 )
 from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.node_lease import LeaseLost
@@ -77,7 +75,7 @@ class PostgresDatabase:
         self._listener = listener
         self.membership = PostgresMembership(self)
         self._watch = Watch(self, listener, self.membership, clock)
-        self._partitions = Partitions(self._connect_apart, lambda: self.membership.lease.id)
+        self._partitions = Partitions(address.session, lambda: self.membership.lease.id)
         self._writing: AsyncEngine | None = None
         self._reading: AsyncEngine | None = None
         self._readers: WeakSet[Any] = WeakSet()
@@ -99,8 +97,7 @@ class PostgresDatabase:
         self._reading = self._address.engine(
             pool_size=READERS, max_overflow=0, pool_pre_ping=True, isolation_level="AUTOCOMMIT"
         )
-        prepare_sessions(self._writing.sync_engine)
-        self._readers = prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
+        self._readers = sessions_of(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
         renew_plans(self._reading.sync_engine)
         self.membership.node = node
         try:
@@ -124,12 +121,6 @@ class PostgresDatabase:
         direct = self.membership.node.listen_url
         address = self._address if direct is None else Address(make_url(direct))
         return await address.session()
-
-    async def _connect_apart(self) -> Any:
-        """Open a session that ends by itself when the server is gone, and for which no commit waits."""
-        session = await self._address.session()
-        prepare_socket(socket_of(session))
-        return session
 
     def tell(self, flow_ids: Iterable[str]) -> None:
         if not self.membership.alone:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.api import StoreError
 from hookline.api_storage import StoreAway
+from hookline_sqlstore.databases.postgres_session_upkeep import prepare
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds in which a session has to be there; several hosts share them."""
@@ -67,10 +68,16 @@ class Address:
         import asyncpg  # type: ignore[import-untyped]  # it has no types
 
         places = _places(options.pop("host", None), options.pop("port", None))
+        limit = CONNECT_TIMEOUT / len(places)
         problems: list[str] = []
         for host, port in sorted(places, key=lambda place: place != self._used):
             try:
-                session = await asyncpg.connect(host=host, port=port, timeout=CONNECT_TIMEOUT / len(places), **options)
+                session = await asyncpg.connect(host=host, port=port, timeout=limit, **options)
+                try:
+                    await prepare(session, limit)
+                except BaseException:
+                    session.terminate()
+                    raise
             except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
                 if len(places) == 1:
                     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):

@@ -37,26 +37,30 @@ _OPTIONS: Final = (
 )
 
 
-def prepare_sessions(engine: Engine, *, longest_query: float | None = None) -> WeakSet[Any]:
-    """Give each new session of an engine its settings, and return the set of the sessions.
+async def prepare(session: Any, limit: float) -> None:
+    """Let each side of a session of asyncpg end it when the other side is gone.
 
-    The server ends a query after `longest_query` seconds.
+    Raises TimeoutError if the server doesn't answer within `limit` seconds, and the errors of the driver.
     """
-    sessions: WeakSet[Any] = WeakSet()
-    settings = dict(_SETTINGS)
-    if longest_query is not None:
-        settings["statement_timeout"] = f"{round(1000 * longest_query)}ms"
-    wanted = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
-    statement = (
+    _prepare_socket(socket_of(session))
+    wanted = ", ".join(f"('{name}', '{value}')" for name, value in _SETTINGS.items())
+    await session.execute(
         "SELECT set_config(wanted.name, wanted.value, false)"  # noqa: S608 - the settings are those above
-        f" FROM (VALUES {wanted}) AS wanted(name, value) JOIN pg_settings USING (name)"
+        f" FROM (VALUES {wanted}) AS wanted(name, value) JOIN pg_settings USING (name)",
+        timeout=limit,
     )
 
+
+def sessions_of(engine: Engine, *, longest_query: float | None = None) -> WeakSet[Any]:
+    """Return a set that each new session of an engine joins. The server ends a query after `longest_query` seconds."""
+    sessions: WeakSet[Any] = WeakSet()
+
     @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        prepare_socket(socket_of(connection.driver_connection))
+    def add(connection: Any, _record: Any) -> None:
         sessions.add(connection.driver_connection)
-        connection.run_async(lambda driver: driver.execute(statement))
+        if longest_query is not None:
+            limit = f"SET statement_timeout = {round(1000 * longest_query)}"
+            connection.run_async(lambda driver: driver.execute(limit))
 
     return sessions
 
@@ -93,7 +97,7 @@ def socket_of(driver_connection: Any) -> Any:
     return driver_connection._transport.get_extra_info("socket")
 
 
-def prepare_socket(sock: Any) -> None:
+def _prepare_socket(sock: Any) -> None:
     """Let the system end a connection whose other side is gone."""
     if sock is None or sock.family == getattr(socket, "AF_UNIX", None):
         return

@@ -11,7 +11,7 @@ from hookline.api_storage import DatabaseStatus
 from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.databases.pending_commits import LONG_LIMIT
 from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address
-from hookline_sqlstore.databases.postgres_session_upkeep import dispose, prepare_sessions
+from hookline_sqlstore.databases.postgres_session_upkeep import dispose, sessions_of
 from hookline_sqlstore.databases.sqlite import failing, read_only
 from hookline_sqlstore.reading.disk_usage import disk_usage
 
@@ -30,7 +30,7 @@ def status_of_file(path: Path) -> DatabaseStatus:
 async def status_of_schema(address: Address) -> DatabaseStatus:
     """Return the status of a schema of PostgreSQL, also while servers use it."""
     engine = address.engine(poolclass=NullPool)
-    sessions = prepare_sessions(engine.sync_engine, longest_query=LONG_LIMIT)
+    sessions = sessions_of(engine.sync_engine, longest_query=LONG_LIMIT)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT + LONG_LIMIT), engine.connect() as connection:
             return await connection.run_sync(_status, address.place)

@@ -243,13 +243,15 @@ async def test_the_sessions_end_on_both_sides_when_the_other_one_is_gone(
     backend = postgresql(tables, clock=clock)
     await backend.open()
     database = backend._database  # type: ignore[attr-defined]  # what it has set can't be seen from outside
-    connection = await database._connection.get_raw_connection()
-    shown = {name: await connection.driver_connection.fetchval(f"SHOW {name}") for name in _SHOWN}
-    assert shown == _SHOWN
-    sock = socket_of(connection.driver_connection)
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+    listening = await database._connect_to_listen()
+    for session in (database._driver, listening):
+        shown = {name: await session.fetchval(f"SHOW {name}") for name in _SHOWN}
+        assert shown == _SHOWN
+        sock = socket_of(session)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+    await listening.close()
     await backend.close()
 
 
