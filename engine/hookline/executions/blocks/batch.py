@@ -13,13 +13,13 @@ import msgspec
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate, evaluate_in_frame
 from hookline.executions.execution_context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.services import Services, StubFunction
-from hookline.executions.steps.recorded_result import continue_if_ended
+from hookline.executions.steps.recorded_result import continue_if_ended, fail_before_start
 from hookline.flows.blocks.batch import USE, CompiledBatch
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
 from hookline.kernel.json import DECIMALS, JsonObject, Numbers, encode, is_large
 from hookline.model.batch import JOINED, BatchItem, joined_output
-from hookline.model.execution import BATCH, INTERRUPTED, ErrorInfo, StepRecord, StepState
+from hookline.model.execution import BATCH, INTERRUPTED, StepRecord, StepState
 from hookline.model.foreach_progress_and_streams import REMEDY, stream_in
 from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Reply
@@ -119,9 +119,9 @@ async def _reach(
         if stub is not None:
             return await _from_stub(run, step, frame, path, attempt, key, stub)
     except StepError as failure:
-        return _failed(run, step, frame, path, attempt, run.error_info(failure, path))
+        return fail_before_start(run, step, frame, path, USE, attempt, run.error_info(failure, path))
     except StepFailed as failed:
-        return _failed(run, step, frame, path, attempt, failed.error)
+        return fail_before_start(run, step, frame, path, USE, attempt, failed.error)
     entry = await _come(run, step, path, attempt, key, added)
     return Ending.JOINED if entry.signal == JOINED else entry
 
@@ -198,7 +198,16 @@ async def _from_stub(
         frame.interruption.check()
         return Ending.DONE
     output = joined_output(result.leader_id, result.place)
-    _add(run, step, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=JOINED)
+    run.journal.record(
+        path,
+        USE,
+        StepState.SUCCEEDED,
+        attempt,
+        started_at,
+        input=asked,
+        output=output,
+        signal=JOINED,
+    )
     return Ending.JOINED
 
 
@@ -251,38 +260,17 @@ async def _note(
         partial(encode, run.redactor.with_hidden(view)), large=is_large(reply.body)
     )
     signal = None if frame.interruption.cause is None else INTERRUPTED
-    entry = _add(run, step, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=signal)
-    frame.now, frame.steps[step.id] = entry.finished_at, view
-
-
-def _failed(
-    run: ExecutionContext, step: CompiledBatch, frame: Frame, path: str, attempt: int, error: ErrorInfo
-) -> Ending:
-    entry = _add(run, step, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
-    return frame.end_failed_step(step, error, entry.finished_at)
-
-
-def _add(
-    run: ExecutionContext,
-    step: CompiledBatch,
-    path: str,
-    state: StepState,
-    attempt: int,
-    started_at: datetime,
-    **entry: Any,
-) -> StepRecord:
-    """Record the end of the step."""
-    return run.journal.add(
-        recomputable=False,
-        id=step.id,
-        path=path,
-        use=USE,
-        state=state,
-        attempt=attempt,
-        started_at=started_at,
-        finished_at=run.services.clock.now(),
-        **entry,
+    entry = run.journal.record(
+        path,
+        USE,
+        StepState.SUCCEEDED,
+        attempt,
+        started_at,
+        input=asked,
+        output=output,
+        signal=signal,
     )
+    frame.now, frame.steps[step.id] = entry.finished_at, view
 
 
 def _asked(step: CompiledBatch, key: Any) -> bytes | None:

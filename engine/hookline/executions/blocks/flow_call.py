@@ -100,12 +100,12 @@ class _Call:
         if not step.wait:
             reply = Reply({"execution_id": child_id}, {}, {"execution_id": child_id})
             frame.message, view = next_message(frame.message, reply)
-            entry = self._add(StepState.SUCCEEDED, attempt, now, input=encode(request), output=encode(view))
+            entry = self._record(StepState.SUCCEEDED, attempt, now, input=encode(request), output=encode(view))
             run.journal.add_changes(accept)
             await run.journal.flush()
             frame.now, frame.steps[step.id] = entry.finished_at, view
             return Ending.DONE
-        entry = self._add(
+        entry = self._record(
             StepState.WAITING,
             attempt,
             now,
@@ -140,8 +140,12 @@ class _Call:
         body = run.flow.numbers.decode(bytes(ended.body))
         reply = Reply(body, {}, extra, ended.attachments if completed else None)
         frame.message, view = next_message(frame.message, reply)
-        entry = self._add(
-            StepState.SUCCEEDED, last_entry.attempt, last_entry.started_at, input=last_entry.input, output=encode(view)
+        entry = self._record(
+            StepState.SUCCEEDED,
+            last_entry.attempt,
+            last_entry.started_at,
+            input=last_entry.input,
+            output=encode(view),
         )
         frame.now, frame.steps[step.id] = entry.finished_at, view
         return Ending.DONE
@@ -270,24 +274,14 @@ class _Call:
         due_at = None if wait is None else run.services.clock.now() + wait
         state = StepState.FAILED if due_at is None else StepState.WAITING
         known = {} if last_entry is None else {"input": last_entry.input, "output": last_entry.output}
-        entry = self._add(state, attempt, started_at, error=error, due_at=due_at, **known)
+        entry = self._record(state, attempt, started_at, error=error, due_at=due_at, **known)
         if due_at is not None:
             run.progress.wait_until(due_at, RETRY)
             return Ending.WAITING
         return self._frame.end_failed_step(step, error, entry.finished_at)
 
-    def _add(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:
-        return self._run.journal.add(
-            recomputable=False,
-            id=self._step.id,
-            path=self.path,
-            use=USE,
-            state=state,
-            attempt=attempt,
-            started_at=started_at,
-            finished_at=self._run.services.clock.now(),
-            **entry,
-        )
+    def _record(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:
+        return self._run.journal.record(self.path, USE, state, attempt, started_at, **entry)
 
 
 def _child(last_entry: StepRecord) -> str:

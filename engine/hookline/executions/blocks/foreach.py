@@ -53,16 +53,12 @@ async def run_stub(
         signal = STREAM if type(result.body) is Stream else None
         if signal is not None:
             run.progress.note_stream()
-    now = run.services.clock.now()
-    record = run.journal.add(
-        recomputable=False,
-        id=step.id,
-        path=path,
-        use="foreach",
-        state=StepState.SUCCEEDED,
-        attempt=1,
-        started_at=now,
-        finished_at=now,
+    record = run.journal.record(
+        path,
+        "foreach",
+        StepState.SUCCEEDED,
+        1,
+        run.services.clock.now(),
         input=encode({"items": items.count if isinstance(items, Stream) else len(items)}),
         output=None if view is None else encode(view),
         signal=signal,

@@ -1,6 +1,5 @@
 """The waiting webhook: a step that waits for a callback."""
 
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -8,14 +7,14 @@ from msgspec.structs import replace
 
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
 from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed, next_message
-from hookline.executions.steps.recorded_result import continue_if_ended
+from hookline.executions.steps.recorded_result import continue_if_ended, fail_before_start
 from hookline.flows.blocks.webhook_wait import USE, CompiledWait
 from hookline.flows.elements.wait_page import PageTemplate
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode, is_heavy
 from hookline.model.callbacks_and_pages import Call, Page, raw_json
-from hookline.model.execution import CALLBACK, ErrorInfo, StepRecord, StepState
+from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.sdk.action import Reply
 from hookline.storage.change_declarations import BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
@@ -39,7 +38,7 @@ async def run_wait(run: ExecutionContext, step: CompiledWait, frame: Frame, _: R
         try:
             last_entry = await _begin(run, step, frame, path, attempt)
         except StepFailed as failed:
-            return _not_begun(run, step, frame, path, attempt, failed.error)
+            return fail_before_start(run, step, frame, path, USE, attempt, failed.error)
     return await _hear(run, step, frame, path, last_entry)
 
 
@@ -65,7 +64,7 @@ async def _hear(run: ExecutionContext, step: CompiledWait, frame: Frame, path: s
     view = {"headers": {}, "attachments": [], **output}
     run.journal.add_changes(EndWait(run.id, path))
     attempt, began = last_entry.attempt, last_entry.started_at
-    entry = _add(run, step, path, StepState.SUCCEEDED, attempt, began, output=encode(view))
+    entry = run.journal.record(path, USE, StepState.SUCCEEDED, attempt, began, output=encode(view))
     frame.now, frame.steps[step.id] = entry.finished_at, view
     return Ending.DONE
 
@@ -89,7 +88,7 @@ async def _begin(run: ExecutionContext, step: CompiledWait, frame: Frame, path: 
     timeout = step.settings.timeout
     due_at, late_at = (None, None) if timeout is None else (now + timeout, now + timeout / 2)
     asked = encode(known) if known else None
-    entry = _add(run, step, path, StepState.WAITING, attempt, now, input=asked, due_at=due_at)
+    entry = run.journal.record(path, USE, StepState.WAITING, attempt, now, input=asked, due_at=due_at)
     packed = None if page is None else run.redactor.encrypt_line(encode(_shown(run, page)))
     run.journal.add_changes(BeginWait(run.id, path, run.flow.id, step.id, key, now, late_at, packed))
     await run.journal.flush()
@@ -144,39 +143,8 @@ def _time_out(run: ExecutionContext, step: CompiledWait, path: str) -> TimeOutWa
 def _too_late(run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     error = run.error_info(StepError("no callback came in time", code=TIMED_OUT), path)
     run.journal.add_changes(EndWait(run.id, path))
-    entry = _add(run, step, path, StepState.FAILED, last_entry.attempt, last_entry.started_at, error=error)
+    entry = run.journal.record(path, USE, StepState.FAILED, last_entry.attempt, last_entry.started_at, error=error)
     return frame.end_failed_step(step, error, entry.finished_at)
-
-
-def _not_begun(
-    run: ExecutionContext, step: CompiledWait, frame: Frame, path: str, attempt: int, error: ErrorInfo
-) -> Ending:
-    """Record that the step can't wait, since its key or its page is wrong. Raises StepFailed."""
-    entry = _add(run, step, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
-    return frame.end_failed_step(step, error, entry.finished_at)
-
-
-def _add(
-    run: ExecutionContext,
-    step: CompiledWait,
-    path: str,
-    state: StepState,
-    attempt: int,
-    started_at: datetime,
-    **entry: Any,
-) -> StepRecord:
-    """Record what has become of the step."""
-    return run.journal.add(
-        recomputable=False,
-        id=step.id,
-        path=path,
-        use=USE,
-        state=state,
-        attempt=attempt,
-        started_at=started_at,
-        finished_at=run.services.clock.now(),
-        **entry,
-    )
 
 
 def _result(run: ExecutionContext, payload: bytes) -> Reply | None:

@@ -148,6 +148,22 @@ class Journal:
         self._add(record, self._redactor.redact_entry(record), recomputable=recomputable)
         return record
 
+    def record(
+        self, path: str, use: str, state: StepState, attempt: int, started_at: datetime, **entry: Any
+    ) -> StepRecord:
+        """Add the entry, finished now, of a step or block that a resume doesn't compute again."""
+        return self.add(
+            recomputable=False,
+            id=path.rpartition("/")[2],
+            path=path,
+            use=use,
+            state=state,
+            attempt=attempt,
+            started_at=started_at,
+            finished_at=self._services.clock.now(),
+            **entry,
+        )
+
     def record_computed(
         self,
         path: str,

@@ -1,4 +1,4 @@
-"""Steps that have ended: the execution continues with the result, or the failure, in the journal."""
+"""Steps that have ended, or that can't begin: the execution continues with what is in the journal."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from hookline.flows.blocks.batch import CompiledBatch
 from hookline.flows.blocks.flow_call import CompiledCall
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.kernel.json import is_heavy
-from hookline.model.execution import INTERRUPTED, StepRecord, StepState
+from hookline.model.execution import INTERRUPTED, ErrorInfo, StepRecord, StepState
 from hookline.model.foreach_progress_and_streams import STREAM, Stream
 from hookline.model.message import Attachment, Message
 
@@ -32,6 +32,21 @@ async def continue_if_ended(
     if entry.error is not None and run.failure_is_final(frame, entry):
         raise StepFailed(entry.error, entry.finished_at)
     return None
+
+
+def fail_before_start(
+    run: ExecutionContext,
+    step: CompiledWait | CompiledBatch,
+    frame: Frame,
+    path: str,
+    use: str,
+    attempt: int,
+    error: ErrorInfo,
+) -> Ending:
+    """Record that an attempt of a step couldn't begin. Raises StepFailed, unless the flow continues after it."""
+    now = run.services.clock.now()
+    entry = run.journal.record(path, use, StepState.FAILED, attempt, now, error=error)
+    return frame.end_failed_step(step, error, entry.finished_at)
 
 
 async def continue_from_entry(run: ExecutionContext, frame: Frame, step_id: str, entry: StepRecord) -> Ending:
