@@ -135,6 +135,24 @@ def test_an_execution_is_repaired_by_a_short_id(project: tuple[Path, Sequence[st
     assert (moved.code, "there is no execution" in moved.text) == (1, False), moved.text
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("executions resume {} stop", "no step 'stop' of execution {} waits"),
+        ("executions release {}", "execution {} has released its order key"),
+        ("executions explain {} steps.stop.body", 'steps.stop.body = {{"n":1}}'),
+        ("test --from-execution {}", '"input": {{"body": {{"n": 1}}}}'),
+        ("executions discard {}", "{} discarded"),
+    ],
+)
+def test_each_command_about_one_execution_finds_it_by_a_short_id(
+    project: tuple[Path, Sequence[str]], command: str, said: str
+) -> None:
+    folder, ids = project
+    shown = in_terminal(folder, *command.format(ids[1][-8:]).split(), columns=200)
+    assert said.format(ids[1]) in shown.text
+
+
 READING = [
     "executions list",
     "executions show ffffffff",
