@@ -80,8 +80,9 @@ async def test_a_post_that_was_cut_off_is_not_sent_again_by_the_client(client: P
 )
 async def test_a_broken_response_is_an_error_that_can_be_retried(client: PooledClient, answer: bytes) -> None:
     async with Wire(answer) as wire:
-        error = await error_of(client.request("POST", wire.url))
+        error = await error_of(client.request("POST", f"{wire.url}orders"))
         assert (error.error_code, error.retryable) == ("http.disconnected", True)
+        assert error.message == f"{wire.url}orders closed the connection"
 
 
 async def test_repeated_headers_are_joined(client: PooledClient) -> None:

@@ -147,7 +147,7 @@ async def test_the_timeout_covers_the_whole_of_a_slow_response(client: PooledCli
     for path in ("/drip", "/late"):
         error = await error_of(client.request("GET", str(server.make_url(path)), timeout=0.05))
         assert (error.error_code, error.retryable) == ("http.timeout", True)
-        assert "0.05 s" in error.message
+        assert f"GET {server.make_url(path)} took longer than 0.05 s" in error.message
     with pytest.raises(StepError, match=r"0\.05 s"):
         async with client.stream("GET", str(server.make_url("/drip")), timeout=0.05) as response:
             await response.read()
