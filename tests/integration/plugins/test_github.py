@@ -186,6 +186,9 @@ async def test_any_request_can_be_sent_and_none_leads_elsewhere(room: Room) -> N
     made = await room.run("request", method="post", path="/repos/octo/app/issues", json={"title": "two"})
     assert made["number"] == 2
     assert (await room.fails("request", path="/repos/octo/../../user")).error_code == "github.name"
+    for path in (".example.com/user", "@example.com/user", "https://example.com/user", "user"):
+        with pytest.raises(ValueError, match="path"):
+            await room.run("request", path=path)
     assert (await room.fails("get_file", path="../../../user")).error_code == "github.name"
     for repository in ("../..", "octo", "octo/app/x", "octo/.."):
         with pytest.raises(ValueError, match="written as owner/name"):

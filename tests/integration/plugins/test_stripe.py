@@ -332,6 +332,9 @@ async def test_a_credential_says_whose_it_is(room: StripeRoom, local: Room) -> N
 async def test_no_id_leads_elsewhere(room: StripeRoom) -> None:
     assert (await room.fails("get_customer", customer="..")).error_code == "stripe.id"
     assert (await room.fails("request", path="/v1/customers/../account")).error_code == "stripe.id"
+    for path in (".example.com/v1/a", "@example.com/v1/a", "https://example.com/v1/a", "v1/a"):
+        with pytest.raises(ValueError, match="path"):
+            await room.run("request", path=path)
     assert (await room.fails("request", path="/v1/x", method="POST", fields={}, json={})).error_code == "stripe.body"
     await room.fails("get_customer", customer="a/b")
     assert room.stripe.requests[-1] == ("GET", "/v1/customers/a%2Fb") or "a/b" in room.stripe.requests[-1][1]
