@@ -134,6 +134,14 @@ def test_two_databases_are_not(one: str, other: str) -> None:
     assert not EngineResources([one]).owns_database(other)
 
 
+def test_a_name_counts_however_the_links_in_it_are_read(tmp_path: Path) -> None:
+    (tmp_path / "other" / "inner").mkdir(parents=True)
+    (tmp_path / "x").symlink_to(tmp_path / "other" / "inner")
+    for own in (tmp_path / "engine.db", tmp_path / "other" / "engine.db"):
+        own.touch()
+        assert EngineResources([f"sqlite:///{own}"]).owns_database(f"sqlite:///{tmp_path}/x/../engine.db")
+
+
 def test_a_file_that_is_made_later_is_still_the_same(tmp_path: Path) -> None:
     path = tmp_path / "engine.db"
     resources = EngineResources([f"sqlite:///{path}"])
