@@ -115,6 +115,12 @@ def test_patterns_that_are_made_while_the_program_runs_are_known() -> None:
 
 
 @pytest.mark.rule(16)
+def test_patterns_are_made_by_the_name_that_is_looked_for() -> None:
+    other = re.compile(r"^\s*(?:from re import|import re as)\b", re.MULTILINE)
+    assert [name for name, file in patterns.sources() if other.search(file.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.rule(16)
 @pytest.mark.parametrize(("table", "names", "entries"), [pytest.param(*one, id=one[0]) for one in _registries()])
 def test_each_entry_of_a_registry_has_things_here(table: str, names: set[str], entries: set[str]) -> None:
     assert names - entries == set(), f"add them to {table} (tests/growth/__init__.py says how)"

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from inspect import isfunction
+from pkgutil import iter_modules
 from typing import Any, Final, get_args
 
 import msgspec
 
+import hookline.bodies
 from hookline.api import StepError
 from hookline.bodies import json, media_types, page_form_input, text, urlencoded, xml
 from hookline.flows.compiler import body_schema
@@ -296,6 +298,7 @@ _ROOMS: Final = (
     *(
         "hookline.bodies.text",
         "hookline.bodies.page_form_input",
+        "hookline.bodies.received_body",
         "hookline.kernel.json",
         "hookline.kernel.pointers_and_patches",
     ),
@@ -330,7 +333,7 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def registries() -> Iterator[tuple[str, set[str], set[str]]]:
-    """The public functions of the rooms, and those with entries here."""
+    """The public functions of the rooms, and those with entries here; the modules that read bodies, and the rooms."""
     public: set[str] = set()
     for name in _ROOMS:
         for attribute, value in vars(import_module(name)).items():
@@ -338,6 +341,8 @@ def registries() -> Iterator[tuple[str, set[str], set[str]]]:
             if isfunction(plain) and plain.__module__ == name and not attribute.startswith("_"):
                 public.add(_name(plain))
     yield "FUNCTIONS", public, {*WITHOUT, *public.intersection(map(_name, FUNCTIONS))}
+    modules = {f"hookline.bodies.{module.name}" for module in iter_modules(hookline.bodies.__path__)}
+    yield "_ROOMS", modules, {name for name in _ROOMS if name.startswith("hookline.bodies.")}
 
 
 def things() -> Iterator[Thing]:

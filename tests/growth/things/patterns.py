@@ -5,7 +5,7 @@ import re
 import re._constants as sre  # The tree of a pattern has no public reader.
 import re._parser as sre_parser
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,8 @@ from tests.growth.measure import Family, Thing
 
 ROOT: Final = Path(__file__).parents[3]
 _METHODS: Final = frozenset({"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"})
+#: The methods for a pattern of which nothing says how it is used.
+_ANY: Final = frozenset({"search", "fullmatch"})
 _MAKES_OR_USES: Final = re.compile(rf"\bre\.|\.({'|'.join(sorted(_METHODS))})\(")
 _LONGEST: Final = 2**13
 """A square would take a hundredth of a second at this size."""
@@ -98,12 +100,14 @@ def found() -> tuple[Found, ...]:
         for attribute in sorted(names & vars(module).keys()):
             for place, pattern in _patterns_of(vars(module)[attribute], f"{name}.{attribute}"):
                 key = f"{name}.{attribute}" if attribute.startswith("_") else attribute
-                methods = frozenset(used.get(key) or {"search", "fullmatch"})
+                methods = frozenset(used.get(key) or _ANY)
                 made.setdefault((str(pattern.pattern), pattern.flags), Found(place, pattern, methods))
         for inline in _inline(name, nodes, vars(module)):
             key = (str(inline.pattern.pattern), inline.pattern.flags)
             known = made.get(key)
-            made[key] = Found(known.place, known.pattern, known.methods | inline.methods) if known else inline
+            # One that a function or a class makes may be used by any name.
+            methods = known.methods | inline.methods if known else inline.methods or _ANY
+            made[key] = replace(known or inline, methods=methods)
     return tuple(made.values())
 
 
