@@ -10,6 +10,7 @@ from hookline.api import (
     Attachment,
     Connector,
     Context,
+    CredentialGoesTo,
     Duration,
     Exposed,
     JsonValue,
@@ -43,7 +44,7 @@ _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 @connector.action(idempotent=True)
 async def send(
     ctx: Context[Any],
-    url: Annotated[str, Exposed(), Field(description="The URL of the receiver; http or https.")],
+    url: Annotated[str, Exposed(), CredentialGoesTo(), Field(description="The URL of the receiver; http or https.")],
     type: Annotated[
         str, Field(min_length=1, description="The type of the event, such as `com.example.order.created`.")
     ],

@@ -153,6 +153,15 @@ def test_each_command_about_one_execution_finds_it_by_a_short_id(
     assert said.format(ids[1]) in shown.text
 
 
+def test_the_audit_of_an_execution_is_found_by_a_short_id(project: tuple[Path, Sequence[str]]) -> None:
+    folder, ids = project
+    in_terminal(folder, "executions", "release", ids[0])
+    for also in ((), ("--export",)):
+        shown = in_terminal(folder, "audit", "--subject", ids[0][-8:], *also, columns=200)
+        assert "execution.release" in shown.text
+    assert "execution.release" not in in_terminal(folder, "audit", "--subject", "nobody", columns=200).text
+
+
 READING = [
     "executions list",
     "executions show ffffffff",
@@ -197,6 +206,8 @@ def test_the_message_about_a_wrong_folder_names_the_databases_in_it(project: tup
 
 BY_FLOW = [
     "executions list --flow",
+    "executions retry --all --flow",
+    "audit --flow",
     "dead-letters list --flow",
     "rejected",
     "state list",
@@ -220,6 +231,7 @@ def test_a_flow_that_does_not_exist_is_an_error_with_the_name_that_was_meant(
     shown = in_terminal(folder, *arguments)
     assert shown.code == 1, shown.text
     assert f"did you mean '{FLOW}'?" in " ".join(shown.text.split())
+    assert "stopped after" not in shown.text
 
 
 UNKNOWN = [

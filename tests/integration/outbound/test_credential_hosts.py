@@ -1,6 +1,7 @@
 """A credential goes only to hosts that the flow or the credential names, whatever a message says."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -70,6 +71,30 @@ def test_check_reports_a_credential_that_goes_where_a_message_says(url: Any) -> 
     document = flow(url)
     del document["steps"][0]["credential"]
     assert "credential_host" not in [one.code for one in check_flow(json.dumps(document).encode(), REGISTRY).problems]
+
+
+ADDRESS = re.compile(r"(^|_)(url|host|endpoint|server)$")
+#: Addresses to which an action sends nothing, and one that the connector itself lets be only a host of Slack.
+NOT_CALLED = {
+    "github.create_commit_status.target_url",
+    "paypal.create_order.cancel_url",
+    "paypal.create_order.return_url",
+    "slack.respond.response_url",
+    "stripe.confirm_payment_intent.return_url",
+    "stripe.create_payment_intent.return_url",
+}
+
+
+@pytest.mark.rule(47)
+def test_each_address_in_a_step_with_a_credential_is_of_the_flow_or_checked() -> None:
+    unchecked = {
+        f"{name}.{parameter}"
+        for name, action in REGISTRY.actions.items()
+        if action.credential_types
+        for parameter in action.parameters.values()
+        if ADDRESS.search(parameter) and parameter not in action.credential_goes_to | action.from_vars
+    }
+    assert unchecked == NOT_CALLED
 
 
 class Sink:

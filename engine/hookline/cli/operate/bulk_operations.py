@@ -120,7 +120,7 @@ def run(
         else:
             asyncio.run(_all(settings, operation, chosen, more, result, total))
     except (HooklineError, KeyboardInterrupt) as error:
-        if not ids:
+        if not ids and (result["next"] or isinstance(error, KeyboardInterrupt)):
             at = f"; continue with --cursor {result['next']}" if result["next"] else ""
             click.echo(f"hookline: stopped after {counted(len(result['done']), 'execution')}{at}", err=True)
         if isinstance(error, KeyboardInterrupt):

@@ -17,6 +17,7 @@ from hookline.service.admin.request_reading import (
     Parameter,
     page_or_malformed,
     read_query,
+    require_flow,
     time,
 )
 from hookline.service.admin.responses import json_response
@@ -83,4 +84,8 @@ def add_audit(api: Blueprint, engine: Engine) -> None:
             flows, given["actor"], given["operation"], given["subject"], given["since"], given["until"]
         )
         found = engine.store.audit(chosen, cursor=given["cursor"], limit=given["limit"])
-        return json_response(audit_view(await page_or_malformed(found)))
+        page = await page_or_malformed(found)
+        if not page.items:
+            # The entries of a flow outlive it.
+            await require_flow(engine, flow_id)
+        return json_response(audit_view(page))
