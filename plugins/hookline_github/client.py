@@ -76,8 +76,10 @@ class GitHub:
         """Send a request, and return the object in the response. Raises StepError."""
         return as_object(await self.send(method, path, json=json, params=params))
 
-    def items(self, path: str, params: Mapping[str, Any] | None = None, most: int | None = None) -> AsyncIterator[Any]:
-        """Yield the items of a list, page by page, `most` items at most. Raises StepError."""
+    def items(
+        self, path: str, params: Mapping[str, Any] | None = None, most: int | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the objects of a list, page by page, `most` objects at most. Raises StepError."""
         size = PAGE if most is None else min(PAGE, most)
         found = linked_items(
             self._http,
@@ -90,7 +92,7 @@ class GitHub:
         return found if most is None else _first(found, most)
 
 
-async def _first(items: AsyncIterator[Any], most: int) -> AsyncIterator[Any]:
+async def _first(items: AsyncIterator[dict[str, Any]], most: int) -> AsyncIterator[dict[str, Any]]:
     left = most
     async for item in items:
         yield item
@@ -99,10 +101,18 @@ async def _first(items: AsyncIterator[Any], most: int) -> AsyncIterator[Any]:
             return
 
 
-def _page(response: Response) -> Any:
+def _page(response: Response) -> list[dict[str, Any]]:
     if response.status >= 400:
         raise failed(response)
-    return response.json()
+    return as_objects(response)
+
+
+def as_objects(response: Response) -> list[dict[str, Any]]:
+    """The list of objects in a response. Raises StepError if there is none."""
+    body = response.json()
+    if not isinstance(body, list) or not all(isinstance(one, dict) for one in body):
+        raise StepError("GitHub's response is not a list of objects", code="github.answer")
+    return body
 
 
 def as_object(response: Response) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, Response, StepError
-from hookline_github.client import GitHub, segment
+from hookline.api import Context
+from hookline_github.client import GitHub, as_objects, segment
 from hookline_github.connector import GitHubApi, github
 from hookline_github.shared_settings import Labels, Number, Repository, given, repository_path
 
@@ -104,7 +104,7 @@ async def list_issues(
     # Among those that are read some are pull requests, so that the limit can't be the list's.
     left = limit
     async for issue in GitHub(ctx).items(f"{repository_path(repository)}/issues", asked):
-        if not pull_requests and isinstance(issue, dict) and "pull_request" in issue:
+        if not pull_requests and "pull_request" in issue:
             continue
         yield issue
         if left is not None:
@@ -131,7 +131,7 @@ async def add_labels(
 ) -> list[dict[str, Any]]:
     """Add labels to an issue; the result is all its labels. A label that doesn't exist yet is created."""
     path = f"{repository_path(repository)}/issues/{number}/labels"
-    return _labels(await GitHub(ctx).send("POST", path, json={"labels": list(labels)}))
+    return as_objects(await GitHub(ctx).send("POST", path, json={"labels": list(labels)}))
 
 
 @github.action(idempotent=True)
@@ -142,11 +142,4 @@ async def remove_labels(
     api, path = GitHub(ctx), f"{repository_path(repository)}/issues/{number}/labels"
     for label in labels:
         await api.send("DELETE", f"{path}/{segment(label)}", missing=True)
-    return _labels(await api.send("GET", path, params={"per_page": 100}))
-
-
-def _labels(response: Response) -> list[dict[str, Any]]:
-    found = response.json()
-    if not isinstance(found, list):
-        raise StepError("GitHub's response is not a list of labels", code="github.answer")
-    return found
+    return as_objects(await api.send("GET", path, params={"per_page": 100}))

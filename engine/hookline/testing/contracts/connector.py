@@ -108,7 +108,9 @@ class ConnectorContract:
         for name, run in runs.items():
             await self._fails_well(harness, name, run)
 
-    @pytest.mark.parametrize("content", [b"", b"<html>", b"null", b"[]", b"{}", b'"text"'], ids=repr)
+    @pytest.mark.parametrize(
+        "content", [b"", b"<html>", b"null", b"[]", b"[null]", b"[{}]", b"{}", b'"text"'], ids=repr
+    )
     async def test_an_answer_that_it_does_not_expect_is_no_defect(self, harness: Harness, content: bytes) -> None:
         runs = await self._runs(harness)
         harness.http = _Says(content)
