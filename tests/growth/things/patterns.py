@@ -19,8 +19,8 @@ _METHODS: Final = frozenset({"match", "fullmatch", "search", "sub", "subn", "spl
 #: The methods for a pattern of which nothing says how it is used.
 _ANY: Final = frozenset({"search", "fullmatch"})
 _MAKES_OR_USES: Final = re.compile(rf"\bre\.|\.({'|'.join(sorted(_METHODS))})\(")
-_LONGEST: Final = 2**13
-"""A square would take a hundredth of a second at this size."""
+_LONGEST: Final = 2**14
+"""A square would take some hundredths of a second at this size."""
 #: Patterns that see no text from outside, and why.
 ONLY_INSIDE: Final[Mapping[str, str]] = {
     "hookline.service.admin.openapi:'<(?:[^:>]*:)?([^>]+)>'": "sees the engine's own routes",
