@@ -35,6 +35,14 @@ _LOOKS_EVERY: Final = 100_000
 _LOCK_WAIT: Final = 10.0
 """Seconds for which SQLite waits for another writer."""
 
+#: PostgreSQL keeps the locks of a transaction whose client's host is gone for two hours, and the execution that another
+#: node continues would wait for them. With these settings it notices after a minute.
+_CLIENT_MAY_BE_GONE: Final = (
+    "SELECT set_config(wanted.name, wanted.value, false) FROM (VALUES ('tcp_keepalives_idle', '30'),"
+    " ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '60s'),"
+    " ('client_connection_check_interval', '30s')) AS wanted(name, value) JOIN pg_settings USING (name)"
+)
+
 #: The packages of drivers whose import has another name, or which come with an extra of Hookline.
 _DISTRIBUTIONS: Final = {
     "asyncpg": "hookline[postgres]",
@@ -218,7 +226,18 @@ def _engine(url: URL) -> Engine | AsyncEngine:
 def _prepare(engine: Engine) -> Engine:
     if is_mysql(engine.dialect):
         event.listen(engine, "connect", at_connect)
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _watch_client)
     return engine
+
+
+def _watch_client(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(_CLIENT_MAY_BE_GONE)
+        connection.commit()
+    finally:
+        cursor.close()
 
 
 def _guard(connection: sqlite3.Connection, _record: object) -> None:

@@ -193,3 +193,13 @@ async def test_a_cancelled_step_ends_at_once_and_its_thread_is_waited_for(tmp_pa
     assert await count(room, "t") == 1
     other.close()
     await room.resources.close()
+
+
+@pytest.mark.postgres
+async def test_postgresql_soon_ends_the_transaction_of_a_client_whose_host_is_gone(postgres: Room) -> None:
+    wanted = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+    shown = ", ".join(f"current_setting('{name}') AS {name}" for name in wanted)
+    # Other sessions of the pool have them, too, and a transaction that fails doesn't take them away.
+    for _ in range(2):
+        assert await postgres("query", sql=f"SELECT {shown}") == [wanted]
+        await postgres.error("execute", sql="SELECT 1 / 0")
