@@ -130,6 +130,21 @@ async def test_timers_are_on_time_on_a_clock_that_jumps_to_and_fro_by_four_secon
 
 
 @pytest.mark.rule(44)
+async def test_a_wait_that_ends_while_the_clock_is_set_back_is_not_lost(harness: Harness) -> None:
+    harness.flow("f", [WAITS["sleep"]])
+    harness.flow("shorter", [{"id": "pause", "use": "sleep", "with": {"for": "18s"}}])
+    async with harness.engine() as engine:
+        id_ = await parked(harness, engine, "f")
+        shorter = await parked(harness, engine, "shorter")
+        await pass_by(harness, 19)
+        await harness.until(engine, shorter)
+        # The timers looked after the time that the other wait now ends at.
+        harness.clock.set_back(4.0)
+        await pass_by(harness, 3)
+        assert (await harness.until(engine, id_)).state is State.SUCCEEDED
+
+
+@pytest.mark.rule(44)
 async def test_a_time_that_the_flow_names_does_not_move(harness: Harness) -> None:
     until = rfc3339(harness.clock.now().replace(hour=9))
     harness.flow("f", [{"id": "pause", "use": "sleep", "with": {"until": until}}])
