@@ -145,8 +145,10 @@ class OwnPostgres:
         with asyncio.Runner() as runner:
             session = runner.run(asyncpg.connect(self.url, timeout=5))
             runner.run(session.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
-            yield
-            runner.run(session.close())
+            try:
+                yield
+            finally:
+                runner.run(session.close())
 
     def processes(self) -> list[psutil.Process]:
         assert self._process is not None
