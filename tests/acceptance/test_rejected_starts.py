@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.promise(1), pytest.mark.rule(41)]
 FLOW = {"id": "f", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": []}
 
 
-def refusal(server: ServerProcess) -> str:
+def rejection(server: ServerProcess) -> str:
     """Start a server that must end by itself; return what it printed."""
     before = len(server.log())
     server.launch()
@@ -22,7 +22,7 @@ def refusal(server: ServerProcess) -> str:
     return server.log()[before:]
 
 
-def test_a_second_server_is_refused_by_each_name_of_the_file_whatever_was_deleted(
+def test_a_second_server_is_rejected_by_each_name_of_the_file_whatever_was_deleted(
     make_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     first = make_server()
@@ -39,7 +39,7 @@ def test_a_second_server_is_refused_by_each_name_of_the_file_whatever_was_delete
     (tmp_path / "linked").symlink_to(folder)
     for name in (".hookline/hookline.db", "symlink.db", "hardlink.db", "linked/hookline.db"):
         second = make_server(environment={"HOOKLINE_DB": f"sqlite:///{tmp_path}/{name}"})
-        assert f"process {first.pid} " in refusal(second), name
+        assert f"process {first.pid} " in rejection(second), name
     assert first.post("f", 1)[0] == 202
 
 
@@ -64,7 +64,7 @@ def test_a_database_that_was_lost_isnt_begun_anew_without_being_told(
     server.stop()
     folder = server.folder / ".hookline"
     lose(folder / "hookline.db")
-    said = refusal(server)
+    said = rejection(server)
     assert "created before" in said
     assert str(folder / "hookline.db.created") in said, "what to delete"
     (folder / "hookline.db.created").unlink()
