@@ -68,6 +68,30 @@ def test_there_are_as_many_things_and_inputs_as_the_page_says() -> None:
     assert sum(1 for thing in wide for _ in thing.all_families()) >= many
 
 
+#: Inputs over which things once grew too fast. They are measured each time, whichever families a thing is given.
+_ONCE_TOO_FAST: Final = (
+    ("function hookline.secrets.masking.mask_log_fields", "an URL nearly"),
+    ("function hookline_email.read_mail.read_mail", "a header of encoded words"),
+    ("action csv.parse 1", "columns"),
+    ("action csv.render 1", "one key each"),
+    ("function dict: {{ dict(body.v) | length }}", "pairs with equal hashes"),
+    ("filter unique: {{ body.v | unique }}", "equal hashes"),
+    *(
+        (f"method {name}: {{{{ body.v.{name}(body.w) }}}}", "a letter between its like")
+        for name in ("rsplit", "rfind", "rindex", "rpartition")
+    ),
+)
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(("name", "family"), _ONCE_TOO_FAST)
+def test_work_that_once_grew_too_fast_is_measured_each_time(name: str, family: str) -> None:
+    [thing] = [one for one in all_things(wide=True) if f"{one.kind} {one.name}" == name]
+    [hostile] = [one for one in thing.families if one.name == family]
+
+    _judge(thing, [hostile], MOST)
+
+
 #: What a bound, or the C of a library, makes short for the largest body. By growth alone it could take seconds.
 _AT_ONCE: Final[dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]]] = {
     **{

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator
 from tests.integration.engine_harness import Harness, act, each
 
 from hookline.executions.blocks import block_expressions, foreach
+from hookline.executions.blocks.foreach_items import ListItems
 from hookline.executions.steps import attempt
 from hookline.flows.elements.expressions import Condition
 from hookline.kernel.json import JsonValue
@@ -147,18 +149,26 @@ async def test_a_foreach_over_many_items_lets_others_have_their_turn(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of items that await nothing, few run in one go, however long each takes."""
-    seconds, turns = itertools.count(step=0.0004), list[float]()
-    monkeypatch.setattr(foreach, "monotonic", lambda: next(seconds))
+    seconds, items = itertools.count(step=0.0004), Counter[int]()
+    turn, take = 0, ListItems.take
+
+    async def taken(source: ListItems) -> tuple[int, Any] | None:
+        items[turn] += 1
+        return await take(source)
 
     async def beside() -> None:
+        nonlocal turn
         while True:
-            turns.append(next(seconds))
+            turn += 1
             await asyncio.sleep(0)
 
+    monkeypatch.setattr(foreach, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(ListItems, "take", taken)
     harness.flow("f", [each({"id": "one", "use": "map", "with": {"body": 1}})])
     async with harness.engine() as engine:
         watching = asyncio.create_task(beside())
         execution = await harness.send(engine, "f", [0] * 900)
         await harness.until(engine, execution, *FINAL)
         watching.cancel()
-    assert len(turns) > 300
+    assert items.total() > 900
+    assert max(items.values()) < 10
