@@ -73,7 +73,6 @@ _ONCE_TOO_FAST: Final = (
     ("function hookline.secrets.masking.mask_log_fields", "an URL nearly"),
     ("function hookline_email.read_mail.read_mail", "a header of encoded words"),
     ("action csv.parse 1", "columns"),
-    ("action csv.render 1", "one key each"),
     ("function dict: {{ dict(body.v) | length }}", "pairs with equal hashes"),
     ("filter unique: {{ body.v | unique }}", "equal hashes"),
     *(
