@@ -301,7 +301,7 @@ def _of_json(size: int) -> Iterator[Hostile]:
                     },
                 )
     yield Hostile(
-        "schema errors", "schema", lambda: ('{"list":[' + until(size, "1") + "]}").encode(), quick=size == BIG
+        "schema errors", "schema", lambda: ('{"list":[' + until(size, "1") + "]}").encode(), quick=size == MB
     )
     yield Hostile("schema errors", "schema", lambda: ("{" + numbered(size, '"k{n}":1') + "}").encode())
     yield Hostile("near-matches", "schema", lambda: json.dumps({"list": ["a" * size + "b"]}).encode())
@@ -450,8 +450,9 @@ def _of_expressions(size: int) -> Iterator[Hostile]:
             if kind != "object":
                 for name in _OTHER_EXPRESSIONS:
                     yield Hostile(family, name, made)
-    halves, quarter = json.dumps("x" * (size // 2)), "x" * (size // 4)
-    between = once(lambda: f'{{"v":{halves},"by":"{quarter}y{quarter}"}}')
+    halves, quarter, eighth = json.dumps("x" * (size // 2)), "x" * (size // 4), "x" * (size // 8)
+    # It has to be shorter than the text: otherwise nothing is searched.
+    between = once(lambda: f'{{"v":{halves},"by":"{eighth}y{eighth}"}}')
     for number, (name, (_, template)) in enumerate(TEMPLATES.items()):
         if "body.by" in template:
             quick = name == "rsplit" and size == MB
