@@ -80,7 +80,8 @@ def json_texts(size: int) -> dict[str, Callable[[], str]]:
         "escapes": lambda: '"' + "\\u0041" * (size // 6) + '"',
         "backslashes": lambda: '"' + "\\\\" * (size // 2) + '"',
         "lone surrogates": lambda: '"' + "\\ud800" * (size // 6) + '"',
-        "near-matches of URLs": lambda: json.dumps("a." * (size // 2) + " ://"),
+        # The log shows the first 8,192 characters of a text.
+        "near-matches of URLs": lambda: json.dumps(until(size, "a." * 4_000 + " ://", " ")),
         "near-matches of passwords": lambda: json.dumps("a://a:" * (size // 6)),
         "near-matches of addresses": lambda: json.dumps("a@" * (size // 2) + "<"),
         "near-matches of dates": lambda: json.dumps("2026-01-01T" * (size // 11)),
@@ -300,9 +301,7 @@ def _of_json(size: int) -> Iterator[Hostile]:
                         ("csv-out", "wide", MB),
                     },
                 )
-    yield Hostile(
-        "schema errors", "schema", lambda: ('{"list":[' + until(size, "1") + "]}").encode(), quick=size == MB
-    )
+    yield Hostile("schema errors", "schema", lambda: ('{"list":[' + until(size, "1") + "]}").encode(), quick=size == MB)
     yield Hostile("schema errors", "schema", lambda: ("{" + numbered(size, '"k{n}":1') + "}").encode())
     yield Hostile("near-matches", "schema", lambda: json.dumps({"list": ["a" * size + "b"]}).encode())
     yield Hostile("deep", "schema-tree", lambda: b'{"c":' * 120 + b'{"k":1}' + b"}" * 120)
