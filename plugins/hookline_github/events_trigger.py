@@ -81,7 +81,7 @@ async def _known(api: GitHub, ctx: SubscriptionContext[GitHubApi], of: str) -> i
 async def _at(api: GitHub, of: str, url: str) -> int | None:
     """The id of the webhook that sends to a URL; the lowest one if there are several."""
     try:
-        ids = [hook["id"] async for hook in api.items(f"{of}/hooks") if _url(hook) == url and "id" in hook]
+        ids = [hook["id"] async for hook in api.items(f"{of}/hooks") if _url(hook) == url and _has_id(hook)]
     except StepError as error:
         raise _explained(error, of) from None
     return min(ids, default=None)
@@ -92,8 +92,12 @@ def _url(hook: Any) -> Any:
     return config.get("url") if isinstance(config, dict) else None
 
 
+def _has_id(hook: dict[str, Any]) -> bool:
+    return isinstance(hook.get("id"), int)
+
+
 def _subscription(api: GitHub, of: str, hook: dict[str, Any]) -> Subscription:
-    if not isinstance(hook.get("id"), int):
+    if not _has_id(hook):
         raise StepError("GitHub's response has a webhook without an id", code="github.answer")
     return Subscription({"api": api.base_url, "of": of, "hook": hook["id"]})
 

@@ -35,7 +35,7 @@ class OwnNetwork:
         self._inside("ip", "address", "add", f"{self.there}/29", "dev", "inside")
         self._inside("ip", "link", "set", "inside", "up")
         self._inside("ip", "link", "set", "lo", "up")
-        # The rule that takes packets for this namespace comes first otherwise, so that none could drop them.
+        # The rule for the namespace's own addresses comes first by default; no other rule could drop packets to them.
         self._inside("ip", "rule", "add", "pref", "100", "lookup", "local")
         self._inside("ip", "rule", "del", "pref", "0")
 

@@ -52,7 +52,8 @@ def assert_503(server: ServerProcess, bodies: Iterable[object], *paths: str) -> 
         return status, "retry-after" in {name.lower() for name in headers}
 
     with ThreadPoolExecutor(100) as threads:
-        # The pages come first: once a commit is in doubt nothing is read, so that no query could hang.
+        # The pages are asked for first: once a commit is in doubt, queries are held back, so none would reach the
+        # database that hangs.
         asked = threads.map(lambda path: server.get(path)[0], ("/readyz", *paths))
         answers = list(threads.map(sent, bodies))
         pages = list(asked)

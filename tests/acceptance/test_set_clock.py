@@ -16,6 +16,14 @@ SECONDS = 4
 """Long enough to see that it waits before the clock is set, also on a busy machine."""
 
 
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(120),
+    pytest.mark.rule(44),
+    pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (Debian's package faketime)"),
+]
+
+
 def set_clock(file: Path, offset: str) -> None:
     """Set the clock of the processes that have this file: as a whole, for libfaketime ends one that finds it empty."""
     written = file.with_suffix(".new")
@@ -51,10 +59,6 @@ def sleeping_server(folder: Path, shift: Path, *flows: str) -> Iterator[ServerPr
         assert server.stop() == 0
 
 
-@pytest.mark.long
-@pytest.mark.timeout(120)
-@pytest.mark.rule(44)
-@pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (Debian's package faketime)")
 @pytest.mark.parametrize("offset", ["-3600", "+3600"])
 def test_a_sleep_takes_as_long_as_it_was_to_take_when_the_clock_is_set(tmp_path: Path, offset: str) -> None:
     shift = tmp_path / "shift"
@@ -73,10 +77,6 @@ def test_a_sleep_takes_as_long_as_it_was_to_take_when_the_clock_is_set(tmp_path:
         assert "the system's clock was set" in server.log()
 
 
-@pytest.mark.long
-@pytest.mark.timeout(120)
-@pytest.mark.rule(44)
-@pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (Debian's package faketime)")
 def test_no_sleep_is_lost_while_the_clock_jumps_to_and_fro(tmp_path: Path) -> None:
     shift = tmp_path / "shift"
     # An execution that is woken finds the others of its flow that are due, so each is alone in its flow.

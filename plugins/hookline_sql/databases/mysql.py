@@ -13,7 +13,7 @@ from hookline_sql.databases.failures import mysql_number
 from hookline_sql.values import to_json
 
 #: Times in a session are in UTC; a value that doesn't fit its column is an error, and isn't cut off.
-_SESSION: Final = (
+SESSION: Final = (
     "SET SESSION time_zone = '+00:00', "
     "SESSION sql_mode = TRIM(BOTH ',' FROM CONCAT_WS(',', @@SESSION.sql_mode, 'STRICT_TRANS_TABLES'))"
 )
@@ -50,15 +50,6 @@ async def one_at_a_time(**settings: Any) -> Any:
     connection._client_flag &= ~MULTI_STATEMENTS
     await connection.connect()
     return connection
-
-
-def at_connect(connection: Any, _record: object) -> None:
-    """Prepare a new connection."""
-    cursor = connection.cursor()
-    try:
-        cursor.execute(_SESSION)
-    finally:
-        cursor.close()
 
 
 def engine_without_transactions(table: Table) -> str | None:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from hookline.api import StepError
 from hookline.api_storage import Threads
 from hookline_sql.databases.failures import translated
-from hookline_sql.databases.mysql import at_connect, is_mysql, one_at_a_time
+from hookline_sql.databases.mysql import SESSION, is_mysql, one_at_a_time
 from hookline_sql.values import to_json_text
 
 R = TypeVar("R")
@@ -35,12 +35,14 @@ _LOOKS_EVERY: Final = 100_000
 _LOCK_WAIT: Final = 10.0
 """Seconds for which SQLite waits for another writer."""
 
-#: PostgreSQL keeps the locks of a transaction whose client's host is gone for two hours, and the execution that another
-#: node continues would wait for them. With these settings it notices after a minute.
+#: PostgreSQL would keep the locks of a transaction for two hours after its client's host is gone, and the step that
+#: another node repeats would wait for them. With these settings, PostgreSQL notices after a minute. Other systems than
+#: Linux reject the last one, or some versions for them do.
 _CLIENT_MAY_BE_GONE: Final = (
     "SELECT set_config(wanted.name, wanted.value, false) FROM (VALUES ('tcp_keepalives_idle', '30'),"
     " ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '60s'),"
     " ('client_connection_check_interval', '30s')) AS wanted(name, value) JOIN pg_settings USING (name)"
+    " WHERE name <> 'client_connection_check_interval' OR version() LIKE '%linux%'"
 )
 
 #: The packages of drivers whose import has another name, or which come with an extra of Hookline.
@@ -225,19 +227,27 @@ def _engine(url: URL) -> Engine | AsyncEngine:
 
 def _prepare(engine: Engine) -> Engine:
     if is_mysql(engine.dialect):
-        event.listen(engine, "connect", at_connect)
+        event.listen(engine, "connect", _execute(SESSION))
     elif engine.dialect.name == "postgresql":
-        event.listen(engine, "connect", _watch_client)
+        # Servers that only speak PostgreSQL's protocol may not know the statement.
+        event.listen(engine, "connect", _execute(_CLIENT_MAY_BE_GONE, unless=engine.dialect.loaded_dbapi.Error))
     return engine
 
 
-def _watch_client(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    try:
-        cursor.execute(_CLIENT_MAY_BE_GONE)
-        connection.commit()
-    finally:
-        cursor.close()
+def _execute(statement: str, *, unless: type[Exception] | tuple[()] = ()) -> Callable[[Any, object], None]:
+    """Return a listener that executes a statement in each new connection; errors of the type `unless` are ignored."""
+
+    def execute(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        try:
+            cursor.execute(statement)
+            connection.commit()
+        except unless:
+            connection.rollback()
+        finally:
+            cursor.close()
+
+    return execute
 
 
 def _guard(connection: sqlite3.Connection, _record: object) -> None:

@@ -165,4 +165,4 @@ def _failing(what: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, PostgresError, InterfaceError, OSError, TimeoutError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        raise StoreError(f"{what}: {cause or type(cause).__name__}") from error
+        raise StoreError(f"{what}: {str(cause) or type(cause).__name__}") from error

@@ -95,9 +95,13 @@ class PostgresDatabase:
         self._writing = self._address.engine(poolclass=NullPool)
         # Reads see what is committed when each statement begins, so that a transaction would only be two more messages.
         self._reading = self._address.engine(
-            pool_size=READERS, max_overflow=0, pool_pre_ping=True, isolation_level="AUTOCOMMIT"
+            longest_query=LONG_LIMIT + LIMIT,
+            pool_size=READERS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            isolation_level="AUTOCOMMIT",
         )
-        self._readers = sessions_of(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
+        self._readers = sessions_of(self._reading.sync_engine)
         renew_plans(self._reading.sync_engine)
         self.membership.node = node
         try:

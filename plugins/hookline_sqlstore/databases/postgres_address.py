@@ -1,8 +1,10 @@
 """The address of a PostgreSQL database: its URL, without what only Hookline reads in it."""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -40,9 +42,13 @@ class Address:
         """The URL without its password, and the schema, for people."""
         self.name = f"the database {self.place}"
 
-    def engine(self, **options: Any) -> AsyncEngine:
-        """Return an engine that isn't connected yet. Raises StoreError if the driver isn't installed."""
-        arguments = {"server_settings": self._server_settings(), "async_creator_fn": self._connect}
+    def engine(self, *, longest_query: float | None = None, **options: Any) -> AsyncEngine:
+        """Return an engine that isn't connected yet. Raises StoreError if the driver isn't installed.
+
+        The server ends a query after `longest_query` seconds.
+        """
+        connect = partial(self._connect, longest_query=longest_query)
+        arguments = {"server_settings": self._server_settings(), "async_creator_fn": connect}
         try:
             return create_async_engine(self._url, connect_args=arguments, **options)
         except ModuleNotFoundError as error:
@@ -60,30 +66,21 @@ class Address:
             settings["search_path"] = quoted(self.schema)
         return settings
 
-    async def _connect(self, **options: Any) -> Any:
+    async def _connect(self, *, longest_query: float | None = None, **options: Any) -> Any:
         """Return a session of the driver on the first host that accepts one; the last such host is asked first.
 
         The driver would give its whole time to a host that is silent, such as one without power.
         """
-        import asyncpg  # type: ignore[import-untyped]  # it has no types
-
         places = _places(options.pop("host", None), options.pop("port", None))
-        limit = CONNECT_TIMEOUT / len(places)
         problems: list[str] = []
         for host, port in sorted(places, key=lambda place: place != self._used):
             try:
-                session = await asyncpg.connect(host=host, port=port, timeout=limit, **options)
-                try:
-                    await prepare(session, limit)
-                except BaseException:
-                    session.terminate()
-                    raise
-            except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
+                async with asyncio.timeout(CONNECT_TIMEOUT / len(places)):
+                    session = await _prepared(longest_query, host=host, port=port, **options)
+            except OSError as error:
                 if len(places) == 1:
-                    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-                        raise OSError(str(error)) from error  # it may become one after a failover
                     raise
-                problems.append(f"{host}:{port}: {error or type(error).__name__}")
+                problems.append(f"{host}:{port}: {str(error) or type(error).__name__}")
             else:
                 self._used = (host, port)
                 return session
@@ -92,7 +89,7 @@ class Address:
     def failure(self, what: str, error: BaseException) -> StoreError:
         """Return the error of a database that can't be `what`, such as `read`: StoreAway if it may be reached soon."""
         cause = error.orig if isinstance(error, DBAPIError) else error
-        said = f"{self.name} can't be {what}: {cause or type(cause).__name__}"
+        said = f"{self.name} can't be {what}: {str(cause) or type(cause).__name__}"
         if is_away(error):
             return StoreAway(said)
         remedy = _UNKNOWN_HOST if isinstance(error, socket.gaierror) else _REMEDIES.get(_state(error))
@@ -129,6 +126,26 @@ def is_away(error: BaseException) -> bool:
 def quoted(name: str) -> str:
     """Return a name as SQL has it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+async def _prepared(longest_query: float | None, **options: Any) -> Any:
+    """Return a session that is prepared. Raises OSError if the server can't have one now, such as after a failover."""
+    import asyncpg  # type: ignore[import-untyped]  # it has no types
+
+    lost = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+    try:
+        session = await asyncpg.connect(**options)
+    except (asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched, *lost) as error:
+        raise ConnectionError(str(error)) from error
+    try:
+        await prepare(session, longest_query=longest_query)
+    except (asyncpg.InterfaceError, *lost) as error:
+        session.terminate()
+        raise ConnectionError(str(error)) from error
+    except BaseException:
+        session.terminate()
+        raise
+    return session
 
 
 def _places(host: Any, port: Any) -> Sequence[tuple[str | None, int | None]]:

@@ -37,30 +37,31 @@ _OPTIONS: Final = (
 )
 
 
-async def prepare(session: Any, limit: float) -> None:
-    """Let each side of a session of asyncpg end it when the other side is gone.
+async def prepare(session: Any, *, longest_query: float | None = None) -> None:
+    """Let each side of a session of asyncpg end it when the other side is gone. Raises the errors of the driver.
 
-    Raises TimeoutError if the server doesn't answer within `limit` seconds, and the errors of the driver.
+    The server ends a query after `longest_query` seconds.
     """
     _prepare_socket(socket_of(session))
-    wanted = ", ".join(f"('{name}', '{value}')" for name, value in _SETTINGS.items())
+    settings = dict(_SETTINGS)
+    if longest_query is not None:
+        settings["statement_timeout"] = f"{round(1000 * longest_query)}ms"
+    wanted = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
     await session.execute(
         "SELECT set_config(wanted.name, wanted.value, false)"  # noqa: S608 - the settings are those above
-        f" FROM (VALUES {wanted}) AS wanted(name, value) JOIN pg_settings USING (name)",
-        timeout=limit,
+        f" FROM (VALUES {wanted}) AS wanted(name, value) JOIN pg_settings USING (name)"
+        # Other systems than Linux reject it, or some versions for them do.
+        " WHERE name <> 'client_connection_check_interval' OR version() LIKE '%linux%'"
     )
 
 
-def sessions_of(engine: Engine, *, longest_query: float | None = None) -> WeakSet[Any]:
-    """Return a set that each new session of an engine joins. The server ends a query after `longest_query` seconds."""
+def sessions_of(engine: Engine) -> WeakSet[Any]:
+    """Return the set of an engine's sessions, which each new one joins."""
     sessions: WeakSet[Any] = WeakSet()
 
     @event.listens_for(engine, "connect")
     def add(connection: Any, _record: Any) -> None:
         sessions.add(connection.driver_connection)
-        if longest_query is not None:
-            limit = f"SET statement_timeout = {round(1000 * longest_query)}"
-            connection.run_async(lambda driver: driver.execute(limit))
 
     return sessions
 

@@ -29,8 +29,8 @@ def status_of_file(path: Path) -> DatabaseStatus:
 
 async def status_of_schema(address: Address) -> DatabaseStatus:
     """Return the status of a schema of PostgreSQL, also while servers use it."""
-    engine = address.engine(poolclass=NullPool)
-    sessions = sessions_of(engine.sync_engine, longest_query=LONG_LIMIT)
+    engine = address.engine(longest_query=LONG_LIMIT, poolclass=NullPool)
+    sessions = sessions_of(engine.sync_engine)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT + LONG_LIMIT), engine.connect() as connection:
             return await connection.run_sync(_status, address.place)

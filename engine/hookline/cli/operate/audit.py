@@ -22,13 +22,19 @@ _LARGEST_PAGE: Final = 200
 @click.option("--flow", "flow_id", metavar="ID", help="Only entries about this flow.")
 @click.option("--actor", metavar="ACTOR", help="Only what this actor did, such as token:ci, local:root or folder.")
 @click.option("--operation", metavar="NAME", help="Only this operation, such as execution.retry.")
-@click.option("--subject", metavar="ID", help="Only entries about this execution, token, deployment or credential.")
+@click.option(
+    "--subject",
+    metavar="ID",
+    help="Only entries about this execution, token, deployment or credential.",
+)
 @click.option("--since", type=Moment(), help="From this time on: a time, or 2h for two hours ago.")
 @click.option("--until", type=Moment(), help="Before this time.")
 @click.option("--export", is_flag=True, help="Print all entries, not only a page, as JSON lines.")
 @paged
 def audit(export: bool, cursor: str | None, limit: int, as_json: bool, settings: Settings, **chosen: Any) -> None:
     """List who changed what, newest first.
+
+    The id of an execution may be shortened, as long as the execution isn't purged.
 
     Each change is recorded in the same commit as the change itself. Entries are kept for 400 days, or for the time in
     the setting audit_retention.

@@ -151,7 +151,7 @@ class Journal:
     def record(
         self, path: str, use: str, state: StepState, attempt: int, started_at: datetime, **entry: Any
     ) -> StepRecord:
-        """Add the entry, finished now, of a step or block that a resume doesn't compute again."""
+        """Add the entry of a step or block that a resume doesn't compute again, with the time of now."""
         return self.add(
             recomputable=False,
             id=path.rpartition("/")[2],

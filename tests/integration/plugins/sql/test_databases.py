@@ -11,6 +11,7 @@ from tests.integration.plugins.sql.sql_room import Room, count
 
 from hookline_sql import register_connectors
 from hookline_sql.connector import SqlCredential
+from hookline_sql.databases import pools
 
 
 @pytest.mark.rule(35)
@@ -196,10 +197,27 @@ async def test_a_cancelled_step_ends_at_once_and_its_thread_is_waited_for(tmp_pa
 
 
 @pytest.mark.postgres
-async def test_postgresql_soon_ends_the_transaction_of_a_client_whose_host_is_gone(postgres: Room) -> None:
-    wanted = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+async def test_each_session_has_the_settings_by_which_postgresql_notices_that_its_client_is_gone(
+    postgres: Room,
+) -> None:
+    wanted = {
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "60000",
+        "client_connection_check_interval": "30s",
+    }
     shown = ", ".join(f"current_setting('{name}') AS {name}" for name in wanted)
-    # Other sessions of the pool have them, too, and a transaction that fails doesn't take them away.
     for _ in range(2):
-        assert await postgres("query", sql=f"SELECT {shown}") == [wanted]
+        found = await asyncio.gather(*(postgres("query", sql=f"SELECT {shown}, pg_sleep(0.1)") for _ in range(3)))
+        assert [{name: row[name] for name in wanted} for [row] in found] == 3 * [wanted]
+        # A transaction that fails doesn't take them away.
         await postgres.error("execute", sql="SELECT 1 / 0")
+
+
+@pytest.mark.postgres
+async def test_a_server_that_rejects_the_settings_is_used_without_them(
+    postgres: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_CLIENT_MAY_BE_GONE", "SELECT set_config('no_such_setting', '1', false)")
+    assert await postgres("query", sql="SELECT 1 AS one") == [{"one": 1}]

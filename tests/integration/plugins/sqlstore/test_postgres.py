@@ -25,7 +25,7 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend_makers import postgresql
-from hookline_sqlstore.databases import pending_commits, postgres, postgres_session_upkeep
+from hookline_sqlstore.databases import pending_commits, postgres, postgres_address, postgres_session_upkeep
 from hookline_sqlstore.databases.postgres_session_upkeep import socket_of
 from hookline_sqlstore.queue.flow_feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
@@ -75,11 +75,14 @@ async def test_schemas_of_one_database_are_apart(server: Any, tables: str, clock
     await server.execute(f'DROP SCHEMA "{schema}" CASCADE')
 
 
+def _host(url: str) -> str:
+    parts = make_url(url)
+    return f"{parts.host or '127.0.0.1'}:{parts.port or 5432}"
+
+
 def _with_hosts(url: str, *hosts: str) -> str:
     """The URL of the same database on one of several hosts, of which its own is the last."""
-    parts = make_url(url)
-    own = f"{parts.host or '127.0.0.1'}:{parts.port or 5432}"
-    several = parts.set(host=None, port=None).update_query_dict({"host": [*hosts, own]})
+    several = make_url(url).set(host=None, port=None).update_query_dict({"host": [*hosts, _host(url)]})
     return several.update_query_dict({"target_session_attrs": "read-write"}).render_as_string(hide_password=False)
 
 
@@ -111,6 +114,39 @@ async def test_wake_ups_are_heard_on_the_host_that_answers(
         while await server.fetchval(heard, f"LISTEN %{channel}%") != 1:  # noqa: ASYNC110 - another session does it
             await asyncio.sleep(0.05)
     await backend.close()
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError, asyncpg.InterfaceError]
+)
+async def test_a_host_that_ends_a_new_session_is_passed_over(
+    tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    prepare, errors = postgres_address.prepare, [error("the host goes down")]
+
+    async def ended(session: Any, **options: Any) -> None:
+        await prepare(session, **options)
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(postgres_address, "prepare", ended)
+    backend = postgresql(_with_hosts(tables, _host(tables)), clock=clock)
+    await backend.open()
+    assert isinstance(await backend.queue.put(Envelopes(clock).make()), Accepted)
+    await backend.close()
+
+
+async def test_a_host_that_says_nothing_is_named_with_what_happened(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_address, "CONNECT_TIMEOUT", 0.5)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        several = postgresql(f"postgresql:///x?host={place}&host=127.0.0.1:1", clock=clock)
+        with pytest.raises(StoreError, match=rf"{place}: TimeoutError; 127\.0\.0\.1:1: .*Connect call failed"):
+            await several.open()
+        with pytest.raises(StoreError, match="can't be opened: TimeoutError"):
+            await postgresql(f"postgresql://{place}/x", clock=clock).open()
 
 
 async def test_each_host_is_named_if_none_answers(clock: ManualClock) -> None:
@@ -244,14 +280,17 @@ async def test_the_sessions_end_on_both_sides_when_the_other_one_is_gone(
     await backend.open()
     database = backend._database  # type: ignore[attr-defined]  # what it has set can't be seen from outside
     listening = await database._connect_to_listen()
-    for session in (database._driver, listening):
-        shown = {name: await session.fetchval(f"SHOW {name}") for name in _SHOWN}
-        assert shown == _SHOWN
+    reader = await (await database._reading.connect()).get_raw_connection()
+    for session in (database._driver, listening, reader.driver_connection):
+        assert {name: await session.fetchval(f"SHOW {name}") for name in _SHOWN} == _SHOWN
+        limited = await session.fetchval("SHOW statement_timeout") != "0"
+        assert limited is (session is reader.driver_connection), "only queries have a limit"
         sock = socket_of(session)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
     await listening.close()
+    reader.close()
     await backend.close()
 
 
@@ -262,7 +301,6 @@ _SHOWN = {
     "tcp_user_timeout": "15000",
     "client_connection_check_interval": "5s",
     "idle_in_transaction_session_timeout": "1min",
-    "statement_timeout": "0",
 }
 
 

@@ -35,7 +35,7 @@ from hookline.secrets.encryption import Vault, for_credential, generate_key, rea
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.storage import change_declarations as ch
-from hookline.storage.change_declarations import Change, PutCredential
+from hookline.storage.change_declarations import Change, PutCredential, RecordAudit
 from hookline_sqlstore.store import SqlStore
 
 pytestmark = pytest.mark.usefixtures("quick_doctor")
@@ -678,6 +678,15 @@ async def test_reading_and_failing_to_sign_in_write_no_entry(world: World) -> No
     rejected = await world.client.post("/api/v1/flows/works/pause", headers={"Authorization": "Bearer wrong"})
     assert rejected.status_code == 401
     assert await world.entries() == before
+
+
+async def test_a_flow_of_which_only_entries_are_left_is_no_error_with_any_filter(world: World) -> None:
+    entry = AuditEntry(world.engine.ids.new(), world.engine.clock.now(), SYSTEM, "flow.start", "gone")
+    await world.engine.store.commit([RecordAudit((entry,))])
+    for also, number in (("", 1), ("&actor=nobody", 0)):
+        status, page = await world.ask("GET", f"audit?flow_id=gone{also}")
+        assert (status, len(page["items"])) == (200, number)
+    assert (await world.ask("GET", "audit?flow_id=never"))[0] == 404
 
 
 async def test_a_flow_that_is_started_twice_with_a_key_has_one_entry(world: World) -> None:

@@ -85,7 +85,8 @@ def add_audit(api: Blueprint, engine: Engine) -> None:
         )
         found = engine.store.audit(chosen, cursor=given["cursor"], limit=given["limit"])
         page = await page_or_malformed(found)
-        if not page.items:
+        if not page.items and flow_id is not None:
             # The entries of a flow outlive it.
-            await require_flow(engine, flow_id)
+            known = await engine.store.audit(AuditFilter((flow_id,)), limit=1)
+            await require_flow(engine, None if known.items else flow_id)
         return json_response(audit_view(page))
