@@ -180,13 +180,13 @@ def _is_rejected(thing: Thing, family: Family, times: dict[int, float], size: in
 
     What is rejected for another reason, after work that grows as before, isn't bounded.
     """
-    rejected = False
-    while size <= thing.most and times.get(size // 2, 0) < SOON:
+    rejected, soon = False, SOON * slowness()
+    while size <= thing.most and times.get(size // 2, 0) < soon:
         times[size], rejected = _once(thing, family.make(size))
         if rejected and times[size] <= max(SHORTEST, MOST_GROWTH * times.get(size // 2, 0)):
-            return times[size] < SOON
+            return times[size] < soon
         size *= 2
-    return rejected and times[size // 2] < SOON
+    return rejected and times[size // 2] < soon
 
 
 def _first_times(thing: Thing, family: Family, most: int) -> dict[int, float]:

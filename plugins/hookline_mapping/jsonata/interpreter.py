@@ -192,8 +192,19 @@ class Compiled(jsonata.Jsonata):  # type: ignore[misc]  # the library has no typ
         return super().evaluate_group_expression(expr, input, environment)
 
     def evaluate_wildcard(self, expr: Any, input: Any) -> Any:
-        spend_square(self.budget, input)
-        return super().evaluate_wildcard(expr, input)
+        if isinstance(input, utils.Utils.JList) and input.outer_wrapper and input:
+            input = input[0]
+        values = input.values() if isinstance(input, dict) else input if isinstance(input, list) else ()
+        self.budget.spend_nodes(len(values))
+        # The library copies its result at each list.
+        found = utils.Utils.create_sequence()
+        for value in values:
+            if isinstance(value, list):
+                self.flatten(value, found)
+                found.sequence = False
+            else:
+                found.append(value)
+        return found
 
     def evaluate_transform_expression(self, expr: Any, input: Any, environment: Any) -> Any:
         return jsonata.Jsonata.JFunction(_Transformer(self, expr, environment), "<(oa):o>")
