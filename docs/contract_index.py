@@ -67,11 +67,22 @@ def citations(folders: tuple[Path, ...] = FOLDERS, root: Path = ROOT) -> Sequenc
         # Most files name none, and it takes seconds to parse them all.
         if not _MARKER.search(text):
             continue
-        name = path.relative_to(root).as_posix()
-        for node in ast.walk(ast.parse(text)):
+        name, tree = path.relative_to(root).as_posix(), ast.parse(text)
+        of_all = list(_marked(_module_marks(tree)))
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                found += [Citation(clause, name, node.name) for clause in _marked(node.decorator_list)]
+                of_module = of_all if node.name.startswith("test_") else []
+                named = dict.fromkeys((*of_module, *_marked(node.decorator_list)))
+                found += [Citation(clause, name, node.name) for clause in named]
     return found
+
+
+def _module_marks(tree: ast.Module) -> Sequence[ast.expr]:
+    """The markers that a module gives to all its tests, in `pytestmark`."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
+            return node.value.elts if isinstance(node.value, ast.List) else [node.value]
+    return []
 
 
 def _marked(decorators: Sequence[ast.expr]) -> Iterator[Clause]:

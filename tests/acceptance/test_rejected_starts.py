@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.server_process import ServerProcess
 
-pytestmark = [pytest.mark.promise(1), pytest.mark.rule(41)]
+pytestmark = [pytest.mark.promise(1), pytest.mark.rule(2)]
 
 FLOW = {"id": "f", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": []}
 

@@ -82,6 +82,18 @@ def test_markers_are_found(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("marks", ["pytest.mark.rule(38)", "[pytest.mark.long, pytest.mark.rule(38)]"])
+def test_markers_of_a_module_are_those_of_each_test_in_it(tmp_path: Path, marks: str) -> None:
+    file = tmp_path / "test_it.py"
+    tests = "def helper(): ...\n@pytest.mark.rule(38)\n@pytest.mark.rule(2)\ndef test_one(): ...\ndef test_two(): ...\n"
+    file.write_text(f"pytestmark = {marks}\n{tests}", encoding="utf-8")
+    assert [(str(clause), test) for clause, _, test in citations((tmp_path,), tmp_path)] == [
+        ("Rule 38", "test_one"),
+        ("Rule 2", "test_one"),
+        ("Rule 38", "test_two"),
+    ]
+
+
 def test_what_the_project_says_of_rules_is_in_the_contract() -> None:
     """A page, a comment or a message that names a rule names one that is there, and no page outside the project."""
     known = {str(clause).lower() for page in PAGES for clause, _ in clauses(page)}

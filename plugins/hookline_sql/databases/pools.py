@@ -230,19 +230,19 @@ def _prepare(engine: Engine) -> Engine:
         event.listen(engine, "connect", _execute(SESSION))
     elif engine.dialect.name == "postgresql":
         # Servers that only speak PostgreSQL's protocol may not know the statement.
-        event.listen(engine, "connect", _execute(_CLIENT_MAY_BE_GONE, unless=engine.dialect.loaded_dbapi.Error))
+        event.listen(engine, "connect", _execute(_CLIENT_MAY_BE_GONE, ignoring=engine.dialect.loaded_dbapi.Error))
     return engine
 
 
-def _execute(statement: str, *, unless: type[Exception] | tuple[()] = ()) -> Callable[[Any, object], None]:
-    """Return a listener that executes a statement in each new connection; errors of the type `unless` are ignored."""
+def _execute(statement: str, *, ignoring: type[Exception] | tuple[()] = ()) -> Callable[[Any, object], None]:
+    """Return a listener that executes a statement in each new connection, ignoring errors of a type."""
 
     def execute(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
         try:
             cursor.execute(statement)
             connection.commit()
-        except unless:
+        except ignoring:
             connection.rollback()
         finally:
             cursor.close()

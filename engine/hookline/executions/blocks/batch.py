@@ -198,16 +198,7 @@ async def _from_stub(
         frame.interruption.check()
         return Ending.DONE
     output = joined_output(result.leader_id, result.place)
-    run.journal.record(
-        path,
-        USE,
-        StepState.SUCCEEDED,
-        attempt,
-        started_at,
-        input=asked,
-        output=output,
-        signal=JOINED,
-    )
+    run.journal.record(path, USE, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=JOINED)
     return Ending.JOINED
 
 
@@ -261,14 +252,7 @@ async def _note(
     )
     signal = None if frame.interruption.cause is None else INTERRUPTED
     entry = run.journal.record(
-        path,
-        USE,
-        StepState.SUCCEEDED,
-        attempt,
-        started_at,
-        input=asked,
-        output=output,
-        signal=signal,
+        path, USE, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=signal
     )
     frame.now, frame.steps[step.id] = entry.finished_at, view
 

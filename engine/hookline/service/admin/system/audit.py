@@ -73,6 +73,10 @@ def audit_view(page: AuditPage) -> PageView[AuditView]:
 
 def add_audit(api: Blueprint, engine: Engine) -> None:
 
+    async def has_entries(flow_id: str) -> bool:
+        """Return true if there are entries about a flow; they outlive it."""
+        return bool((await engine.store.audit(AuditFilter((flow_id,)), limit=1)).items)
+
     @api.get("/audit")
     @operation(PageView[AuditView], query=_AUDIT)
     async def list_audit() -> Response:
@@ -85,8 +89,6 @@ def add_audit(api: Blueprint, engine: Engine) -> None:
         )
         found = engine.store.audit(chosen, cursor=given["cursor"], limit=given["limit"])
         page = await page_or_malformed(found)
-        if not page.items and flow_id is not None:
-            # The entries of a flow outlive it.
-            known = await engine.store.audit(AuditFilter((flow_id,)), limit=1)
-            await require_flow(engine, None if known.items else flow_id)
+        if flow_id is not None and not page.items and not await has_entries(flow_id):
+            await require_flow(engine, flow_id)
         return json_response(audit_view(page))
