@@ -21,7 +21,9 @@ _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(\s*+;\s*+{_WORD}=({_WORD}|"([^"\\]|\\.)*+"))*+\s*+;?\s*+')
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _INTEGER: Final = 2**31
-
+_LONGEST_NAME: Final = 1000
+LONGEST: Final = 65_536
+"""The most characters of an attribute. A service that forwards events only has to accept those of up to 64 KB."""
 
 MOST_PROBLEMS: Final = 100
 """The most problems of a request that are listed. A megabyte could have a hundred thousand of them."""
@@ -44,7 +46,7 @@ def problems(event: Mapping[str, Any], at: str = "") -> list[Problem]:
         message = _wrong(name, value)
         if message is not None:
             remedy = ""
-            if not _NAME.fullmatch(name):
+            if not _is_name(name):
                 remedy = did_you_mean(
                     name, (*REQUIRED, *OPTIONAL, "data"), "names of extensions consist of a-z and 0-9"
                 )
@@ -54,9 +56,15 @@ def problems(event: Mapping[str, Any], at: str = "") -> list[Problem]:
     return found
 
 
+def _is_name(text: str) -> bool:
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
 def _wrong(name: str, value: Any) -> str | None:
-    if not _NAME.fullmatch(name):
+    if not _is_name(name):
         return f"an event has no attribute named {name[:60]!r}"
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"{name[:60]} has {len(value):,} characters, but at most {LONGEST:,} are accepted"
     if name not in (*REQUIRED, *OPTIONAL):
         return _wrong_extension(name, value)
     if not isinstance(value, str):

@@ -59,6 +59,10 @@ def _equal_hashes(size: int) -> str:
     return ",".join([str(_EQUAL * number) for number in range(1, size // 26)])
 
 
+def _alike_in_binary64(size: int) -> str:
+    return ",".join([str(2**62 + number) for number in range(size // 20)])
+
+
 def json_texts(size: int) -> dict[str, Callable[[], str]]:
     """JSON texts as the value of a body."""
     return {
@@ -192,6 +196,10 @@ def flows(url: str) -> Iterator[dict[str, Any]]:
         },
     }
     yield {**flow_of("unique-items", []), "schema": {"type": "array", "uniqueItems": True}}
+    yield {
+        **flow_of("schema-numbers", []),
+        "schema": {"items": {"anyOf": [{"enum": [0.25, 1.25, 2.25]}, {"multipleOf": 0.01}, {}]}},
+    }
     yield {**flow_of("schema-tree", []), "schema": _TREE}
     yield {**flow_of("schema-looks-around", []), "schema": {"items": {"anyOf": [{"pattern": "^(a|aa)+(?!b)$"}, {}]}}}
     yield {**flow_of("redacted", []), "redact": ["$..secret", "$.body[*].card"]}
@@ -304,6 +312,14 @@ def _of_json(size: int) -> Iterator[Hostile]:
     yield Hostile("schema errors", "schema", lambda: ('{"list":[' + until(size, "1") + "]}").encode(), quick=size == MB)
     yield Hostile("schema errors", "schema", lambda: ("{" + numbered(size, '"k{n}":1') + "}").encode())
     yield Hostile("near-matches", "schema", lambda: json.dumps({"list": ["a" * size + "b"]}).encode())
+    for flow in ("keep", "exact", "keys", "unique-items", "schema-numbers"):
+        alike = once(lambda: f"[{_alike_in_binary64(size)}]")
+        yield Hostile("numbers alike in binary64", flow, alike, quick=(flow, size) == ("unique-items", 100 * KB))
+        yield Hostile("fractions", flow, once(lambda: f"[{until(size, '0.26')}]"))
+    # As many as the schema may just judge.
+    if size == 100 * KB:
+        yield Hostile("judged fractions", "schema-numbers", once(lambda: f"[{until(5 * 3_700, '0.26')}]"))
+        yield Hostile("judged numbers alike", "unique-items", once(lambda: f"[{_alike_in_binary64(20 * 780)}]"))
     yield Hostile("deep", "schema-tree", lambda: b'{"c":' * 120 + b'{"k":1}' + b"}" * 120)
     yield Hostile("wide", "schema-tree", lambda: ('{"list":[' + until(size, '{"k":1}') + "]}").encode())
     yield Hostile(
@@ -426,6 +442,9 @@ def _of_csv(size: int) -> Iterator[Hostile]:
         "separators": lambda: "a\n" + "," * size,
         "backslashes": lambda: "a\n" + "\\" * size,
         "a long value": lambda: "a\n" + "x" * size,
+        "long lines": lambda: until(size, ("x" * 130_000 + ",") * 7, "\n"),
+        "lines of many columns": lambda: until(size, "1," * 90_000, "\n"),
+        "carriage returns": lambda: "a,b\r" + "1,2\r" * (size // 4),
     }
     for family, make in texts.items():
         made = once(make)

@@ -41,6 +41,15 @@ def items(make: Callable[[int], Any], size_of_one: int = 8) -> Callable[[int], l
     return lambda size: [make(index) for index in range(size // size_of_one)]
 
 
+def _tree(number: int) -> Any:
+    """A tree of empty lists, another one for each number."""
+    tree: Any = []
+    while number:
+        number, rest = divmod(number, 4)
+        tree = [tree, *([[]] * rest)]
+    return tree
+
+
 TEXTS: Final = (
     family("one letter", repeated("a")),
     family("words", repeated("ab ")),
@@ -67,6 +76,11 @@ VALUES: Final = (
     family("pairs with equal hashes", items(lambda i: [_PRIME * i, 0], 28)),
     family("objects with equal hashes", items(lambda i: {"sku": _PRIME * i}, 34)),
     family("fractions with equal hashes", items(lambda i: Decimal(_PRIME * i) + Decimal("0.5"), 24)),
+    family("integers that binary64 doesn't tell apart", items(lambda i: 2**62 + i, 20)),
+    family("long integers that binary64 doesn't tell apart", items(lambda i: 10**100 + i, 102)),
+    family("objects of integers that binary64 doesn't tell apart", items(lambda i: {"sku": 2**62 + i}, 28)),
+    family("trees of empty lists", items(_tree, 60)),
+    family("fractions", items(lambda i: i + 0.1, 9)),
     family("objects", items(lambda i: {"sku": str(i)}, 16)),
     family("empty objects", items(lambda i: {}, 3)),
     family("one key each", items(lambda i: {f"k{i}": i}, 14)),
@@ -98,7 +112,7 @@ def pair(name: str, make: Callable[[int], tuple[Any, Any]]) -> Family:
 CORE: Final = frozenset(
     {
         *("one letter", "dots", "equal hashes", "pairs with equal hashes", "objects with equal hashes", "deep lists"),
-        *("a letter between its like", "texts and a long path"),
+        *("integers that binary64 doesn't tell apart", "a letter between its like", "texts and a long path"),
     }
 )
 PAIRS: Final = (

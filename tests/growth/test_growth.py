@@ -12,7 +12,7 @@ import pytest
 from hookline.bodies import json, urlencoded
 from hookline.kernel.json import encode
 from tests.growth.measure import AT_ONCE, MOST, MOST_WIDE, SMALLEST, Family, Thing, measure, seconds_of
-from tests.growth.things import REGISTRIES, all_things, bodies, jinja, languages, patterns
+from tests.growth.things import REGISTRIES, all_things, bodies, jinja, languages, patterns, schemas
 
 _SHOWN = 3
 #: By default, each thing is given one family of so many, and not the same ones as the other things.
@@ -107,6 +107,7 @@ _AT_ONCE: Final[dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]]]
         lambda size: "a" * (size // 4),
     ),
     "the problems of a list by a schema": (bodies.problems_by_schema, lambda size: list(range(size // 24))),
+    **{f"the schema's {name}": (schemas.judge(schema), make) for name, schema, make in schemas.ONCE_SLOW},
     "a form of escapes": (lambda given: urlencoded.read_form(given, None), lambda size: b"a=" + b"%41" * (size // 3)),
     "long integers": (
         lambda given: encode(json.read_json(given)),

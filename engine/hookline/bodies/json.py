@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from hookline.bodies.received_body import Received
@@ -26,6 +26,10 @@ MAX_DIGITS: Final = 500_000
 """The most digits of long integers in one body: writing one takes as long as the square of its length."""
 _LONG: Final = 150
 """The digits of the shortest long integer."""
+MAX_WIDE: Final = 100_000
+"""The most integers of 20 digits and more in one body: one that doesn't fit into 64 bits takes three times as
+long to read, and the interpreter's lock is held meanwhile."""
+_WIDE: Final = 20
 _TOO_LONG: Final = 4350
 """More digits than Python reads as an integer: they stand in a string."""
 MAX_ZEROS: Final = 10_000_000
@@ -36,9 +40,10 @@ _FEW_EXPONENTS: Final = 1000
 """Exponents of three digits that are not looked at one by one."""
 _ALWAYS_ROOM: Final = 4096
 """A text of at most this many bytes can't reach any of these bounds."""
-#: A text in which each digit is a 0, and only what numbers are made of is kept.
+#: A text in which each digit is a 0 and each mark between values a space; only what numbers are made of is kept.
 _SHAPE: Final = bytes(
-    48 if 48 <= byte <= 57 else 101 if byte in b"eE" else 43 if byte in b"+-" else 32 for byte in range(256)
+    48 if 48 <= byte <= 57 else 101 if byte in b"eE" else 43 if byte in b"+-" else 32 if byte in b"[,: \t\r\n" else 120
+    for byte in range(256)
 )
 _LONE_HALF: Final = re.compile(
     rb"\\(?:[^u]|u(?![dD][89abAB])(?![dD][c-fC-F])|u[dD][89abAB]..\\u[dD][c-fC-F])|(\\u[dD][89a-fA-F]..)", re.DOTALL
@@ -50,20 +55,21 @@ _REMEDY: Final = "send characters as UTF-8, or escaped whole"
 _EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]+)")
 _LARGE_EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]{3,}+)(?=[,\]} \t\r\n]|\Z)")
 """The end of a number with a large exponent; hexadecimal digits in a string don't end like one."""
-_SLICE: Final = 1_000_000
+_SLICE: Final = 250_000
 """Bytes that are searched at once, since a search holds the interpreter's lock."""
 
 
 class Room:
     """The number of values that may still follow in a body whose parts are JSON."""
 
-    __slots__ = ("_containers", "_digits", "_exponents", "_few", "_left", "_make_room", "_zeros")
+    __slots__ = ("_containers", "_digits", "_exponents", "_few", "_left", "_make_room", "_wide", "_zeros")
 
     def __init__(self, make_room: Callable[[int], None] | None = None) -> None:
         """`make_room`: called with the number of values that come next; raises an error if they have no room."""
         self._left = MAX_VALUES
         self._containers = MAX_CONTAINERS
         self._digits = MAX_DIGITS
+        self._wide = MAX_WIDE
         self._few = _FEW_EXPONENTS
         self._exponents = MAX_EXPONENTS
         self._zeros = MAX_ZEROS
@@ -103,28 +109,37 @@ class Room:
             raise TooLarge(
                 f"{what} has more than {MAX_DIGITS:,} digits in integers of {_LONG} digits and more; send them as texts"
             )
+        # After a mark, and perhaps a sign: the digits of a text mostly follow a quote or letters.
+        self._wide -= shape.count(b" " + b"0" * _WIDE) + shape.count(b" +" + b"0" * _WIDE)
+        if self._wide < 0:
+            raise TooLarge(f"{what} has more than {MAX_WIDE:,} integers of {_WIDE} digits and more; send them as texts")
+        self._take_exponents(text, shape, what, exact=exact)
+
+    def _take_exponents(self, text: bytes, shape: bytes, what: str, *, exact: bool) -> None:
+        exponents = shape.count(b"0e")
         if exact:
-            self._take_zeros(text, what)
+            # `1e1000` takes six bytes, but a schema's `multipleOf` takes as long as for a thousand digits.
+            for exponent in _found(_EXPONENT, text) if exponents else ():
+                self._zeros -= exponent
+                if self._zeros < 0:
+                    raise _exponents(what)
             return
-        self._few -= shape.count(b"0e000") + shape.count(b"0e+000")
+        if exponents > self._few:
+            exponents = shape.count(b"0e000") + shape.count(b"0e+000")
+        self._few -= exponents
         if self._few < 0:
-            self._take_exponents(text, what)
-
-    def _take_zeros(self, text: bytes, what: str) -> None:
-        # `1e1000` takes six bytes, but a schema's `multipleOf` takes as long as for a thousand digits.
-        for exponent in _EXPONENT.finditer(text):
-            # An exponent with more digits is rejected when it is decoded.
-            self._zeros -= int(exponent[1][-4:])
-            if self._zeros < 0:
-                raise _exponents(what)
-
-    def _take_exponents(self, text: bytes, what: str) -> None:
-        for start in range(0, len(text), _SLICE):
-            # A number at the border may count twice.
-            for exponent in _LARGE_EXPONENT.finditer(text, max(0, start - _LONG), start + _SLICE):
-                self._exponents -= int(exponent[1][-4:])
+            for exponent in _found(_LARGE_EXPONENT, text):
+                self._exponents -= exponent
                 if self._exponents < 0:
                     raise _exponents(what)
+
+
+def _found(exponents: re.Pattern[bytes], text: bytes) -> Iterator[int]:
+    """Yield the last four digits of each exponent in a text."""
+    for start in range(0, len(text), _SLICE):
+        # A number at the border may count twice. One with more than four digits is rejected when it is decoded.
+        for exponent in exponents.finditer(text, max(0, start - _LONG), start + _SLICE):
+            yield int(exponent[1][-4:])
 
 
 def _exponents(what: str) -> TooLarge:

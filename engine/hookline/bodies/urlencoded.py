@@ -1,6 +1,5 @@
 """Properties of urlencoded forms and queries."""
 
-import re
 from binascii import a2b_qp
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
@@ -16,8 +15,6 @@ from hookline.bodies.text import decode_text, known_charset
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH
 
-_NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
-_PART: Final = re.compile(r"\[([^\[\]]*)\]")
 MAX_PARTS: Final = 100_000
 """The most brackets in all names: each can create an object, which costs more than its bytes."""
 
@@ -62,11 +59,10 @@ def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     root = _Object()
     parts = 0
     for name, value in pairs:
-        # The outermost object is a level too. Other threads wait while an expression reads a name, which may be long.
+        # The outermost object is a level too.
         if name.count("[") >= MAX_DEPTH:
             raise Malformed(f"the property {name[:40]!r}… is nested deeper than {MAX_DEPTH} levels")
-        match = _NAME.fullmatch(name)
-        path = [name] if match is None else [match[1], *_PART.findall(match[2])]
+        path = _path(name)
         parts += len(path) - 1
         if parts > MAX_PARTS:
             raise Malformed(f"the names of the properties have more than {MAX_PARTS:,} pairs of brackets")
@@ -74,6 +70,16 @@ def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     collected = _finish(root)
     # Names that are all numbers make a list, except for the body itself.
     return collected if isinstance(collected, dict) else {str(index): item for index, item in enumerate(collected)}
+
+
+def _path(name: str) -> list[str]:
+    """Return the parts of a name such as `a[b][]`; a name whose brackets don't match is one part."""
+    # Without a regular expression: it would hold the interpreter's lock for as long as it reads a long name.
+    first, _, rest = name.partition("[")
+    if not first or "]" in first or not rest.endswith("]"):
+        return [name]
+    others = rest[:-1].split("][")
+    return [name] if any("[" in part or "]" in part for part in others) else [first, *others]
 
 
 def _place(root: _Object, path: list[str], name: str) -> _Values:

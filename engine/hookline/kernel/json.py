@@ -27,6 +27,7 @@ __all__ = [
     "canonical",
     "decode",
     "encode",
+    "encode_in_pieces",
     "exact_fraction",
     "fraction",
     "is_large",
@@ -160,7 +161,7 @@ def is_heavy(data: bytes) -> bool:
 
 def is_heavy_value(value: Any) -> bool:
     """Return True if a JSON value is so large that encoding or copying it takes milliseconds."""
-    return len(value) > OFF_THE_LOOP if type(value) is str else is_large(value)
+    return is_large(value) or _has_long_text(value)
 
 
 _SAME: Final = frozenset({str, int, bool, type(None)})
@@ -223,6 +224,42 @@ def encode(value: Any) -> bytes:
     Raises TypeError for anything else, and ValueError for values that JSON can't represent.
     """
     return _encoder.encode(value)
+
+
+def encode_in_pieces(value: Any) -> bytes:
+    """Encode like `encode`, but each long text in pieces, except for keys.
+
+    Escaping a text holds the interpreter's lock; between the pieces, other threads run.
+    """
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.replace(
+            value, **{name: _texts_in_pieces(getattr(value, name)) for name in value.__struct_fields__}
+        )
+    return encode(_texts_in_pieces(value))
+
+
+def _texts_in_pieces(value: Any) -> Any:
+    return _changed(value, str, _text_in_pieces) if _has_long_text(value) else value
+
+
+def _has_long_text(value: Any) -> bool:
+    containers = [[value]]
+    while containers:
+        container: Any = containers.pop()
+        for item in container.values() if type(container) is dict else container:
+            kind = type(item)
+            if kind in _CONTAINERS:
+                containers.append(item)
+            elif kind is str and len(item) > OFF_THE_LOOP:
+                return True
+    return False
+
+
+def _text_in_pieces(text: str) -> str | msgspec.Raw:
+    if len(text) <= OFF_THE_LOOP:
+        return text
+    pieces = (text[start : start + OFF_THE_LOOP] for start in range(0, len(text), OFF_THE_LOOP))
+    return msgspec.Raw(b'"%b"' % b"".join(encode(piece)[1:-1] for piece in pieces))
 
 
 def canonical(value: JsonValue) -> bytes:

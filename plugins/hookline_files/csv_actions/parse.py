@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
@@ -15,6 +14,7 @@ from pydantic import Field
 
 from hookline.api import Context, Either, Encoding, JsonValue, StepError, message_attachment
 from hookline_files.connectors import csv as csv_connector
+from hookline_files.csv_lines import LONGEST, lines_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -34,8 +34,6 @@ _NAMES: Final = 32_000_000
 _SHOWN: Final = 10
 #: The number of a stream's rows that are read at once.
 _AT_ONCE: Final = 1000
-
-_LINE: Final = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)|[^\r\n]++")
 
 Character = Annotated[str, Field(pattern=r"^[^\r\n]$")]
 """One character."""
@@ -116,7 +114,7 @@ async def parse(
     Values are texts. Empty rows are left out; a row with more values than columns is an error. A list has at most
     1,000,000 values, rows times columns. The names of its columns, which each row repeats, have at most 32,000,000
     characters in total. Read a larger table as a stream, for which only rows filled with nulls count. A row has at most
-    100,000 columns and 10,000,000 characters, and a name 500 characters.
+    100,000 columns and 10,000,000 characters, each of its lines with its end 1,000,000, and a name 500 characters.
     """
     if batch is not None and not stream:
         raise StepError('`batch` needs a stream: `"stream": true`', code="csv.settings")
@@ -150,7 +148,7 @@ async def parse(
     stopped = Event()
     lines: Iterable[str]
     if attachment is None:
-        lines = _lines((text or "").removeprefix("\ufeff"))
+        lines = lines_of((text or "").removeprefix("\ufeff"))
     else:
         raw = _Pulled(ctx.blobs.open(attachment.id, _CHUNK), asyncio.get_running_loop(), stopped)
         # Line ends stay as they are, because they may be part of a value.
@@ -158,7 +156,7 @@ async def parse(
             io.BufferedReader(raw, _CHUNK), "utf-8-sig" if encoding == "utf-8" else encoding, newline=""
         )
         # Of a line without an end, only as much as shows that it is too long.
-        lines = iter(partial(file_lines.readline, _ROW + 1), "")
+        lines = iter(partial(file_lines.readline, LONGEST + 1), "")
     rows = _Rows(header, columns, fill=ragged == "fill", most=max_rows, stream=stream).read(lines, options)
     if stream:
         return _streamed(rows, stopped) if batch is None else _batched(rows, batch, stopped)
@@ -270,6 +268,8 @@ class _Rows:
     def _bounded(self, lines: Iterable[str], delimiter: str) -> Iterator[str]:
         """Yield the lines; raise an error for a row that is too long or too wide before it is in memory, or split."""
         for line in lines:
+            if len(line) > LONGEST:
+                raise self._too_large(f"{LONGEST:,} characters in a line; does it end?")
             self._row_size += len(line)
             self._row_delimiters += line.count(delimiter)
             if self._row_size > _ROW:
@@ -311,11 +311,6 @@ def _some(names: Iterable[str]) -> str:
     """Return the first of a list of names, which may have thousands."""
     shown = [name[:40] for name in islice(names, _SHOWN + 1)]
     return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
-
-
-def _lines(text: str) -> Iterator[str]:
-    """Yield the lines of a text with their ends. A file in memory would copy the text, with 4 bytes a letter."""
-    return (found[0] for found in _LINE.finditer(text))
 
 
 class _Pulled(io.RawIOBase):

@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import io
 import os
 import stat
 import time
@@ -14,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 from hookline.api import JsonValue, StepError, decode_json, encode_json
+from hookline_files.csv_lines import LONGEST, lines_of
 from hookline_files.file_actions.root import rejected
 
 Index: TypeAlias = Mapping[str, Any]
@@ -135,7 +135,7 @@ def _parsed(data: bytes, shown: str, reading: Reading) -> Index:
 
 
 def _rows(text: str, shown: str, delimiter: str) -> Iterator[dict[str, JsonValue]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(text, shown), delimiter=delimiter, strict=True)
     names: list[str] | None = None
     try:
         for cells in reader:
@@ -153,6 +153,13 @@ def _rows(text: str, shown: str, delimiter: str) -> Iterator[dict[str, JsonValue
             yield dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise _content(f"{shown!r}: line {reader.line_num}: {error}") from error
+
+
+def _lines(text: str, shown: str) -> Iterator[str]:
+    for number, line in enumerate(lines_of(text), start=1):
+        if len(line) > LONGEST:
+            raise _content(f"{shown!r}: line {number} has more than {LONGEST:,} characters")
+        yield line
 
 
 def index_of(table: Any, by: str | None, shown: str, *, ignore_case: bool) -> Index:

@@ -7,10 +7,10 @@ from typing import Final
 
 from tests.growth.families import CORE
 from tests.growth.measure import Thing
-from tests.growth.things import actions, bodies, jinja, languages, patterns
+from tests.growth.things import actions, bodies, jinja, languages, patterns, schemas
 
 #: The modules with tables, each of whose entries has to be in its registry, and the other way round.
-REGISTRIES: Final[tuple[ModuleType, ...]] = (jinja, languages, bodies, actions)
+REGISTRIES: Final[tuple[ModuleType, ...]] = (jinja, languages, bodies, schemas, actions)
 #: The first size that they are tried at: a square takes long there.
 _FIRST: Final = 2**15
 
@@ -19,7 +19,7 @@ def all_things(*, wide: bool) -> Iterator[Thing]:
     """Each thing; `wide`: each call of an entry of the languages, and all families of input."""
     yield from patterns.things(wide=wide)
     for module in REGISTRIES:
-        if wide or module not in (jinja, languages):
+        if wide or module not in (jinja, languages, schemas):
             yield from module.things()
         else:
             yield from _first_calls(module)

@@ -265,6 +265,7 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
     case_masking.mask_resume_urls: (case_masking.mask_resume_urls, TEXTS, 10 * 2**20),
     case_masking.mask_secrets: (case_masking.mask_secrets, VALUES, 2**20),
     kernel_json.encode: (kernel_json.encode, (*TEXTS, *VALUES), 10 * 2**20),
+    kernel_json.encode_in_pieces: (kernel_json.encode_in_pieces, (*TEXTS, *VALUES), 10 * 2**20),
     kernel_json.canonical: (kernel_json.canonical, VALUES, 10 * 2**20),
     kernel_json.is_plain_json: (lambda given: kernel_json.is_plain_json(given, decimals=True), VALUES, 10 * 2**20),
     kernel_json.is_heavy: (kernel_json.is_heavy, JSON_BYTES, 10 * 2**20),

@@ -143,6 +143,21 @@ async def test_too_many_long_integers_are_413_before_they_are_read() -> None:
     assert await status(b'"' + b"7" * 3_000_000 + b'"', "application/json") == 202, "digits in a text are no integer"
 
 
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("numbers", ["exact", "binary"])
+async def test_many_integers_beyond_64_bits_are_413_and_texts_of_digits_are_not(numbers: str) -> None:
+    def body(one: bytes, count: int) -> bytes:
+        return b"[" + b",".join([one] * count) + b"]"
+
+    hook = HookOverMemory(webhook_flow(numbers=numbers))
+    for one in (b"9" * 20, b"-" + b"9" * 20):
+        assert (await hook.send(body(one, 99_000))).status == 202
+        assert (await hook.send(body(b" " + one, 101_000))).status == 413
+    assert (await hook.send(body(b"9" * 19, 300_000))).status == 202
+    for text in (b'"' + b"9" * 20 + b'"', b'"PL61109010140000071219812874"', b'"ORD-' + b"9" * 20 + b'"'):
+        assert (await hook.send(body(text, 200_000))).status == 202
+
+
 @pytest.mark.parametrize("piece", [b"[", b"1e999,", b"1e9999,", b"1e+308,", b"7", b"7" * 150 + b",", b"7" * 4350])
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_short_text_that_is_not_counted_is_within_all_bounds(piece: bytes, exact: bool) -> None:

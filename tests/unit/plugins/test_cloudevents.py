@@ -12,7 +12,7 @@ from tests.unit.service.hooks.hook_harness import document
 
 from hookline.service.hook_request_and_response import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
-from hookline_cloudevents.attribute_rules import MOST_PROBLEMS
+from hookline_cloudevents.attribute_rules import LONGEST, MOST_PROBLEMS
 from hookline_cloudevents.receive import CloudEventsSettings, cloudevents
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
@@ -211,6 +211,14 @@ async def test_every_problem_of_an_event_is_said() -> None:
     }
     assert found["/type"] == "the event has no type"
     assert "'0.3'" in found["/specversion"]
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("name", ["id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "ext"])
+async def test_an_attribute_is_no_longer_than_events_that_anybody_forwards(name: str) -> None:
+    found = await wrong(hook(), {**EVENT, name: "a" * (LONGEST + 1)})
+    assert found == {f"/{name}": f"{name} has 65,537 characters, but at most 65,536 are accepted"}
+    assert await wrong(hook(), {**EVENT, "n" * 9_000_000: "a"})
 
 
 async def test_each_event_of_a_batch_is_judged_and_none_is_taken() -> None:

@@ -1,7 +1,7 @@
 """One attempt at an action: the call with its context and its time limit, and the result as JSON values."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -164,9 +164,9 @@ class Attempt:
         body = output.body if isinstance(output, CallerReply) else output
         return is_heavy_value(body) or is_heavy_value(self.settings.raw)
 
-    def input_json(self) -> bytes | None:
+    def input_json(self, encode: Callable[[Any], bytes] = encode) -> bytes | None:
         """Its settings; None if they were not evaluated."""
-        return None if self.settings is UNEVALUATED else settings_json(self.step, self.settings.raw)
+        return None if self.settings is UNEVALUATED else settings_json(self.step, self.settings.raw, encode)
 
     async def prepare(self) -> None:
         """Evaluate the settings, and collect what else the call needs.

@@ -1,6 +1,6 @@
 """The settings of an attempt at an action: evaluated, validated, and in the form that the journal shows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -12,7 +12,6 @@ from hookline.executions.execution_context import ExecutionContext, Frame
 from hookline.executions.steps.stream_of_items import read_stream
 from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.errors import ExpressionError, StepError
-from hookline.kernel.json import encode
 from hookline.kernel.plugin_model_validation import is_plugin_defect, problems_text
 from hookline.model.foreach_progress_and_streams import REMEDY, Stream, stream_in
 from hookline.model.message import Message
@@ -75,7 +74,7 @@ def _evaluated(run: ExecutionContext, step: CompiledAction, frame: Frame, scope:
         raise StepError(f"{action.name} can't take these settings: {problems}", code="step.settings") from error
 
 
-def settings_json(step: CompiledAction, raw: Any) -> bytes:
+def settings_json(step: CompiledAction, raw: Any, encode: Callable[[Any], bytes]) -> bytes:
     """The JSON of settings in the journal, without those that are secret."""
     if step.secret and isinstance(raw, dict):
         raw = {name: MASK if name in step.secret else value for name, value in raw.items()}

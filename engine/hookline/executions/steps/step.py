@@ -15,7 +15,7 @@ from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.backoff import LONGEST_IN_PLACE, STORE_RETRY, next_wait
 from hookline.kernel.errors import StepError, StoreError
-from hookline.kernel.json import encode
+from hookline.kernel.json import encode, encode_in_pieces
 from hookline.model.execution import (
     INTERRUPTED,
     NOT_BEGUN,
@@ -402,7 +402,10 @@ class StepRun:
         recomputable = attempt.recomputable
         if attempt.entry_is_large(output):
             await journal.add_large(
-                lambda: (attempt.input_json(), _json_of(output)), kept, recomputable=recomputable, **entry
+                lambda: (attempt.input_json(encode_in_pieces), _json_of(output, encode_in_pieces)),
+                kept,
+                recomputable=recomputable,
+                **entry,
             )
         else:
             journal.add(recomputable=recomputable, input=attempt.input_json(), output=_json_of(output), **entry)
@@ -413,7 +416,7 @@ class StepRun:
         """Commit that an action which must not run twice is about to run."""
         journal, entry = self.run.journal, attempt.entry(StepState.STARTED, attempt.started_at)
         if attempt.entry_is_large(None):
-            await journal.add_large(lambda: (attempt.input_json(), None), recomputable=False, **entry)
+            await journal.add_large(lambda: (attempt.input_json(encode_in_pieces), None), recomputable=False, **entry)
         else:
             journal.add(recomputable=False, input=attempt.input_json(), **entry)
         await journal.flush()
@@ -456,5 +459,5 @@ def _end_of(pause: Sleep, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _json_of(output: Any) -> bytes | None:
+def _json_of(output: Any, encode: Callable[[Any], bytes] = encode) -> bytes | None:
     return None if output is None else encode(output)

@@ -1,8 +1,9 @@
 """A flow's `schema`: the JSON Schema of the bodies that it accepts.
 
-jsonschema-rs judges a body of a million values in milliseconds, also by a recursive schema. Listing what is wrong can
-take any time: it collects all problems at once, and those of each branch of an `anyOf`, which a recursive schema
-multiplies at each level. So the problems of a body are only listed within bounds, and otherwise the first one, or none.
+jsonschema-rs judges a body of a million values in milliseconds by most schemas, also by a recursive one; the work of
+the others is bounded before it starts. Listing what is wrong can take any time: it collects all problems at once, and
+those of each branch of an `anyOf`, which a recursive schema multiplies at each level. So the problems of a body are
+only listed within bounds, and otherwise the first one, or none.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 import jsonschema_rs
 
 from hookline.bodies.json import deeper_than
+from hookline.flows.compiler.schema_work import REFERENCES, Work, objects, work_of
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import JsonObject, is_large
 from hookline.kernel.pointers_and_patches import pointer_to, value_at
@@ -38,7 +40,6 @@ _BRANCHES: Final = frozenset(
     }
 )
 """Keywords that apply several schemas to one value."""
-_REFERENCES: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 _PARTS: Final = frozenset({"properties", "additionalProperties", "items", "prefixItems", "additionalItems"})
 """Keywords that apply schemas to the parts of a value. A reference beside them may apply others to the same parts."""
 _IDS: Final = ("$id", "id")
@@ -48,10 +49,11 @@ _IDS: Final = ("$id", "id")
 class BodySchema:
     """A compiled JSON Schema: draft 2020-12, unless its `$schema` names another. `format` is checked."""
 
-    def __init__(self, validator: Any, *, backtracks: bool, branches: bool, recursive: bool) -> None:
+    def __init__(self, validator: Any, work: Work, *, backtracks: bool, branches: bool, recursive: bool) -> None:
         """`backtracks`: it has patterns whose time backtracking multiplies; `branches`: it applies
         several schemas to a value; `recursive`: it refers to itself."""
         self._validator = validator
+        self._work = work
         self._backtracks = backtracks
         self._branches = branches
         self._multiplies = branches and recursive
@@ -68,6 +70,15 @@ class BodySchema:
                     f"a pattern of the schema looks around or back, so a body has at most {MAX_BACKTRACKING:,} values",
                     code="schema.too_many_values",
                     remedy="send it in parts, or write the pattern without `(?=`, `(?!`, `(?<` and `\\1`",
+                )
+            ]
+        if self._work.exceeds(body):
+            return [
+                Problem(
+                    "judging so many values by the schema would delay other requests",
+                    code="schema.too_many_values",
+                    remedy="send it in parts, or let the schema compare less: numbers take longest, in `enum` and "
+                    "`const`, with `multipleOf`, and with fractions or more than 64 bits; each branch counts",
                 )
             ]
         if self._validator.is_valid(body):
@@ -118,35 +129,25 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
                 remedy="see https://json-schema.org; a $ref must stay within the schema",
             )
         ]
-    branches = any(map(_has_branches, _objects(plain)))
-    return BodySchema(validator, backtracks=backtracks, branches=branches, recursive=_is_recursive(plain)), []
+    branches = any(map(_has_branches, objects(plain)))
+    recursive = _is_recursive(plain)
+    work = work_of(plain, recursive=recursive)
+    return BodySchema(validator, work, backtracks=backtracks, branches=branches, recursive=recursive), []
 
 
 def _validator(schema: dict[str, Any], patterns: Any) -> Any:
     return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True, pattern_options=patterns)
 
 
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects of a schema: those that are schemas, and others."""
-    left = [value]
-    while left:
-        part = left.pop()
-        if isinstance(part, dict):
-            yield part
-            left += part.values()
-        elif isinstance(part, list):
-            left += part
-
-
 def _has_branches(schema: dict[str, Any]) -> bool:
     """Return True if a schema may apply several schemas to one value."""
-    references = _REFERENCES & schema.keys()
+    references = REFERENCES & schema.keys()
     return not _BRANCHES.isdisjoint(schema) or len(references) + (not _PARTS.isdisjoint(schema)) > 1
 
 
 def _is_recursive(schema: dict[str, Any]) -> bool:
     """Return True if a schema may refer to itself; a reference that isn't followed here counts as one that does."""
-    if any(isinstance(part.get(key), str) for part in _objects(schema) if part is not schema for key in _IDS):
+    if any(isinstance(part.get(key), str) for part in objects(schema) if part is not schema for key in _IDS):
         return True
     graph: dict[str, set[str]] = {}
     left = set(_references(schema))
@@ -168,8 +169,8 @@ def _is_recursive(schema: dict[str, Any]) -> bool:
 
 
 def _references(schema: Any) -> Iterator[str]:
-    for part in _objects(schema):
-        for key in _REFERENCES:
+    for part in objects(schema):
+        for key in REFERENCES:
             if isinstance(part.get(key), str):
                 yield part[key] if key == "$ref" else "#"
 

@@ -52,8 +52,10 @@ async def read_messages(
     )
     large = is_heavy(received.json or received.raw or b"")
     made = await offloader.run(partial(trigger.read, request, settings), large=large)
-    if schema is not None and (problems := _schema_problems(schema, made)):
-        raise SchemaViolation(problems=problems)
+    if schema is not None:
+        judge = partial(_schema_problems, schema, made)
+        if problems := await offloader.run(judge, large=large):
+            raise SchemaViolation(problems=problems)
     types = None if settings.file_types is None else FileTypes(settings.file_types)
     read: list[ReadMessage] = []
     for each in made:

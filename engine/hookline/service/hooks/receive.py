@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -18,6 +19,7 @@ from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge, UnsupportedMedia
+from hookline.kernel.json import is_heavy_value
 from hookline.model.webhook import RequestSettings, takes
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.http_client import HttpClient
@@ -242,8 +244,10 @@ class RequestReceiver:
                 blobs=blobs,
                 offloader=self._offloader,
             )
-        elif target.schema is not None and (problems := target.schema.problems(received.body)):
-            raise SchemaViolation(problems=problems)
+        elif target.schema is not None:
+            judge = partial(target.schema.problems, received.body)
+            if problems := await self._offloader.run(judge, large=is_heavy_value(received.body)):
+                raise SchemaViolation(problems=problems)
         # Files that came first must not be swept before the commit that refers to them.
         stream.check_time()
         scheme = target.verifier.scheme

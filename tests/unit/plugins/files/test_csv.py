@@ -16,7 +16,7 @@ from tests.unit.plugins.action_calls import Chunks, call
 
 from hookline.api import Attachment, Message, StepError
 from hookline_files import register_connectors
-from hookline_files.csv_actions.parse import _lines
+from hookline_files.csv_lines import lines_of
 
 ACTIONS = {action.name: action for connector in register_connectors() for action in connector.actions.values()}
 
@@ -84,7 +84,7 @@ async def test_encodings_and_byte_order_marks(encoding: str) -> None:
 
 @given(st.text(st.sampled_from('a,"\r\n\x0b\u2028')))
 def test_a_text_has_the_lines_that_a_file_of_it_has(text: str) -> None:
-    assert list(_lines(text)) == list(io.StringIO(text, newline=""))
+    assert list(lines_of(text)) == list(io.StringIO(text, newline=""))
 
 
 async def test_nothing_gives_no_rows() -> None:
@@ -207,12 +207,21 @@ async def test_a_file_is_read_as_it_comes_and_not_gathered_first() -> None:
 
 
 @pytest.mark.rule(43)
-@pytest.mark.parametrize("line", [b"x" * 1000, b'"' + b"x\n" * 500 + b'",'], ids=["one line", "quoted lines"])
-async def test_a_row_without_end_is_not_gathered(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hookline_files.csv_actions.parse._ROW", 10_000)
+@pytest.mark.parametrize(
+    ("bound", "line", "message"),
+    [
+        ("LONGEST", b"x" * 1000, "row 1 has more than 10,000 characters in a line; does it end"),
+        ("_ROW", b'"' + b"x\n" * 500 + b'",', "row 1 has more than 10,000 characters; does it end"),
+    ],
+    ids=["one line", "quoted lines"],
+)
+async def test_a_row_without_end_is_not_gathered(
+    bound: str, line: bytes, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"hookline_files.csv_actions.parse.{bound}", 10_000)
     blobs = Chunks(b"a\n" + line * 5000, 65536)
     rows = await use("csv.parse", {"stream": True}, blobs, (attachment(b""),))
-    with pytest.raises(StepError, match="row 1 has more than 10,000 characters"):
+    with pytest.raises(StepError, match=message):
         [row async for row in rows]
     assert blobs.given < 20
 

@@ -247,6 +247,16 @@ async def test_a_file_stays_under_its_folder(look: Bench, registry: Registry, tm
     assert (await look.fails(key="a", file="a.json")).error_code == "file.no_root"
 
 
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("end", ["", "\n", "\r"])
+async def test_a_line_that_is_too_long_is_rejected(look: Bench, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr(lookup_tables, "LONGEST", 10)
+    look.write("a.csv", f"k,v{end or chr(10)}a,123456{end}b,1234567890{end}")
+    error = await look.fails(key="a", file="a.csv")
+    assert error.error_code == "lookup.content"
+    assert "more than 10 characters" in error.message
+
+
 async def test_a_file_that_is_too_large_is_rejected(look: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup_tables, "LARGEST", 10)
     look.write("a.csv", "k,v\na,1\nb,2\n")

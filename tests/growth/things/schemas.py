@@ -1,0 +1,143 @@
+"""JSON Schema: each keyword that judges a value, applied to each value of a body."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from jsonschema_specifications import REGISTRY
+
+from hookline.flows.compiler.body_schema import BodySchema, compile_schema
+from hookline.kernel.errors import SchemaViolation
+from tests.growth.families import VALUES
+from tests.growth.measure import Thing
+
+_VOCABULARIES: Final = ("applicator", "unevaluated", "validation", "format-assertion", "content")
+_META: Final = "https://json-schema.org/draft/2020-12/meta/"
+_FRACTIONS: Final = [number + 0.25 for number in range(10)]
+
+#: Each of them is a schema of the items of a list, and also one of the whole body.
+KEYWORDS: Final[Mapping[str, tuple[dict[str, Any], ...]]] = {
+    "additionalProperties": ({"additionalProperties": {"type": "string"}},),
+    "allOf": ({"allOf": [{"minimum": number} for number in range(5)]},),
+    "anyOf": (
+        {"anyOf": [{"const": number} for number in range(10)]},
+        {"anyOf": [{"items": {"type": kind}} for kind in ("string", "object")]},
+    ),
+    "const": ({"const": 5}, {"const": 0.5}, {"const": {"sku": 1}}),
+    "contains": ({"contains": {"const": -1}},),
+    "contentEncoding": ({"contentEncoding": "base64"},),
+    "contentMediaType": ({"contentMediaType": "application/json"},),
+    "contentSchema": ({"contentMediaType": "application/json", "contentSchema": {"minimum": 1}},),
+    "dependentRequired": ({"dependentRequired": {"sku": ["id"]}},),
+    "dependentSchemas": ({"dependentSchemas": {"sku": {"minProperties": 2}}},),
+    "else": ({"if": {"type": "string"}, "else": {"minimum": 0.5}},),
+    "enum": (
+        {"enum": list(range(1000, 1010))},
+        {"enum": _FRACTIONS},
+        {"enum": [1, "a", None, *_FRACTIONS]},
+        {"enum": [{"sku": number} for number in range(1000, 1010)]},
+    ),
+    "exclusiveMaximum": ({"exclusiveMaximum": 1e300},),
+    "exclusiveMinimum": ({"exclusiveMinimum": -0.5},),
+    "format": tuple(
+        {"format": name}
+        for name in (
+            *("date", "date-time", "duration", "email", "hostname", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri"),
+            *("iri-reference", "json-pointer", "regex", "relative-json-pointer", "time", "uri", "uri-reference"),
+            *("uri-template", "uuid"),
+        )
+    ),
+    "if": ({"if": {"multipleOf": 0.01}, "then": {"minimum": 0.5}},),
+    "items": ({"items": {"type": "integer"}},),
+    "maxContains": ({"contains": {"minimum": 0.5}, "minContains": 0, "maxContains": 5},),
+    "maxItems": ({"maxItems": 5},),
+    "maxLength": ({"maxLength": 5},),
+    "maxProperties": ({"maxProperties": 1},),
+    "maximum": ({"maximum": 10**30},),
+    "minContains": ({"contains": {"type": "null"}, "minContains": 5},),
+    "minItems": ({"minItems": 5},),
+    "minLength": ({"minLength": 5},),
+    "minProperties": ({"minProperties": 5},),
+    "minimum": ({"minimum": 0}, {"minimum": 0.5}),
+    "multipleOf": ({"multipleOf": 0.01}, {"multipleOf": 3}),
+    "not": ({"not": {"const": 0.5}},),
+    "oneOf": ({"oneOf": [{"multipleOf": number} for number in (2, 3, 5, 7.5)]},),
+    "pattern": ({"pattern": "^[a-z]+@[a-z]+$"},),
+    "patternProperties": ({"patternProperties": {"^k": {"type": "string"}, "[0-9]$": {"minimum": 5}}},),
+    "prefixItems": ({"prefixItems": [{"type": "string"}], "items": {"type": "string"}},),
+    "properties": ({"properties": {"sku": {"minimum": 5}}},),
+    "propertyNames": ({"propertyNames": {"pattern": "^[a-j]+$"}},),
+    "required": ({"required": [f"k{number}" for number in range(50)]},),
+    "then": ({"if": {"type": "integer"}, "then": {"multipleOf": 2.5}},),
+    "type": ({"type": ["string", "null"]},),
+    "unevaluatedItems": ({"contains": {"type": "null"}, "unevaluatedItems": {"minimum": 0.5}},),
+    "unevaluatedProperties": ({"allOf": [{"properties": {"sku": {}}}], "unevaluatedProperties": False},),
+    "uniqueItems": ({"uniqueItems": True},),
+}
+
+
+def _alike(count: int) -> list[int]:
+    return [2**62 + number for number in range(count)]
+
+
+def _one_text(size: int) -> list[Any]:
+    return ["a" * size]
+
+
+def _compiled(schema: dict[str, Any]) -> BodySchema:
+    compiled, problems = compile_schema(schema)
+    assert compiled is not None, problems
+    return compiled
+
+
+def registries() -> Iterator[tuple[str, set[str], Mapping[str, Any]]]:
+    """The keywords of JSON Schema that judge a value."""
+    keywords = [keyword for name in _VOCABULARIES for keyword in REGISTRY.contents(_META + name).get("properties", ())]
+    yield "KEYWORDS", set(keywords), KEYWORDS
+
+
+#: Schemas by which jsonschema-rs judged bodies for seconds, and the numbers in them.
+ONCE_SLOW: Final[tuple[tuple[str, dict[str, Any], Callable[[int], list[Any]]], ...]] = (
+    (
+        "uniqueItems, for numbers that binary64 doesn't tell apart",
+        {"uniqueItems": True},
+        lambda size: _alike(size // 20),
+    ),
+    (
+        "uniqueItems, for objects of such numbers",
+        {"uniqueItems": True},
+        lambda size: [{"id": one} for one in _alike(size // 27)],
+    ),
+    ("enum, for fractions", {"items": {"enum": _FRACTIONS}}, lambda size: [0.26] * (size // 5)),
+    ("enum, for long integers", {"items": {"enum": [1, "a"]}}, lambda size: _alike(size // 20)),
+    ("anyOf of const", {"items": {"anyOf": [{"const": one} for one in _FRACTIONS]}}, lambda size: [1] * (size // 2)),
+    ("multipleOf, for large fractions", {"items": {"multipleOf": 0.01}}, lambda size: [1e300] * (size // 6)),
+    (
+        "pattern, in several branches",
+        {"items": {"allOf": [{"pattern": f"^[a-{end}]*$"} for end in "bcdefghij"]}},
+        _one_text,
+    ),
+)
+
+
+def judge(*schemas: dict[str, Any]) -> Callable[[Any], None]:
+    """Return a function that judges a body by each schema. It raises SchemaViolation if one has too many values for it.
+
+    Other problems take time to find, and have to be measured.
+    """
+    made = tuple(map(_compiled, schemas))
+
+    def judged(given: Any) -> None:
+        found = [problem for schema in made for problem in schema.problems(given)]
+        if any(problem.code == "schema.too_many_values" for problem in found):
+            raise SchemaViolation(problems=found)
+
+    return judged
+
+
+def things() -> Iterator[Thing]:
+    """Each schema, for the body itself and for all that is in it."""
+    for keyword, schemas in KEYWORDS.items():
+        for number, schema in enumerate(schemas):
+            # By the second one, the body itself satisfies it, or is no list.
+            judged = judge({"items": schema, **schema}, {"items": schema, "additionalProperties": schema})
+            yield Thing("schema", f"{keyword}({number})", judged, VALUES)

@@ -1,0 +1,159 @@
+"""The work of a schema: what would take long is rejected before it starts, and ordinary bodies are not."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from hookline.flows.compiler.body_schema import compile_schema
+from hookline.flows.compiler.schema_work import work_of
+
+TOO_MANY = ["schema.too_many_values"]
+PRICE = {"type": "number", "minimum": 0, "multipleOf": 0.01}
+ORDER = {
+    "type": "object",
+    "required": ["id", "lines"],
+    "properties": {
+        "id": {"type": "string", "format": "uuid"},
+        "status": {"enum": ["new", "paid", "sent"]},
+        "lines": {
+            "items": {"properties": {"sku": {"pattern": "^[A-Z]+-[0-9]+$"}, "price": PRICE, "n": {"minimum": 1}}}
+        },
+    },
+    "additionalProperties": False,
+}
+LINE = {"sku": "AB-1", "price": 12.34, "n": 2}
+
+
+RECORD = {"tags": ["a", "b"], "n": 1}
+EVENTS = [
+    {
+        "properties": {"type": {"const": f"t{number}"}, **{key: {"pattern": "^x"} for key in "abcdefghij"}},
+        "required": ["type", *"abcdefghij"],
+    }
+    for number in range(30)
+]
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+def tree(number: int) -> Any:
+    """A tree of empty lists, another one for each number."""
+    made: Any = []
+    while number:
+        number, rest = divmod(number, 4)
+        made = [made, *([[]] * rest)]
+    return made
+
+
+def codes(schema: dict[str, Any], body: Any) -> list[str]:
+    compiled, wrong = compile_schema(schema)
+    assert compiled is not None, wrong
+    return [problem.code for problem in compiled.problems(body)]
+
+
+def alike(count: int) -> list[int]:
+    """Integers of which binary64 doesn't tell a thousand apart; jsonschema-rs looks for equal items by such hashes."""
+    return [2**62 + number for number in range(count)]
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    ("schema", "body"),
+    [
+        ({"uniqueItems": True}, alike(10_000)),
+        ({"uniqueItems": True}, [{"id": one} for one in alike(10_000)]),
+        ({"uniqueItems": True}, [tree(number) for number in range(5000)]),
+        ({"uniqueItems": True}, [{"a": tree(number)} for number in range(5000)]),
+        ({"items": {"enum": [*map(str, range(300)), True]}}, ["x"] * 50_000),
+        ({"items": {"anyOf": [False] * 1000}}, [1] * 100_000),
+        ({"$schema": DRAFT_7, "items": {"contentMediaType": "application/json"}}, ["[" + "1," * 1_000_000 + "1]"]),
+        ({"items": {"dependentRequired": {f"k{number}": ["a"] for number in range(1000)}}}, [{}] * 20_000),
+        (
+            {
+                "$schema": DRAFT_7,
+                "definitions": {"n": {"multipleOf": 0.01}},
+                "items": {"allOf": [{"$ref": "#/definitions/n"}] * 30},
+                "properties": {"r": {"$ref": "#"}},
+            },
+            [0.5] * 1000,
+        ),
+        ({"uniqueItems": True}, [10**400 + one for one in range(1000)]),
+        ({"uniqueItems": True}, [Decimal(f"1.{one:040}") for one in range(1000)]),
+        ({"properties": {"ids": {"uniqueItems": True}}}, {"ids": alike(10_000)}),
+        ({"items": {"multipleOf": 0.01}}, [12.34] * 20_000),
+        ({"items": {"multipleOf": 0.01}}, [1e300] * 5000),
+        ({"items": {"enum": [0.5, 1.5, 2.5]}}, [2.25] * 10_000),
+        ({"items": {"anyOf": [{"const": number + 0.5} for number in range(20)]}}, [1] * 2000),
+        ({"items": {"minimum": 0.5}}, [1] * 50_000),
+        ({"items": {"maximum": 5}}, [10**4000] * 300),
+        ({"contains": {"const": 0.5}}, [1] * 50_000),
+        ({"items": {"enum": [{"a": number} for number in range(100)]}}, [{"a": 5}] * 5000),
+        ({"items": {"allOf": [{"pattern": f"^[a-{end}]"} for end in "bcdefgh"]}}, ["a" * 4_000_000]),
+        ({"items": {"format": "idn-hostname"}}, ["é" * 4_000_000]),
+        ({"patternProperties": {f"{end}$": {} for end in "abcdefgh"}}, {"a" * 4_000_000: 1}),
+        (
+            {"$ref": "#/$defs/tree", "$defs": {"tree": {"multipleOf": 0.01, "items": {"$ref": "#/$defs/tree"}}}},
+            [0.5] * 20_000,
+        ),
+    ],
+)
+def test_a_body_that_would_take_long_is_rejected_before_it_is_judged(schema: dict[str, Any], body: Any) -> None:
+    assert codes(schema, body) == TOO_MANY
+
+
+@pytest.mark.parametrize(
+    ("schema", "body"),
+    [
+        ({"items": ORDER}, [{"id": "0a6c6b2e-3f0e-4a7b-9d38-6f0b6c1f2a11", "lines": [LINE] * 4}] * 1000),
+        ({"uniqueItems": True}, list(range(200_000))),
+        ({"uniqueItems": True}, [2**62 + 4096 * number for number in range(20_000)]),
+        ({"uniqueItems": True}, [{"id": number, "customer": 2**62 + 1} for number in range(20_000)]),
+        ({"uniqueItems": True}, alike(500)),
+        ({"uniqueItems": True}, [[x, y] for x in range(200) for y in range(100)]),
+        ({"uniqueItems": True}, [[bool(number >> bit & 1) for bit in range(12)] for number in range(4096)]),
+        ({"items": {"properties": {"tags": {"uniqueItems": True}}}}, [RECORD | {"id": one} for one in alike(200)]),
+        ({"items": {"oneOf": EVENTS}}, [{"type": "t7", **dict.fromkeys("abcdefghij", "x")}] * 1200),
+        ({"items": {"type": "integer", "minimum": 0, "maximum": 1000}}, list(range(500)) * 400),
+        ({"items": {"enum": [1, 2, 3]}}, [1, 2, 3] * 100_000),
+        ({"items": {"enum": ["a", "b"]}}, ["a", "b"] * 200_000),
+        ({"items": {"format": "date-time"}}, ["2026-01-02T03:04:05Z"] * 50_000),
+        ({"items": {"pattern": "^x*$"}}, ["x" * 9_900_000]),
+        ({"type": "array"}, [1] * 999_000),
+    ],
+)
+def test_an_ordinary_body_is_judged_however_large_it_is(schema: dict[str, Any], body: Any) -> None:
+    assert codes(schema, body) == []
+
+
+def test_schemas_for_the_same_value_add_up_and_those_of_its_parts_do_not() -> None:
+    def number(schema: dict[str, Any]) -> float:
+        return work_of(schema, recursive=False).number
+
+    one = {"multipleOf": 0.5}
+    single = number(one)
+    assert single > 0
+    for parts in (
+        {"properties": {"a": one, "b": one}},
+        {"items": one, "additionalProperties": one},
+        {"prefixItems": [one, one], "items": one},
+        {"$defs": {"one": one}, "properties": {"a": {"$ref": "#/$defs/one"}, "b": {"$ref": "#/$defs/one"}}},
+    ):
+        assert number(parts) == single
+    for same in (
+        {"allOf": [one, one]},
+        {"anyOf": [one, {"oneOf": [one]}]},
+        {"if": one, "then": one},
+        {"not": one, **one},
+        {"dependentSchemas": {"a": one, "b": one}},
+        {"items": one, "contains": one},
+        {"patternProperties": {"a": one, "b": one}},
+        {"$defs": {"a b": one}, "$ref": "#/$defs/a%20b", **one},
+    ):
+        assert number(same) == 2 * single
+
+
+def test_a_long_chain_of_references_is_no_defect() -> None:
+    chain = {f"d{number}": {"$ref": f"#/$defs/d{number + 1}"} for number in range(2000)}
+    schema = {"$ref": "#/$defs/d0", "$defs": {**chain, "d2000": {"type": "integer"}}}
+    assert codes(schema, 1) == []
+    assert codes(schema, "a") == ["schema.type"]
