@@ -41,7 +41,7 @@ def items(make: Callable[[int], Any], size_of_one: int = 8) -> Callable[[int], l
     return lambda size: [make(index) for index in range(size // size_of_one)]
 
 
-def _tree(number: int) -> Any:
+def tree(number: int) -> Any:
     """A tree of empty lists, another one for each number."""
     tree: Any = []
     while number:
@@ -79,7 +79,7 @@ VALUES: Final = (
     family("integers that binary64 doesn't tell apart", items(lambda i: 2**62 + i, 20)),
     family("long integers that binary64 doesn't tell apart", items(lambda i: 10**100 + i, 102)),
     family("objects of integers that binary64 doesn't tell apart", items(lambda i: {"sku": 2**62 + i}, 28)),
-    family("trees of empty lists", items(_tree, 60)),
+    family("trees of empty lists", items(tree, 60)),
     family("fractions", items(lambda i: i + 0.1, 9)),
     family("objects", items(lambda i: {"sku": str(i)}, 16)),
     family("empty objects", items(lambda i: {}, 3)),

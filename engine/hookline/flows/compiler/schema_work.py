@@ -1,19 +1,17 @@
 """The work of judging a body by a JSON Schema: it holds the interpreter's lock, so it is bounded before it starts.
 
 jsonschema-rs needs about 0.03 µs for most values. Some comparisons take a hundred times as long, such as those of
-fractions with `multipleOf`, and of numbers beyond 64 bits. With `uniqueItems` it finds equal items by hashes that don't
-tell all items apart, and then compares those with the same hash. The times here are those of a slow computer.
+fractions with `multipleOf`, and of numbers beyond 64 bits. The times here are those of a slow computer.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from decimal import Decimal
-from math import frexp, inf
 from typing import Any, Final, NamedTuple, TypeGuard
 from urllib.parse import unquote
 
 from hookline.bodies.json import MAX_VALUES
+from hookline.flows.compiler.alike_items import AlikeItems, is_integer, width_of
 from hookline.kernel.json import JsonObject
 from hookline.kernel.pointers_and_patches import value_at
 
@@ -39,19 +37,6 @@ _UNEVALUATED: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _SIZED: Final = (list, dict)
 _BOOLEAN: Final = 0.003
 """The work of a schema that is true or false."""
-_WIDE: Final = 2**63
-_EXACT: Final = 2**53
-"""The integers below are different in binary64."""
-_SHORT: Final = 0.2
-"""The width of what is compared faster than a number of 128 bits: texts, and integers of at most 64 bits."""
-_PRIME: Final = 2**61 - 1
-_FACTOR: Final = 0x9E3779B97F4A7C1
-_BITS: Final = 128
-"""The bits of a number beyond which it takes longer."""
-_DIGITS: Final = 38
-"""The same in decimal digits."""
-_SQUARE: Final = 16
-"""The width from which the square of the width counts most."""
 
 
 class Work(NamedTuple):
@@ -93,89 +78,10 @@ class Work(NamedTuple):
                 elif kind is dict or kind is list:
                     containers.append(item)
                 elif kind is int or kind is float or kind is Decimal:
-                    left -= integer if _is_integer(item) else number * _width(item)
+                    left -= integer if is_integer(item) else number * width_of(item)
                 if left < 0:
                     return True
-        return left < 0 or (pair > 0 and _AlikeItems(left / pair).exceed(body))
-
-
-class _Mark(NamedTuple):
-    """The mark of a value: that of another one with the same hash is the same."""
-
-    code: int
-    factor: int
-    """`_FACTOR` to the power of the number of texts, numbers and objects: it joins the marks of lists."""
-    width: float
-
-
-class _AlikeItems:
-    """The pairs of different items in lists that a hash may not tell apart.
-
-    Numbers count as the same if binary64 doesn't tell them apart, and lists if the same values follow each other in
-    them, however they are nested.
-    """
-
-    def __init__(self, most: float) -> None:
-        """`most`: the most pairs, each times the width of an item."""
-        self._left = most
-
-    def exceed(self, body: Any) -> bool:
-        """Return true if there are more pairs."""
-        try:
-            self._mark(body)
-        except _TooMany:
-            return True
-        return False
-
-    def _mark(self, value: Any) -> _Mark:
-        kind = type(value)
-        if kind is list:
-            return self._mark_items(value)
-        if kind is dict:
-            code, width = 0, _SHORT
-            for key, item in value.items():
-                mark = self._mark(item)
-                code += hash((key, mark.code))
-                width += mark.width
-            return _Mark(code % _PRIME, _FACTOR, width)
-        if kind is int or kind is float or kind is Decimal:
-            width = _SHORT if _is_integer(value) else _width(value)
-            return _Mark(hash((_nearest(value),)), _FACTOR, width)
-        return _Mark(hash((value,)), _FACTOR, _SHORT)
-
-    def _mark_items(self, items: list[Any]) -> _Mark:
-        first: dict[int, Any] = {}
-        counts: Counter[int] = Counter()
-        code, factor, width = 0, 1, _SHORT
-        for item in items:
-            kind = type(item)
-            if kind is str or (kind is int and -_EXACT < item < _EXACT):
-                # Those with the same mark are equal, and the first two equal items end the search.
-                code = (code * _FACTOR + hash((item,))) % _PRIME
-                factor = factor * _FACTOR % _PRIME
-                width += _SHORT
-                continue
-            mark = self._mark(item)
-            code = (code * mark.factor + mark.code) % _PRIME
-            factor = factor * mark.factor % _PRIME
-            width += mark.width
-            if first.setdefault(mark.code, item) != item:
-                counts[mark.code] += 1
-                self._left -= mark.width * (2 * counts[mark.code] + 1)
-                if self._left < 0:
-                    raise _TooMany
-        return _Mark(code, factor, width)
-
-
-class _TooMany(Exception):
-    """There are more pairs than a limit allows."""
-
-
-def _nearest(number: float | Decimal) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return inf
+        return left < 0 or (pair > 0 and AlikeItems(left / pair).exceed(body))
 
 
 def work_of(schema: JsonObject, *, recursive: bool) -> Work:
@@ -285,14 +191,14 @@ def _membership(listed: list[Any]) -> Work:
     if len(kinds) > 1:
         # They are compared one by one.
         works += [Work(value=0.02 * len(listed))]
-    elif all(map(_is_integer, listed)):
+    elif all(map(is_integer, listed)):
         # They are looked up in a table, unless the value is another number.
         works = [one._replace(integer=0.0) for one in works]
     return _sum(works)
 
 
 def _comparison(operand: Any) -> Work:
-    return Work(integer=0.06, number=1.2) if _is_integer(operand) else Work(integer=3.5, number=5.0)
+    return Work(integer=0.06, number=1.2) if is_integer(operand) else Work(integer=3.5, number=5.0)
 
 
 def _equality(operand: Any) -> Work:
@@ -300,30 +206,15 @@ def _equality(operand: Any) -> Work:
         return _sum([Work(value=0.35), *(_equality(part) for part in _parts(operand))])
     if not _is_number(operand):
         return Work()
-    return Work(integer=0.45, number=3.4) if _is_integer(operand) else _comparison(operand)
+    return Work(integer=0.45, number=3.4) if is_integer(operand) else _comparison(operand)
 
 
 def _parts(operand: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return operand.values() if isinstance(operand, dict) else operand
 
 
-def _is_integer(value: Any) -> bool:
-    return type(value) is int and -_WIDE <= value < _WIDE
-
-
 def _is_number(value: Any) -> TypeGuard[int | float | Decimal]:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-
-
-def _width(number: float | Decimal) -> float:
-    """Return how much longer a number takes than one of 128 bits: it is written out and read, in quadratic time."""
-    if isinstance(number, int):
-        width = number.bit_length() / _BITS
-    elif isinstance(number, float):
-        width = abs(frexp(number)[1]) / _BITS
-    else:
-        width = (abs(number.adjusted()) + len(number.as_tuple().digits)) / _DIGITS
-    return max(1.0, width + width**2 / _SQUARE)
 
 
 def _sum(works: Iterable[Work]) -> Work:

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.growth.families import tree
 
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.flows.compiler.schema_work import work_of
@@ -34,15 +35,6 @@ EVENTS = [
     for number in range(30)
 ]
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
-
-
-def tree(number: int) -> Any:
-    """A tree of empty lists, another one for each number."""
-    made: Any = []
-    while number:
-        number, rest = divmod(number, 4)
-        made = [made, *([[]] * rest)]
-    return made
 
 
 def codes(schema: dict[str, Any], body: Any) -> list[str]:
