@@ -37,7 +37,7 @@ MAX_ZEROS: Final = 10_000_000
 MAX_EXPONENTS: Final = 1_000_000
 """The largest sum of the exponents above 99 of other fractions: reading one near the ends of binary64 takes 8 µs."""
 _FEW_EXPONENTS: Final = 1000
-"""Exponents of three digits that are not looked at one by one."""
+"""Exponents that are not looked at one by one."""
 _ALWAYS_ROOM: Final = 4096
 """A text of at most this many bytes can't reach any of these bounds."""
 #: A text in which each digit is a 0 and each mark between values a space; only what numbers are made of is kept.

@@ -1,5 +1,7 @@
-"""The items of lists that jsonschema-rs compares with each other: by `uniqueItems`, it finds equal items by hashes that
-don't tell all items apart, and then compares those with the same hash."""
+"""The items of lists that jsonschema-rs compares with each other.
+
+For `uniqueItems` it hashes all items, and compares those with the same hash. Its hash doesn't tell all items apart.
+"""
 
 from collections import Counter
 from decimal import Decimal
@@ -12,7 +14,9 @@ _EXACT: Final = 2**53
 _SHORT: Final = 0.2
 """The width of what is compared faster than a number of 128 bits: texts, and integers of at most 64 bits."""
 _PRIME: Final = 2**61 - 1
+"""Marks are smaller than this."""
 _FACTOR: Final = 0x9E3779B97F4A7C1
+"""Any large number."""
 _BITS: Final = 128
 """The bits of a number beyond which it takes longer."""
 _DIGITS: Final = 38
@@ -22,7 +26,7 @@ _SQUARE: Final = 16
 
 
 class _Mark(NamedTuple):
-    """The mark of a value: that of another one with the same hash is the same."""
+    """The mark of a value. Values with the same hash have the same mark."""
 
     code: int
     factor: int

@@ -75,7 +75,7 @@ class BodySchema:
         if self._work.exceeds(body):
             return [
                 Problem(
-                    "judging so many values by the schema would delay other requests",
+                    "checking this body against the schema would take so long that other requests would have to wait",
                     code="schema.too_many_values",
                     remedy="send it in parts, or let the schema compare less: numbers take longest, in `enum` and "
                     "`const`, with `multipleOf`, and with fractions or more than 64 bits; each branch counts",
