@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from random import Random
 from typing import Any, Final
 
 KB: Final = 1_000
@@ -201,6 +202,8 @@ def flows(url: str) -> Iterator[dict[str, Any]]:
         "schema": {"items": {"anyOf": [{"enum": [0.25, 1.25, 2.25]}, {"multipleOf": 0.01}, {}]}},
     }
     yield {**flow_of("schema-tree", []), "schema": _TREE}
+    yield {**flow_of("schema-problems", []), "schema": _PROBLEMS}
+    yield {**flow_of("schema-pattern", []), "schema": {"items": {"pattern": "[A-Z].{40}[0-9]"}}}
     yield {**flow_of("schema-looks-around", []), "schema": {"items": {"anyOf": [{"pattern": "^(a|aa)+(?!b)$"}, {}]}}}
     yield {**flow_of("redacted", []), "redact": ["$..secret", "$.body[*].card"]}
     yield flow_of("keys", [], dedupe_key="$.body", dedupe_window="1h")
@@ -281,6 +284,16 @@ _TREE: Final = {
         for kind in ("string", "boolean", "null")
     ]
 }
+_NODE: Final = {"$ref": "#/$defs/node"}
+_KINDS: Final = [
+    {
+        "properties": {"c": _NODE, "kind": {"const": kind}},
+        "required": ["kind", *"abcdefghij"],
+        "propertyNames": {"maxLength": 4},
+    }
+    for kind in ("one", "two", "three", "four", "five", "six")
+]
+_PROBLEMS: Final = {**_NODE, "$defs": {"node": {"type": "object", "anyOf": _KINDS}}}
 #: Families that each flow gets; the others are for those that read or show the body.
 _EVERYWHERE: Final = frozenset(("equal hashes", "a long text", "many keys", "wide", "wide objects", "digits"))
 _READERS: Final = frozenset(("keep", "exact", "say", "give-up", "answer"))
@@ -289,6 +302,10 @@ _READERS: Final = frozenset(("keep", "exact", "say", "give-up", "answer"))
 def once(make: Callable[[], str]) -> Callable[[], bytes]:
     """The bytes of a text, which are made once for all of its flows."""
     return cache(lambda: make().encode())
+
+
+def _capitals(size: int) -> str:
+    return "".join(Random(0).choices("Ab", k=size))
 
 
 def _of_json(size: int) -> Iterator[Hostile]:
@@ -321,6 +338,12 @@ def _of_json(size: int) -> Iterator[Hostile]:
         yield Hostile("judged fractions", "schema-numbers", once(lambda: f"[{until(5 * 3_700, '0.26')}]"))
         yield Hostile("judged numbers alike", "unique-items", once(lambda: f"[{_alike_in_binary64(20 * 780)}]"))
     yield Hostile("deep", "schema-tree", lambda: b'{"c":' * 120 + b'{"k":1}' + b"}" * 120)
+    yield Hostile("a long text", "schema-problems", lambda: json.dumps({"text": "x" * size}).encode())
+    yield Hostile("capitals", "schema-pattern", once(lambda: f'["{_capitals(size)}"]'))
+    if size == 100 * KB:
+        yield Hostile("some levels", "schema-problems", lambda: b'{"c":' * 6 + b"1" + b"}" * 6)
+        yield Hostile("some keys", "schema-problems", lambda: ("{" + numbered(9 * 950, '"k{n}":1') + "}").encode())
+        yield Hostile("judged capitals", "schema-pattern", once(lambda: f'["{_capitals(27 * KB)}"]'))
     yield Hostile("wide", "schema-tree", lambda: ('{"list":[' + until(size, '{"k":1}') + "]}").encode())
     yield Hostile(
         "near-matches", "schema-looks-around", lambda: f"[{until(size, json.dumps('a' * 40 + 'b'))}]".encode()

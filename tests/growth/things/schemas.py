@@ -1,6 +1,7 @@
 """JSON Schema: each keyword that judges a value, applied to each value of a body."""
 
 from collections.abc import Callable, Iterator, Mapping
+from random import Random
 from typing import Any, Final
 
 from jsonschema_specifications import REGISTRY
@@ -11,6 +12,7 @@ from tests.growth.families import VALUES
 from tests.growth.measure import Thing
 
 _VOCABULARIES: Final = ("applicator", "unevaluated", "validation", "format-assertion", "content")
+_NODE: Final = {"$ref": "#/$defs/node"}
 _META: Final = "https://json-schema.org/draft/2020-12/meta/"
 _FRACTIONS: Final = [number + 0.25 for number in range(10)]
 
@@ -83,6 +85,17 @@ def _one_text(size: int) -> list[Any]:
     return ["a" * size]
 
 
+def _nested(size: int) -> Any:
+    nested: Any = 0
+    for _ in range(min(size, 6)):
+        nested = {"c": nested, "k": 1}
+    return nested
+
+
+def _no_digits(size: int) -> list[Any]:
+    return ["".join(Random(0).choices("Ab", k=size))]
+
+
 def _compiled(schema: dict[str, Any]) -> BodySchema:
     compiled, problems = compile_schema(schema)
     assert compiled is not None, problems
@@ -96,7 +109,7 @@ def registries() -> Iterator[tuple[str, set[str], Mapping[str, Any]]]:
 
 
 #: Schemas by which jsonschema-rs judged bodies for seconds, and the numbers in them.
-ONCE_SLOW: Final[tuple[tuple[str, dict[str, Any], Callable[[int], list[Any]]], ...]] = (
+ONCE_SLOW: Final[tuple[tuple[str, dict[str, Any], Callable[[int], Any]], ...]] = (
     (
         "uniqueItems, for numbers that binary64 doesn't tell apart",
         {"uniqueItems": True},
@@ -116,6 +129,25 @@ ONCE_SLOW: Final[tuple[tuple[str, dict[str, Any], Callable[[int], list[Any]]], .
         {"items": {"allOf": [{"pattern": f"^[a-{end}]*$"} for end in "bcdefghij"]}},
         _one_text,
     ),
+    (
+        "problems that quote a long text",
+        {"items": {"anyOf": [{"required": [f"k{number}" for number in range(10)]}] * 10}},
+        lambda size: [{"text": "x" * size}],
+    ),
+    (
+        "problems of names",
+        {"items": {"propertyNames": {"maxLength": 1}}},
+        lambda size: [{f"k{number}": 1 for number in range(min(size // 8, 950))}],
+    ),
+    (
+        "problems of a recursive schema with branches",
+        {
+            **_NODE,
+            "$defs": {"node": {"anyOf": [{"properties": {"c": _NODE, "k": {"const": kind}}} for kind in "abcdef"]}},
+        },
+        _nested,
+    ),
+    ("a pattern with many states", {"items": {"pattern": "[A-Z].{40}[0-9]"}}, _no_digits),
 )
 
 

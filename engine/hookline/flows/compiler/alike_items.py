@@ -45,13 +45,13 @@ class AlikeItems:
         """`most`: the most pairs, each times the width of an item."""
         self._left = most
 
-    def exceed(self, body: Any) -> bool:
-        """Return true if there are more pairs."""
+    def left_by(self, body: Any) -> float:
+        """Return how many of them are left after those of a body; less than 0 if there are more."""
         try:
             self._mark(body)
         except _TooMany:
-            return True
-        return False
+            return -1.0
+        return self._left
 
     def _mark(self, value: Any) -> _Mark:
         kind = type(value)

@@ -1,68 +1,45 @@
 """A flow's `schema`: the JSON Schema of the bodies that it accepts.
 
 jsonschema-rs judges a body of a million values in milliseconds by most schemas, also by a recursive one; the work of
-the others is bounded before it starts. Listing what is wrong can take any time: it collects all problems at once, and
-those of each branch of an `anyOf`, which a recursive schema multiplies at each level. So the problems of a body are
-only listed within bounds, and otherwise the first one, or none.
+the others is bounded before it starts, and so is listing what is wrong.
 """
 
-from collections.abc import Iterable, Iterator
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
-from urllib.parse import unquote
 
 import jsonschema_rs
 
-from hookline.bodies.json import deeper_than
-from hookline.flows.compiler.schema_work import REFERENCES, Work, objects, work_of
+from hookline.flows.compiler.problem_listing import Listed, Listing
+from hookline.flows.compiler.schema_places import Places, UnknownPlaces
+from hookline.flows.compiler.schema_work import SchemaWork
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import JsonObject, is_large
-from hookline.kernel.pointers_and_patches import pointer_to, value_at
+from hookline.kernel.pointers_and_patches import pointer_to
 
 MAX_PROBLEMS: Final = 1000
-MAX_LISTED: Final = 2000
-"""The most values in a body whose problems are all listed."""
-MAX_LOCATED: Final = 100_000
-"""The most values in a body of which the first problem is listed: to find it, the validator reads all values again."""
-_MAX_DEPTH: Final = 6
-"""The deepest body whose problems are listed if each level multiplies them."""
 MAX_BACKTRACKING: Final = 1000
 """The most values in a body for a schema with patterns that look around or back."""
 _STEPS: Final = 5000
 """The steps that such a pattern may take for one value; then it doesn't match."""
 _MESSAGE: Final = 300
-_BRANCHES: Final = frozenset(
-    {
-        *("anyOf", "oneOf", "allOf", "if", "not", "dependentSchemas", "dependencies", "contains"),
-        # Several patterns, or a pattern and `properties`, may match one key.
-        "patternProperties",
-    }
-)
-"""Keywords that apply several schemas to one value."""
-_PARTS: Final = frozenset({"properties", "additionalProperties", "items", "prefixItems", "additionalItems"})
-"""Keywords that apply schemas to the parts of a value. A reference beside them may apply others to the same parts."""
-_IDS: Final = ("$id", "id")
-"""Keywords that make a part of a schema a document of its own: pointers in it have another meaning."""
 
 
 class BodySchema:
     """A compiled JSON Schema: draft 2020-12, unless its `$schema` names another. `format` is checked."""
 
-    def __init__(self, validator: Any, work: Work, *, backtracks: bool, branches: bool, recursive: bool) -> None:
-        """`backtracks`: it has patterns whose time backtracking multiplies; `branches`: it applies
-        several schemas to a value; `recursive`: it refers to itself."""
+    def __init__(self, validator: Any, work: SchemaWork, listing: Listing, *, backtracks: bool) -> None:
+        """`backtracks`: it has patterns whose time backtracking multiplies."""
         self._validator = validator
         self._work = work
+        self._listing = listing
         self._backtracks = backtracks
-        self._branches = branches
-        self._multiplies = branches and recursive
 
     def problems(self, body: Any) -> list[Problem]:
         """The problems of a body, each with its JSON pointer; at most `MAX_PROBLEMS`.
 
-        Only the first is listed for a body of more than `MAX_LISTED` values, and one without a place for a body of more
-        than `MAX_LOCATED` values, or if finding it takes too long.
+        Only the first is listed, or one without a place, if listing or finding them would take too long.
         """
         if self._backtracks and is_large(body, MAX_BACKTRACKING):
             return [
@@ -78,15 +55,14 @@ class BodySchema:
                     "checking this body against the schema would take so long that other requests would have to wait",
                     code="schema.too_many_values",
                     remedy="send it in parts, or let the schema compare less: numbers take longest, in `enum` and "
-                    "`const`, with `multipleOf`, and with fractions or more than 64 bits; each branch counts",
+                    "`const`, with `multipleOf`, and with fractions or more than 64 bits; each branch counts, and a "
+                    "pattern that counts what follows something that may be anywhere, such as `[A-Z].{40}[0-9]`",
                 )
             ]
         if self._validator.is_valid(body):
             return []
-        many = is_large(body, MAX_LISTED)
-        if (many and (self._branches or is_large(body, MAX_LOCATED))) or (
-            self._multiplies and deeper_than(body, _MAX_DEPTH)
-        ):
+        listed = self._listing.of(body)
+        if listed is Listed.NONE:
             return [
                 Problem(
                     "the body doesn't satisfy the schema; it is too large or too deep to find the place",
@@ -94,8 +70,8 @@ class BodySchema:
                     remedy="send a smaller part of it to see what is wrong",
                 )
             ]
-        errors = self._first(body) if many else islice(self._validator.iter_errors(body), MAX_PROBLEMS)
-        return [_problem(error) for error in errors]
+        errors = self._first(body) if listed is Listed.FIRST else self._validator.iter_errors(body)
+        return [_problem(error) for error in islice(errors, MAX_PROBLEMS)]
 
     def _first(self, body: Any) -> Iterable[Any]:
         try:
@@ -129,50 +105,14 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
                 remedy="see https://json-schema.org; a $ref must stay within the schema",
             )
         ]
-    branches = any(map(_has_branches, objects(plain)))
-    recursive = _is_recursive(plain)
-    work = work_of(plain, recursive=recursive)
-    return BodySchema(validator, work, backtracks=backtracks, branches=branches, recursive=recursive), []
+    places: Places | None = None
+    with suppress(UnknownPlaces):
+        places = Places(plain)
+    return BodySchema(validator, SchemaWork(plain, places), Listing(plain, places), backtracks=backtracks), []
 
 
 def _validator(schema: dict[str, Any], patterns: Any) -> Any:
     return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True, pattern_options=patterns)
-
-
-def _has_branches(schema: dict[str, Any]) -> bool:
-    """Return True if a schema may apply several schemas to one value."""
-    references = REFERENCES & schema.keys()
-    return not _BRANCHES.isdisjoint(schema) or len(references) + (not _PARTS.isdisjoint(schema)) > 1
-
-
-def _is_recursive(schema: dict[str, Any]) -> bool:
-    """Return True if a schema may refer to itself; a reference that isn't followed here counts as one that does."""
-    if any(isinstance(part.get(key), str) for part in objects(schema) if part is not schema for key in _IDS):
-        return True
-    graph: dict[str, set[str]] = {}
-    left = set(_references(schema))
-    while left:
-        name = left.pop()
-        if not name.startswith("#/"):
-            return True
-        try:
-            target = value_at(schema, unquote(name[1:]))
-        except (LookupError, TypeError, ValueError):
-            return True
-        graph[name] = set(_references(target))
-        left |= graph[name] - graph.keys()
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError:
-        return True
-    return False
-
-
-def _references(schema: Any) -> Iterator[str]:
-    for part in objects(schema):
-        for key in REFERENCES:
-            if isinstance(part.get(key), str):
-                yield part[key] if key == "$ref" else "#"
 
 
 def _problem(error: Any) -> Problem:

@@ -4,39 +4,23 @@ jsonschema-rs needs about 0.03 µs for most values. Some comparisons take a hund
 fractions with `multipleOf`, and of numbers beyond 64 bits. The times here are those of a slow computer.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeGuard
-from urllib.parse import unquote
 
 from hookline.bodies.json import MAX_VALUES
 from hookline.flows.compiler.alike_items import AlikeItems, is_integer, width_of
+from hookline.flows.compiler.pattern_states import microseconds_of
+from hookline.flows.compiler.schema_places import Judge, Place, Places, UnknownPlaces, objects
 from hookline.kernel.json import JsonObject
-from hookline.kernel.pointers_and_patches import value_at
 
 LIMIT: Final = 75_000.0
 """The most microseconds for one body."""
-REFERENCES: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_BRANCHES: Final = ("allOf", "anyOf", "oneOf")
-"""Keywords with a list of schemas for the same value."""
-_SAME_VALUE: Final = ("not", "if", "then", "else")
-_BY_KEY: Final = ("dependentSchemas", "dependencies")
-"""Keywords with schemas for the same value, by key."""
-_ONE_OF_THE_PARTS: Final = (
-    *("items", "prefixItems", "additionalItems", "unevaluatedItems"),
-    *("properties", "additionalProperties", "unevaluatedProperties"),
-)
-"""Keywords of whose schemas one judges a part."""
-_EACH_PART: Final = ("contains", "propertyNames", "patternProperties")
-"""Keywords whose schemas judge a part besides."""
 _KEYS: Final = ("required", "dependentRequired", "dependentSchemas", "dependencies")
 """Keywords that look for keys."""
-_UNEVALUATED: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _SIZED: Final = (list, dict)
-_BOOLEAN: Final = 0.003
-"""The work of a schema that is true or false."""
 
 
 class Work(NamedTuple):
@@ -55,11 +39,11 @@ class Work(NamedTuple):
     pair: float = 0.0
     """For each two items of a list that a hash may not tell apart, and each 128 bits of them, besides."""
 
-    def exceeds(self, body: Any, limit: float = LIMIT) -> bool:
-        """Return true if judging a body may take longer than a limit."""
+    def left_by(self, body: Any, limit: float) -> float:
+        """Return what is left of a limit after judging a body; less than 0 if it may take longer."""
         value, of_object, integer, number, character, pair = self
         if (value + of_object) * MAX_VALUES <= limit and not (integer or number or character or pair):
-            return False
+            return limit
         left = limit
         containers: list[Any] = [[body]]
         while containers:
@@ -80,109 +64,110 @@ class Work(NamedTuple):
                 elif kind is int or kind is float or kind is Decimal:
                     left -= integer if is_integer(item) else number * width_of(item)
                 if left < 0:
-                    return True
-        return left < 0 or (pair > 0 and AlikeItems(left / pair).exceed(body))
+                    return left
+        return AlikeItems(left / pair).left_by(body) * pair if pair and left >= 0 else left
 
 
-def work_of(schema: JsonObject, *, recursive: bool) -> Work:
-    """Return the work of a schema; `recursive`: a reference may lead back to where it stands, or can't be followed."""
-    try:
-        work = _Estimate(schema).of(schema)
-    except RecursionError:
-        # By a chain of hundreds of references.
-        recursive, work = True, Work()
-    # What such a reference leads to isn't counted in its place, so each part counts once.
-    return _most((work, _sum(map(_own, objects(schema))))) if recursive else work
+_NONE: Final = Work()
 
 
-def objects(value: Any) -> Iterator[dict[str, Any]]:
-    """All objects of a schema: those that are schemas, and others."""
-    left = [value]
-    while left:
-        part = left.pop()
-        if isinstance(part, dict):
-            yield part
-            left += part.values()
-        elif isinstance(part, list):
-            left += part
+class WorkAt(NamedTuple):
+    """The work of a schema at one place."""
+
+    here: Work
+    inside: Work
+    """For the value and all that it contains."""
 
 
-class _Estimate:
-    """The work of the parts of a schema. A part that contains itself is counted without the inner one."""
+class SchemaWork:
+    """The work of a schema at all places of a body."""
 
-    def __init__(self, root: JsonObject) -> None:
-        self._root = root
-        self._known: dict[int, Work] = {}
+    def __init__(self, schema: JsonObject, places: Places | None) -> None:
+        """`places`: None if they aren't known."""
+        self._at: dict[Place, WorkAt] = {}
+        self._places = places
+        self.most: Work | None = None
+        """The most at any place; None if there are too many places."""
+        if places is None:
+            self.most = _sum(work for part in objects(schema) for work in _own(part))
+            return
+        with suppress(UnknownPlaces):
+            self.most = _most(_sum(self._work_at(place)) for place in places.all())
 
-    def of(self, schema: Any) -> Work:
-        """Return the work of a schema, or of the list of schemas that a keyword has."""
-        if isinstance(schema, list):
-            return _most(map(self.of, schema))
-        if not isinstance(schema, dict):
-            return Work(value=_BOOLEAN) if isinstance(schema, bool) else Work()
-        known = self._known.get(id(schema))
-        if known is None:
-            self._known[id(schema)] = Work()
-            known = self._known[id(schema)] = self._made(schema)
-        return known
+    def exceeds(self, body: Any) -> bool:
+        """Return true if judging a body may take longer than `LIMIT`."""
+        if self.most is not None and self.most.left_by(body, LIMIT) >= 0:
+            return False
+        try:
+            return self._places is None or self._left_by_place(self._places, body) < 0
+        except UnknownPlaces:
+            return True
 
-    def _made(self, schema: dict[str, Any]) -> Work:
-        here = _most((_own(schema), self._of_parts(schema)))
-        branches = _sum(map(self.of, self._of_the_same_value(schema)))
-        if _UNEVALUATED.isdisjoint(schema):
-            return _sum((here, branches))
-        # They are judged again to find what they haven't judged.
-        return _sum((here, branches, branches, branches))
+    def _left_by_place(self, places: Places, body: Any) -> float:
+        left = LIMIT
+        values: list[tuple[Place, Any]] = [(places.first, body)]
+        while values and left >= 0:
+            place, value = values.pop()
+            here, inside = self._work_at(place)
+            if inside is not _NONE:
+                left = inside.left_by(value, left)
+            left -= here.value
+            kind = type(value)
+            if kind is str:
+                left -= len(value) * here.character
+            elif kind is list:
+                values += [(place.item(number), item) for number, item in enumerate(value)]
+            elif kind is dict:
+                names = _sum(self._work_at(place.name()))
+                left -= here.object + len(value) * names.value
+                left -= sum(map(len, value)) * (here.character + names.character)
+                values += [(place.value(key), item) for key, item in value.items()]
+            elif kind is int or kind is float or kind is Decimal:
+                left -= here.integer if is_integer(value) else here.number * width_of(value)
+        return left
 
-    def _of_parts(self, schema: dict[str, Any]) -> Work:
-        one = _most(map(self.of, _schemas(schema, _ONE_OF_THE_PARTS)))
-        return _sum((one, *map(self.of, _schemas(schema, _EACH_PART))))
-
-    def _of_the_same_value(self, schema: dict[str, Any]) -> Iterator[Any]:
-        for keyword in _BRANCHES:
-            branches = schema.get(keyword)
-            if isinstance(branches, list):
-                yield from branches
-        yield from _schemas(schema, (*_SAME_VALUE, *_BY_KEY))
-        for keyword in REFERENCES:
-            reference = schema.get(keyword)
-            if isinstance(reference, str) and reference.startswith("#"):
-                with suppress(LookupError, TypeError, ValueError):
-                    yield value_at(self._root, unquote(reference[1:]))
-
-
-def _schemas(schema: dict[str, Any], keywords: Iterable[str]) -> Iterator[Any]:
-    """Yield the schemas of some keywords; those that stand in an object one by one."""
-    for keyword in keywords:
-        found = schema.get(keyword)
-        if isinstance(found, dict) and keyword in (*_BY_KEY, "properties", "patternProperties"):
-            yield from found.values()
-        elif found is not None:
-            yield found
+    def _work_at(self, place: Place) -> WorkAt:
+        work = self._at.get(place)
+        if work is None:
+            judges = [(_own(judge), times) for judge, times in place.judges]
+            here = _sum(_times(own.here, times) for own, times in judges)
+            inside = _sum(_times(own.inside, times) for own, times in judges)
+            work = self._at[place] = WorkAt(here, inside if any(inside) else _NONE)
+        return work
 
 
-def _own(schema: dict[str, Any]) -> Work:
+def _times(work: Work, times: int) -> Work:
+    return work if times == 1 else Work(*(part * times for part in work))
+
+
+def _own(judge: Judge) -> WorkAt:
     """The work of a schema itself, without those that it contains."""
-    works = [Work(value=0.03)]
-    works += [_comparison(schema[keyword]) for keyword in _BOUNDS if _is_number(schema.get(keyword))]
-    if "const" in schema:
-        works += [_equality(schema["const"])]
-    listed = schema.get("enum")
-    if isinstance(listed, list):
-        works += [_membership(listed)]
-    works += [Work(object=0.02 * len(schema[keyword])) for keyword in _KEYS if isinstance(schema.get(keyword), _SIZED)]
-    if schema.get("uniqueItems") is True:
-        works += [Work(value=0.15, number=0.8, pair=0.6)]
-    if "pattern" in schema:
-        works += [Work(value=0.1, character=0.003)]
-    if "format" in schema:
-        works += [Work(value=0.3, character=0.04 if schema["format"] == "idn-hostname" else 0.003)]
-    if "contentMediaType" in schema or "contentEncoding" in schema:
-        works += [Work(value=0.3, character=0.1)]
-    patterns = schema.get("patternProperties")
+    if isinstance(judge, bool):
+        return WorkAt(Work(value=0.003), _NONE)
+    here = [Work(value=0.03)]
+    inside: list[Work] = []
+    here += [_comparison(judge[keyword]) for keyword in _BOUNDS if _is_number(judge.get(keyword))]
+    listed = [[judge["const"]]] if "const" in judge else []
+    listed += [judge["enum"]] if isinstance(judge.get("enum"), list) else []
+    for values in listed:
+        (inside if any(isinstance(value, dict | list) for value in values) else here).append(_membership(values))
+    here += [Work(object=0.02 * len(judge[keyword])) for keyword in _KEYS if isinstance(judge.get(keyword), _SIZED)]
+    if judge.get("uniqueItems") is True:
+        inside += [Work(value=0.15, number=0.8, pair=0.6)]
+    if isinstance(judge.get("pattern"), str):
+        here += [_search(judge["pattern"])]
+    if "format" in judge:
+        here += [Work(value=0.3, character=0.04 if judge["format"] == "idn-hostname" else 0.003)]
+    if "contentMediaType" in judge or "contentEncoding" in judge:
+        here += [Work(value=0.3, character=0.1)]
+    patterns = judge.get("patternProperties")
     if isinstance(patterns, dict):
-        works += [Work(value=0.1 * len(patterns), character=0.003 * len(patterns))]
-    return _sum(works)
+        here += map(_search, patterns)
+    return WorkAt(_sum(here), _sum(inside) if inside else _NONE)
+
+
+def _search(pattern: str) -> Work:
+    return Work(value=0.1, character=microseconds_of(pattern))
 
 
 def _membership(listed: list[Any]) -> Work:

@@ -7,7 +7,8 @@ import pytest
 from tests.growth.families import tree
 
 from hookline.flows.compiler.body_schema import compile_schema
-from hookline.flows.compiler.schema_work import work_of
+from hookline.flows.compiler.schema_places import Places
+from hookline.flows.compiler.schema_work import SchemaWork
 
 TOO_MANY = ["schema.too_many_values"]
 PRICE = {"type": "number", "minimum": 0, "multipleOf": 0.01}
@@ -27,6 +28,20 @@ LINE = {"sku": "AB-1", "price": 12.34, "n": 2}
 
 
 RECORD = {"tags": ["a", "b"], "n": 1}
+PARAGRAPHS = [{"type": "text", "text": "some words"}, {"type": "mention", "text": "someone"}] * 5
+DOCUMENT = {
+    "type": "doc",
+    "content": [{"type": "list", "content": [{"type": "item", "content": PARAGRAPHS}] * 10}] * 250,
+}
+KINDS = ("doc", "list", "item", "text", "mention")
+ANY_NODES = {"items": {"anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]}}
+RICH_TEXT = {
+    "$ref": "#/$defs/doc",
+    "$defs": {
+        kind: {"required": ["type"], "properties": {"type": {"const": kind}, "text": {}, "content": ANY_NODES}}
+        for kind in KINDS
+    },
+}
 EVENTS = [
     {
         "properties": {"type": {"const": f"t{number}"}, **{key: {"pattern": "^x"} for key in "abcdefghij"}},
@@ -83,6 +98,8 @@ def alike(count: int) -> list[int]:
         ({"items": {"allOf": [{"pattern": f"^[a-{end}]"} for end in "bcdefgh"]}}, ["a" * 4_000_000]),
         ({"items": {"format": "idn-hostname"}}, ["é" * 4_000_000]),
         ({"patternProperties": {f"{end}$": {} for end in "abcdefgh"}}, {"a" * 4_000_000: 1}),
+        ({"items": {"pattern": "[A-Z].{40}[0-9][x-z]"}}, ["A1b" * 100_000]),
+        ({"patternProperties": {"[A-Z].{40}[0-9][x-z]": {}}}, {"A1b" * 100_000: 1}),
         (
             {"$ref": "#/$defs/tree", "$defs": {"tree": {"multipleOf": 0.01, "items": {"$ref": "#/$defs/tree"}}}},
             [0.5] * 20_000,
@@ -103,13 +120,18 @@ def test_a_body_that_would_take_long_is_rejected_before_it_is_judged(schema: dic
         ({"uniqueItems": True}, alike(500)),
         ({"uniqueItems": True}, [[x, y] for x in range(200) for y in range(100)]),
         ({"uniqueItems": True}, [[bool(number >> bit & 1) for bit in range(12)] for number in range(4096)]),
-        ({"items": {"properties": {"tags": {"uniqueItems": True}}}}, [RECORD | {"id": one} for one in alike(200)]),
+        ({"items": {"properties": {"tags": {"uniqueItems": True}}}}, [RECORD | {"id": one} for one in alike(10_000)]),
+        (RICH_TEXT, DOCUMENT),
+        ({"properties": {"sku": {"pattern": "[A-Z].{40}[0-9]"}}}, {"sku": f"A{'b' * 40}0", "file": "x" * 9_000_000}),
+        ({"properties": {"price": {"enum": [0.25, 1.25]}}}, {"price": 0.25, "lines": [0.26] * 100_000}),
+        ({"properties": {"ids": {"uniqueItems": True}}}, {"ids": [1, 2], "parts": alike(10_000)}),
         ({"items": {"oneOf": EVENTS}}, [{"type": "t7", **dict.fromkeys("abcdefghij", "x")}] * 1200),
         ({"items": {"type": "integer", "minimum": 0, "maximum": 1000}}, list(range(500)) * 400),
         ({"items": {"enum": [1, 2, 3]}}, [1, 2, 3] * 100_000),
         ({"items": {"enum": ["a", "b"]}}, ["a", "b"] * 200_000),
         ({"items": {"format": "date-time"}}, ["2026-01-02T03:04:05Z"] * 50_000),
         ({"items": {"pattern": "^x*$"}}, ["x" * 9_900_000]),
+        ({"items": {"pattern": "^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}$"}}, ["DE89370400440532013000"] * 100_000),
         ({"type": "array"}, [1] * 999_000),
     ],
 )
@@ -119,7 +141,9 @@ def test_an_ordinary_body_is_judged_however_large_it_is(schema: dict[str, Any], 
 
 def test_schemas_for_the_same_value_add_up_and_those_of_its_parts_do_not() -> None:
     def number(schema: dict[str, Any]) -> float:
-        return work_of(schema, recursive=False).number
+        most = SchemaWork(schema, Places(schema)).most
+        assert most is not None
+        return most.number
 
     one = {"multipleOf": 0.5}
     single = number(one)
