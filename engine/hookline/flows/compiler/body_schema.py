@@ -12,7 +12,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from hookline.flows.compiler.problem_listing import Listed, Listing
-from hookline.flows.compiler.schema_places import Places, UnknownPlaces
+from hookline.flows.compiler.schema_places import BodyPlaces, UnknownPlaces
 from hookline.flows.compiler.schema_work import SchemaWork
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import JsonObject, is_large
@@ -105,9 +105,9 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
                 remedy="see https://json-schema.org; a $ref must stay within the schema",
             )
         ]
-    places: Places | None = None
+    places: BodyPlaces | None = None
     with suppress(UnknownPlaces):
-        places = Places(plain)
+        places = BodyPlaces(plain)
     return BodySchema(validator, SchemaWork(plain, places), Listing(plain, places), backtracks=backtracks), []
 
 

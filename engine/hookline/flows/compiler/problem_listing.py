@@ -10,7 +10,7 @@ from math import inf, log
 from typing import Any, Final
 
 from hookline.bodies.json import deeper_than
-from hookline.flows.compiler.schema_places import REFERENCES, Judge, Places, UnknownPlaces, objects
+from hookline.flows.compiler.schema_places import REFERENCES, Judge, BodyPlaces, UnknownPlaces, objects
 from hookline.flows.compiler.schema_work import Work
 from hookline.kernel.json import JsonObject, is_large
 
@@ -49,7 +49,7 @@ class Listed(Enum):
 class Listing:
     """The bounds of a schema for listing what is wrong with a body."""
 
-    def __init__(self, schema: JsonObject, places: Places | None) -> None:
+    def __init__(self, schema: JsonObject, places: BodyPlaces | None) -> None:
         """`places`: None if they aren't known."""
         self._branches = any(map(_has_branches, objects(schema)))
         self._most = MAX_NAMED if any(map(_judges_names, objects(schema))) else MAX_LISTED
@@ -76,7 +76,7 @@ def _judges_names(schema: dict[str, Any]) -> bool:
     return isinstance(schema.get("propertyNames"), dict)
 
 
-def _most_problems(schema: JsonObject, places: Places | None) -> int:
+def _most_problems(schema: JsonObject, places: BodyPlaces | None) -> int:
     """Return how many problems may quote the same value."""
     if places is not None:
         with suppress(UnknownPlaces):
@@ -95,7 +95,7 @@ def _count(names: Any) -> int:
     return len(names) if isinstance(names, list) else 1
 
 
-def _depth(schema: JsonObject, places: Places | None) -> float:
+def _depth(schema: JsonObject, places: BodyPlaces | None) -> float:
     """Return how deep a body may be whose problems are listed: references that lead back multiply them by level."""
     if places is None:
         references = sum(len(REFERENCES & part.keys()) for part in objects(schema))

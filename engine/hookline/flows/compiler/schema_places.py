@@ -109,18 +109,18 @@ def _leads_back(graph: dict[str, set[str]], name: str) -> bool:
     return name in reached
 
 
-class Places:
+class BodyPlaces:
     """The places of a schema. They are made when they are asked for."""
 
     def __init__(self, schema: JsonObject) -> None:
         """Raises `UnknownPlaces`, as asking for a place does."""
         self.references = References(schema)
-        self._known: dict[frozenset[tuple[int, int]], Place] = {}
+        self._known: dict[frozenset[tuple[int, int]], BodyPlace] = {}
         self._left = _MOST
         self.first = self.place([(schema, 1)])
         """The place of the whole body."""
 
-    def all(self) -> Iterator["Place"]:
+    def all(self) -> Iterator["BodyPlace"]:
         """Yield all places. Raises `UnknownPlaces` if there are too many; a body may have few of them."""
         known = {self.first}
         left = [self.first]
@@ -134,7 +134,7 @@ class Places:
         finally:
             self._left = _MOST
 
-    def place(self, judges: Iterable[tuple[Any, int]]) -> "Place":
+    def place(self, judges: Iterable[tuple[Any, int]]) -> "BodyPlace":
         """Return the place with these judges, and those to which they lead for the same value."""
         parts: dict[int, Judge] = {}
         times = Counter[int]()
@@ -145,7 +145,7 @@ class Places:
         place = self._known.get(name)
         if place is None:
             self._spend(1 + len(parts))
-            place = self._known[name] = Place(self, [(judge, times[key]) for key, judge in parts.items()])
+            place = self._known[name] = BodyPlace(self, [(judge, times[key]) for key, judge in parts.items()])
         return place
 
     def _with_branches(self, judges: Iterable[tuple[Any, int]]) -> Iterator[tuple[Judge, int]]:
@@ -188,20 +188,20 @@ class Places:
             raise UnknownPlaces
 
 
-class Place:
+class BodyPlace:
     """A place of a body."""
 
-    def __init__(self, places: Places, judges: Judges) -> None:
+    def __init__(self, places: BodyPlaces, judges: Judges) -> None:
         self.judges = judges
         self._places = places
         self._parts = [(judge, often) for judge, often in judges if isinstance(judge, dict)]
         self._named = {key for judge, _ in self._parts for key in _object(judge, "properties")}
         self._listed = max((len(_items(judge)) for judge, _ in self._parts), default=0)
-        self._values: dict[str | None, Place] = {}
-        self._items: dict[int, Place] = {}
-        self._names: Place | None = None
+        self._values: dict[str | None, BodyPlace] = {}
+        self._items: dict[int, BodyPlace] = {}
+        self._names: BodyPlace | None = None
 
-    def value(self, key: str | None) -> "Place":
+    def value(self, key: str | None) -> "BodyPlace":
         """Return the place of the value that an object here has at a key. None stands for a key without a schema."""
         if key not in self._named:
             key = None
@@ -211,7 +211,7 @@ class Place:
             place = self._values[key] = self._places.place(inside)
         return place
 
-    def item(self, number: int) -> "Place":
+    def item(self, number: int) -> "BodyPlace":
         """Return the place of an item of a list here."""
         number = min(number, self._listed)
         place = self._items.get(number)
@@ -220,14 +220,14 @@ class Place:
             place = self._items[number] = self._places.place(inside)
         return place
 
-    def name(self) -> "Place":
+    def name(self) -> "BodyPlace":
         """Return the place of the keys of an object here."""
         if self._names is None:
             named = [(judge["propertyNames"], often) for judge, often in self._parts if "propertyNames" in judge]
             self._names = self._places.place(named)
         return self._names
 
-    def all_inside(self) -> Iterator["Place"]:
+    def all_inside(self) -> Iterator["BodyPlace"]:
         """Yield the places of all that a value here may contain."""
         yield self.name()
         yield from map(self.value, [*self._named, None])

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeGuard
 from hookline.bodies.json import MAX_VALUES
 from hookline.flows.compiler.alike_items import AlikeItems, is_integer, width_of
 from hookline.flows.compiler.pattern_states import microseconds_of
-from hookline.flows.compiler.schema_places import Judge, Place, Places, UnknownPlaces, objects
+from hookline.flows.compiler.schema_places import Judge, BodyPlace, BodyPlaces, UnknownPlaces, objects
 from hookline.kernel.json import JsonObject
 
 LIMIT: Final = 75_000.0
@@ -82,9 +82,9 @@ class WorkAt(NamedTuple):
 class SchemaWork:
     """The work of a schema at all places of a body."""
 
-    def __init__(self, schema: JsonObject, places: Places | None) -> None:
+    def __init__(self, schema: JsonObject, places: BodyPlaces | None) -> None:
         """`places`: None if they aren't known."""
-        self._at: dict[Place, WorkAt] = {}
+        self._at: dict[BodyPlace, WorkAt] = {}
         self._places = places
         self.most: Work | None = None
         """The most at any place; None if there are too many places."""
@@ -103,9 +103,9 @@ class SchemaWork:
         except UnknownPlaces:
             return True
 
-    def _left_by_place(self, places: Places, body: Any) -> float:
+    def _left_by_place(self, places: BodyPlaces, body: Any) -> float:
         left = LIMIT
-        values: list[tuple[Place, Any]] = [(places.first, body)]
+        values: list[tuple[BodyPlace, Any]] = [(places.first, body)]
         while values and left >= 0:
             place, value = values.pop()
             here, inside = self._work_at(place)
@@ -126,7 +126,7 @@ class SchemaWork:
                 left -= here.integer if is_integer(value) else here.number * width_of(value)
         return left
 
-    def _work_at(self, place: Place) -> WorkAt:
+    def _work_at(self, place: BodyPlace) -> WorkAt:
         work = self._at.get(place)
         if work is None:
             judges = [(_own(judge), times) for judge, times in place.judges]

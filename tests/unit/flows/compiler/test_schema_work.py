@@ -7,7 +7,7 @@ import pytest
 from tests.growth.families import tree
 
 from hookline.flows.compiler.body_schema import compile_schema
-from hookline.flows.compiler.schema_places import Places
+from hookline.flows.compiler.schema_places import BodyPlaces
 from hookline.flows.compiler.schema_work import SchemaWork
 
 TOO_MANY = ["schema.too_many_values"]
@@ -141,7 +141,7 @@ def test_an_ordinary_body_is_judged_however_large_it_is(schema: dict[str, Any], 
 
 def test_schemas_for_the_same_value_add_up_and_those_of_its_parts_do_not() -> None:
     def number(schema: dict[str, Any]) -> float:
-        most = SchemaWork(schema, Places(schema)).most
+        most = SchemaWork(schema, BodyPlaces(schema)).most
         assert most is not None
         return most.number
 
