@@ -10,7 +10,7 @@ from math import inf, log
 from typing import Any, Final
 
 from hookline.bodies.json import deeper_than
-from hookline.flows.compiler.schema_places import REFERENCES, Judge, BodyPlaces, UnknownPlaces, objects
+from hookline.flows.compiler.schema_places import REFERENCES, BodyPlaces, Judge, UnknownPlaces, objects
 from hookline.flows.compiler.schema_work import Work
 from hookline.kernel.json import JsonObject, is_large
 

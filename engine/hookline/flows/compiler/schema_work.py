@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeGuard
 from hookline.bodies.json import MAX_VALUES
 from hookline.flows.compiler.alike_items import AlikeItems, is_integer, width_of
 from hookline.flows.compiler.pattern_states import microseconds_of
-from hookline.flows.compiler.schema_places import Judge, BodyPlace, BodyPlaces, UnknownPlaces, objects
+from hookline.flows.compiler.schema_places import BodyPlace, BodyPlaces, Judge, UnknownPlaces, objects
 from hookline.kernel.json import JsonObject
 
 LIMIT: Final = 75_000.0
