@@ -14,10 +14,10 @@ from hookline.catalog.catalog import Catalog
 from hookline.credentials.oauth_authorization import Authorization, Authorizations
 from hookline.discovery.registry import Registry
 from hookline.executions.waiting_callers import Replies
-from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled_flow import CompiledFlow, CompiledTrigger, FlowSettings
 from hookline.flows.compiler.subscription import subscription_credential
 from hookline.flows.elements.message_keys import MessageKey
+from hookline.flows.schemas.body_schema import BodySchema
 from hookline.intake.callbacks import Callbacks, WaitingStep
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown

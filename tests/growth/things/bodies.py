@@ -304,7 +304,7 @@ _ROOMS: Final = (
         "hookline.kernel.pointers_and_patches",
     ),
     *("hookline.secrets.masking", "hookline.model.dead_letter_causes", "hookline.simulation.recordings.case_masking"),
-    *("hookline.flows.compiler.body_schema", "hookline_email.addresses", "hookline_email.read_mail"),
+    *("hookline.flows.schemas.body_schema", "hookline_email.addresses", "hookline_email.read_mail"),
 )
 WITHOUT: Final[Mapping[str, str]] = {
     "hookline_email.addresses.mailboxes": "`mailbox` does its work",

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from jsonschema_specifications import REGISTRY
 
-from hookline.flows.compiler.body_schema import BodySchema, compile_schema
+from hookline.flows.schemas.body_schema import BodySchema, compile_schema
 from hookline.kernel.errors import SchemaViolation
 from tests.growth.families import VALUES
 from tests.growth.measure import Thing

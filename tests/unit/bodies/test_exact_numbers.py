@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, PlainSerializer, TypeAdapter, ValidationError
 
-from hookline.flows.compiler.body_schema import compile_schema
 from hookline.flows.documents.read import read
 from hookline.flows.elements.message_keys import key_text
+from hookline.flows.schemas.body_schema import compile_schema
 from hookline.kernel.json import (
     MAX_DIGITS,
     MAX_EXPONENT,

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline.bodies.received_body import Received
 from hookline.discovery.plugin_loader import load_plugins
-from hookline.flows.compiler.body_schema import compile_schema
+from hookline.flows.schemas.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
 from hookline.secrets.masking import MASK, mask_path
 from hookline.service.hooks.headers_and_masks import Masks

@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline.flows.compiler.body_schema import compile_schema
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.schemas.body_schema import compile_schema
 from hookline.intake.backlog import Backlog
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, StoreError, TooManyRequests

@@ -13,7 +13,6 @@ from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.batch import CompiledBatch
 from hookline.flows.blocks.step_type import CompileContext, CompiledStep
 from hookline.flows.blocks.webhook_wait import CompiledWait
-from hookline.flows.compiler.body_schema import BodySchema, compile_schema
 from hookline.flows.compiler.compiled_flow import CompiledFlow, CompiledTrigger, FlowSettings, wait_places
 from hookline.flows.compiler.redaction import compile_redaction, key_problems, tag_problems
 from hookline.flows.compiler.step_ids import assign_step_ids
@@ -27,6 +26,7 @@ from hookline.flows.elements.outside_references import CredentialUse, FlowUse, u
 from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.flows.elements.scope_check import ON_ARRIVAL, DeclaredNames, VisibleNames
 from hookline.flows.elements.tags import Tags
+from hookline.flows.schemas.body_schema import BodySchema, compile_schema
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
 from hookline.kernel.pointers_and_patches import adding, escape, removing

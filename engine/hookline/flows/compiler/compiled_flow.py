@@ -11,10 +11,10 @@ from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps
 from hookline.flows.blocks.webhook_wait import CompiledWait
-from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.outside_references import FlowUse
 from hookline.flows.elements.tags import Tags
+from hookline.flows.schemas.body_schema import BodySchema
 from hookline.kernel.errors import SchemaViolation
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
 from hookline.model.flow import FlowDocument, RetentionDocument, ServingState

@@ -8,7 +8,7 @@ import msgspec
 
 from hookline.bodies.media_types import Media
 from hookline.bodies.received_body import Received
-from hookline.flows.compiler.body_schema import BodySchema
+from hookline.flows.schemas.body_schema import BodySchema
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.kernel.json import is_heavy
 from hookline.model.message import Attachment
@@ -54,7 +54,7 @@ async def read_messages(
     made = await offloader.run(partial(trigger.read, request, settings), large=large)
     if schema is not None:
         judge = partial(_schema_problems, schema, made)
-        if problems := await offloader.run(judge, large=large):
+        if problems := await offloader.run(judge, large=large or any(schema.is_slow(each.body) for each in made)):
             raise SchemaViolation(problems=problems)
     types = None if settings.file_types is None else FileTypes(settings.file_types)
     read: list[ReadMessage] = []

@@ -15,11 +15,10 @@ import msgspec
 
 from hookline.bodies.media_types import OCTET_STREAM, QUERY, Media, read_media
 from hookline.bodies.received_body import Received
-from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.schemas.body_schema import BodySchema
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge, UnsupportedMedia
-from hookline.kernel.json import is_heavy_value
 from hookline.model.webhook import RequestSettings, takes
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.http_client import HttpClient
@@ -246,7 +245,7 @@ class RequestReceiver:
             )
         elif target.schema is not None:
             judge = partial(target.schema.problems, received.body)
-            if problems := await self._offloader.run(judge, large=is_heavy_value(received.body)):
+            if problems := await self._offloader.run(judge, large=target.schema.is_slow(received.body)):
                 raise SchemaViolation(problems=problems)
         # Files that came first must not be swept before the commit that refers to them.
         stream.check_time()

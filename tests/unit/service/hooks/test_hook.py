@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.service.hooks.hook_harness import LastByte, document, signed
 
-from hookline.flows.compiler.body_schema import compile_schema
+from hookline.flows.schemas.body_schema import compile_schema
 from hookline.kernel.errors import Problem, ServiceUnavailable, StoreError, TooManyRequests
 from hookline.service.hook_request_and_response import HookRequest
 from hookline.service.hooks.hook_endpoint import HookOptions

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hookline.flows.compiler.body_schema import compile_schema
+from hookline.flows.schemas.body_schema import compile_schema
 from hookline.kernel.errors import ServiceUnavailable, TooManyRequests
 from hookline.service.hook_request_and_response import HookRequest, SenderGone
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.service.hooks.hook_harness import Key, LastByte, document
 
 from hookline.bodies.media_types import read_media
-from hookline.flows.compiler.body_schema import compile_schema
+from hookline.flows.schemas.body_schema import compile_schema
 from hookline.kernel.errors import Malformed, Problem, TooManyRequests
 from hookline.model.message import Attachment
 from hookline.model.webhook import BodyMode

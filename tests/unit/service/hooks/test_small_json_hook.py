@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests.unit.service.hooks.hook_harness import LastByte, Unread, document, signed
 
-from hookline.flows.compiler.body_schema import compile_schema
+from hookline.flows.schemas.body_schema import compile_schema
 from hookline.kernel.errors import ServiceUnavailable
 from hookline.kernel.json import MANY
 from hookline.service.hook_request_and_response import HookRequest, HookResponse

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from tests.growth.families import tree
 
-from hookline.flows.compiler.body_schema import compile_schema
-from hookline.flows.compiler.schema_places import BodyPlaces
-from hookline.flows.compiler.schema_work import SchemaWork
+from hookline.flows.schemas.body_schema import compile_schema
+from hookline.flows.schemas.schema_references import References
+from hookline.flows.schemas.schema_work import SchemaWork
 
 TOO_MANY = ["schema.too_many_values"]
 PRICE = {"type": "number", "minimum": 0, "multipleOf": 0.01}
@@ -99,6 +99,10 @@ def alike(count: int) -> list[int]:
         ({"items": {"format": "idn-hostname"}}, ["é" * 4_000_000]),
         ({"patternProperties": {f"{end}$": {} for end in "abcdefgh"}}, {"a" * 4_000_000: 1}),
         ({"items": {"pattern": "[A-Z].{40}[0-9][x-z]"}}, ["A1b" * 100_000]),
+        (
+            {"items": {"patternProperties": {f"[{first}x-z]$": True for first in "abcdefghijklmn"}}},
+            [dict.fromkeys(map(str, range(62)), 1)] * 7800,
+        ),
         ({"patternProperties": {"[A-Z].{40}[0-9][x-z]": {}}}, {"A1b" * 100_000: 1}),
         (
             {"$ref": "#/$defs/tree", "$defs": {"tree": {"multipleOf": 0.01, "items": {"$ref": "#/$defs/tree"}}}},
@@ -122,6 +126,17 @@ def test_a_body_that_would_take_long_is_rejected_before_it_is_judged(schema: dic
         ({"uniqueItems": True}, [[bool(number >> bit & 1) for bit in range(12)] for number in range(4096)]),
         ({"items": {"properties": {"tags": {"uniqueItems": True}}}}, [RECORD | {"id": one} for one in alike(10_000)]),
         (RICH_TEXT, DOCUMENT),
+        (
+            {
+                "examples": [{"id": "x", "$ref": "#/nowhere"}],
+                "items": {"properties": {"p": {"multipleOf": 0.01}, "q": {"enum": [0.5, 1.5, 2.5]}}},
+            },
+            [{"p": 12.34}] * 9000,
+        ),
+        (
+            {"$ref": "https://json-schema.org/draft/2020-12/schema"},
+            {"properties": {f"k{number}": {"type": "string"} for number in range(20_000)}},
+        ),
         ({"properties": {"sku": {"pattern": "[A-Z].{40}[0-9]"}}}, {"sku": f"A{'b' * 40}0", "file": "x" * 9_000_000}),
         ({"properties": {"price": {"enum": [0.25, 1.25]}}}, {"price": 0.25, "lines": [0.26] * 100_000}),
         ({"properties": {"ids": {"uniqueItems": True}}}, {"ids": [1, 2], "parts": alike(10_000)}),
@@ -139,11 +154,45 @@ def test_an_ordinary_body_is_judged_however_large_it_is(schema: dict[str, Any], 
     assert codes(schema, body) == []
 
 
+def test_small_bodies_for_a_schema_with_many_places_are_judged_one_after_another() -> None:
+    kinds = {
+        f"r{kind}": {
+            "required": ["type"],
+            "properties": {
+                "type": {"const": f"r{kind}"},
+                **{f"p{part}": {"items": {"$ref": f"#/$defs/r{(7 * kind + part) % 300}"}} for part in range(20)},
+            },
+        }
+        for kind in range(300)
+    }
+    schema = {"oneOf": [{"$ref": f"#/$defs/r{kind}"} for kind in range(150)], "$defs": kinds}
+    compiled, _ = compile_schema(schema)
+    assert compiled is not None
+    assert compiled.has_many_places
+    for number in range(20):
+        body: Any = {}
+        for level in range(6):
+            body = {f"p{(number * 3 + level * 7) % 20}": [body]}
+        assert [problem.code for problem in compiled.problems(body)] == ["schema.oneOf"]
+    assert compiled.problems({"type": "r1", "p3": [{"type": "r10", "p4": []}]}) == []
+
+
+@pytest.mark.rule(16)
+def test_each_use_of_a_definition_counts_also_beside_what_is_no_schema() -> None:
+    each = [{"properties": {"a": {"$ref": "#/$defs/p"}, "type": {"const": f"t{number}"}}} for number in range(20)]
+    definitions = {"p": {"items": {"type": "number", "multipleOf": 0.01}}}
+    body = {"a": [12.34] * 8500 + [0.001], "type": "t3"}
+    assert codes({"examples": [{"id": "e1"}], "anyOf": each, "$defs": definitions}, body) == TOO_MANY
+    anchored = {"p": {"$anchor": "here", **definitions["p"]}}
+    each = [{"properties": {"a": {"$ref": "#here"}, "type": {"const": f"t{number}"}}} for number in range(20)]
+    assert codes({"anyOf": each, "$defs": anchored}, body) == TOO_MANY
+    named = {"$id": "https://x.example/a.json", "properties": {"a": {"$ref": "a.json#/$defs/p"}}, "$defs": definitions}
+    assert codes(named, {"a": [12.34] * 8500}) == []
+
+
 def test_schemas_for_the_same_value_add_up_and_those_of_its_parts_do_not() -> None:
     def number(schema: dict[str, Any]) -> float:
-        most = SchemaWork(schema, BodyPlaces(schema)).most
-        assert most is not None
-        return most.number
+        return SchemaWork(schema, References(schema)).most.number
 
     one = {"multipleOf": 0.5}
     single = number(one)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from re import _constants as kinds  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 _WITH_FEW_STATES: Final = 0.005
 _WITH_SMALL_STATES: Final = 0.1
@@ -24,9 +24,11 @@ _FEW: Final = 800
 """The states for which the matcher surely has room."""
 _ROOM: Final = 40_000
 """The room for more: the squares of their positions."""
-_MOST_STEPS: Final = 200_000
+_MOST_STEPS: Final = 100_000
 """The most steps to look for states: a bound for this module's own time."""
 
+_Set: TypeAlias = list[tuple[Any, Any]]
+"""A set of characters, as Python's parser describes it."""
 _REPEATS: Final = (kinds.MAX_REPEAT, kinds.MIN_REPEAT, kinds.POSSESSIVE_REPEAT)
 _CATEGORY = re.compile(r"\\[pP](?:\{\^?\w++\}|\w)")
 """A category of Unicode, which Python's parser doesn't know."""
@@ -86,10 +88,7 @@ class _Automaton:
         self._pattern = pattern
         self._characters = {*_CHARACTERS, *pattern}
         self._ignores_case = _IGNORES_CASE.search(pattern) is not None
-        self.positions: list[str] = []
-        """The characters of each position."""
-        self._sets: dict[str, str] = {}
-        """The characters of each set that stands in the pattern."""
+        self.positions: list[_Set] = []
         self._next: list[int] = []
         """The positions that may follow each position."""
         self._steps = 0
@@ -103,6 +102,8 @@ class _Automaton:
             whole = self._sequence(parsed)
         except (re.error, OverflowError, RecursionError) as error:
             raise _NotParsed from error
+        if len(self.positions) < _FEW.bit_length():
+            return 1 << len(self.positions)
         starts = bool(parsed) and parsed[0] in _BEGINNINGS and not _HAS_LINES.search(self._pattern)
         return self._count(whole.first, 0 if starts else whole.first)
 
@@ -129,14 +130,15 @@ class _Automaton:
 
     def _letters(self) -> set[int]:
         """Return the positions of each character; characters with the same positions are one letter."""
-        by_characters: dict[str, int] = {}
-        for position, characters in enumerate(self.positions):
-            by_characters[characters] = by_characters.get(characters, 0) | 1 << position
+        sets: dict[str, tuple[_Set, int]] = {}
+        for position, items in enumerate(self.positions):
+            name = str(items)
+            sets[name] = items, sets.get(name, (items, 0))[1] | 1 << position
         letters = set()
         for character in self._characters:
             letter = 0
-            for characters, positions in by_characters.items():
-                if character in characters:
+            for items, positions in sets.values():
+                if self._accepts(items, character):
                     letter |= positions
             letters.add(letter)
         return letters
@@ -162,17 +164,12 @@ class _Automaton:
     def _position(self, kind: Any, argument: Any) -> _Part:
         if len(self.positions) == _MOST_POSITIONS:
             raise _TooMany
-        items = argument if kind is kinds.IN else [(kind, argument)]
-        characters = self._sets.get(named := str(items))
-        if characters is None:
-            accepted = [one for one in sorted(self._characters) if self._accepts(items, one)]
-            characters = self._sets[named] = "".join(accepted)
-        self.positions.append(characters)
+        self.positions.append(argument if kind is kinds.IN else [(kind, argument)])
         self._next.append(0)
         bit = 1 << len(self.positions) - 1
         return _Part(bit, bit, may_be_empty=False)
 
-    def _accepts(self, items: list[tuple[Any, Any]], character: str) -> bool:
+    def _accepts(self, items: _Set, character: str) -> bool:
         cases = {character, character.lower(), character.upper()} if self._ignores_case else {character}
         return any(_is_in(items, case) for case in cases)
 
@@ -225,8 +222,8 @@ class _Automaton:
 _BEGINNINGS: Final = ((kinds.AT, kinds.AT_BEGINNING), (kinds.AT, kinds.AT_BEGINNING_STRING))
 
 
-def _is_in(items: list[tuple[Any, Any]], character: str) -> bool:
-    """Return true if a character belongs to a set, as Python's parser describes it."""
+def _is_in(items: _Set, character: str) -> bool:
+    """Return true if a character belongs to a set."""
     code = ord(character)
     for kind, argument in items:
         if kind is kinds.ANY:

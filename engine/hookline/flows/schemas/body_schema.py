@@ -5,17 +5,16 @@ the others is bounded before it starts, and so is listing what is wrong.
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
 import jsonschema_rs
 
-from hookline.flows.compiler.problem_listing import Listed, Listing
-from hookline.flows.compiler.schema_places import BodyPlaces, UnknownPlaces
-from hookline.flows.compiler.schema_work import SchemaWork
+from hookline.flows.schemas.problem_listing import Listed, Listing
+from hookline.flows.schemas.schema_references import References
+from hookline.flows.schemas.schema_work import SchemaWork
 from hookline.kernel.errors import Problem
-from hookline.kernel.json import JsonObject, is_large
+from hookline.kernel.json import JsonObject, is_heavy_value, is_large
 from hookline.kernel.pointers_and_patches import pointer_to
 
 MAX_PROBLEMS: Final = 1000
@@ -33,8 +32,14 @@ class BodySchema:
         """`backtracks`: it has patterns whose time backtracking multiplies."""
         self._validator = validator
         self._work = work
+        self.has_many_places = work.has_many_places
+        """Judging a small body may take milliseconds, too."""
         self._listing = listing
         self._backtracks = backtracks
+
+    def is_slow(self, body: Any) -> bool:
+        """Return true if judging a body may take milliseconds."""
+        return self.has_many_places or is_heavy_value(body)
 
     def problems(self, body: Any) -> list[Problem]:
         """The problems of a body, each with its JSON pointer; at most `MAX_PROBLEMS`.
@@ -105,10 +110,9 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
                 remedy="see https://json-schema.org; a $ref must stay within the schema",
             )
         ]
-    places: BodyPlaces | None = None
-    with suppress(UnknownPlaces):
-        places = BodyPlaces(plain)
-    return BodySchema(validator, SchemaWork(plain, places), Listing(plain, places), backtracks=backtracks), []
+    references = References(plain)
+    work, listing = SchemaWork(plain, references), Listing(plain, references)
+    return BodySchema(validator, work, listing, backtracks=backtracks), []
 
 
 def _validator(schema: dict[str, Any], patterns: Any) -> Any:

@@ -5,18 +5,22 @@ fractions with `multipleOf`, and of numbers beyond 64 bits. The times here are t
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from hookline.bodies.json import MAX_VALUES
-from hookline.flows.compiler.alike_items import AlikeItems, is_integer, width_of
-from hookline.flows.compiler.pattern_states import microseconds_of
-from hookline.flows.compiler.schema_places import BodyPlace, BodyPlaces, Judge, UnknownPlaces, objects
+from hookline.flows.schemas.alike_items import AlikeItems, is_integer, width_of
+from hookline.flows.schemas.pattern_states import microseconds_of
+from hookline.flows.schemas.schema_places import BodyPlace, BodyPlaces, TooManyPlaces
+from hookline.flows.schemas.schema_references import Judge, References, objects
 from hookline.kernel.json import JsonObject
 
 LIMIT: Final = 75_000.0
 """The most microseconds for one body."""
+_MOST_PARTS: Final = 50_000
+"""The most parts of the schema that are looked at for a body, and for all places together."""
+_MOST_KEPT: Final = 20_000
+"""The most places that are kept."""
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _KEYS: Final = ("required", "dependentRequired", "dependentSchemas", "dependencies")
 """Keywords that look for keys."""
@@ -30,6 +34,8 @@ class Work(NamedTuple):
     """For each value."""
     object: float = 0.0
     """For each object, besides."""
+    key: float = 0.0
+    """For each key, besides."""
     integer: float = 0.0
     """For each integer of at most 64 bits, besides."""
     number: float = 0.0
@@ -41,8 +47,8 @@ class Work(NamedTuple):
 
     def left_by(self, body: Any, limit: float) -> float:
         """Return what is left of a limit after judging a body; less than 0 if it may take longer."""
-        value, of_object, integer, number, character, pair = self
-        if (value + of_object) * MAX_VALUES <= limit and not (integer or number or character or pair):
+        value, of_object, key, integer, number, character, pair = self
+        if (value + of_object + key) * MAX_VALUES <= limit and not (integer or number or character or pair):
             return limit
         left = limit
         containers: list[Any] = [[body]]
@@ -52,7 +58,7 @@ class Work(NamedTuple):
             items = container
             if type(container) is dict:
                 items = container.values()
-                left -= of_object
+                left -= of_object + len(container) * key
                 if character:
                     left -= sum(map(len, container)) * character
             for item in items:
@@ -82,30 +88,38 @@ class WorkAt(NamedTuple):
 class SchemaWork:
     """The work of a schema at all places of a body."""
 
-    def __init__(self, schema: JsonObject, places: BodyPlaces | None) -> None:
-        """`places`: None if they aren't known."""
+    def __init__(self, schema: JsonObject, references: References) -> None:
+        self._schema = schema
+        self._references = references
+        self._own: dict[int, WorkAt] = {}
         self._at: dict[BodyPlace, WorkAt] = {}
-        self._places = places
-        self.most: Work | None = None
-        """The most at any place; None if there are too many places."""
-        if places is None:
-            self.most = _sum(work for part in objects(schema) for work in _own(part))
-            return
-        with suppress(UnknownPlaces):
-            self.most = _most(_sum(self._work_at(place)) for place in places.all())
+        self._places = BodyPlaces(schema, references, _MOST_PARTS)
+        self.has_many_places = False
+        """Estimating the work for a small body may take milliseconds, too."""
+        self.most: Work
+        """The most at any place."""
+        try:
+            self.most = _most(_sum(self._work_at(place)) for place in self._places.all())
+        except TooManyPlaces:
+            self.has_many_places = True
+            self.most = _sum(work for part in objects(schema) for work in self._own_of(part))
 
     def exceeds(self, body: Any) -> bool:
         """Return true if judging a body may take longer than `LIMIT`."""
-        if self.most is not None and self.most.left_by(body, LIMIT) >= 0:
+        if self.most.left_by(body, LIMIT) >= 0:
             return False
         try:
-            return self._places is None or self._left_by_place(self._places, body) < 0
-        except UnknownPlaces:
+            return self._left_by_place(body) < 0
+        except TooManyPlaces:
             return True
 
-    def _left_by_place(self, places: BodyPlaces, body: Any) -> float:
+    def _left_by_place(self, body: Any) -> float:
+        if len(self._places) > _MOST_KEPT:
+            self._places = BodyPlaces(self._schema, self._references, _MOST_PARTS)
+            self._at = {}
+        self._places.allow(_MOST_PARTS)
         left = LIMIT
-        values: list[tuple[BodyPlace, Any]] = [(places.first, body)]
+        values: list[tuple[BodyPlace, Any]] = [(self._places.first, body)]
         while values and left >= 0:
             place, value = values.pop()
             here, inside = self._work_at(place)
@@ -119,7 +133,7 @@ class SchemaWork:
                 values += [(place.item(number), item) for number, item in enumerate(value)]
             elif kind is dict:
                 names = _sum(self._work_at(place.name()))
-                left -= here.object + len(value) * names.value
+                left -= here.object + len(value) * (here.key + names.value)
                 left -= sum(map(len, value)) * (here.character + names.character)
                 values += [(place.value(key), item) for key, item in value.items()]
             elif kind is int or kind is float or kind is Decimal:
@@ -129,10 +143,16 @@ class SchemaWork:
     def _work_at(self, place: BodyPlace) -> WorkAt:
         work = self._at.get(place)
         if work is None:
-            judges = [(_own(judge), times) for judge, times in place.judges]
+            judges = [(self._own_of(judge), times) for judge, times in place.judges]
             here = _sum(_times(own.here, times) for own, times in judges)
             inside = _sum(_times(own.inside, times) for own, times in judges)
             work = self._at[place] = WorkAt(here, inside if any(inside) else _NONE)
+        return work
+
+    def _own_of(self, judge: Judge) -> WorkAt:
+        work = self._own.get(id(judge))
+        if work is None:
+            work = self._own[id(judge)] = _own(judge)
         return work
 
 
@@ -162,7 +182,8 @@ def _own(judge: Judge) -> WorkAt:
         here += [Work(value=0.3, character=0.1)]
     patterns = judge.get("patternProperties")
     if isinstance(patterns, dict):
-        here += map(_search, patterns)
+        searches = map(_search, patterns)
+        here += [Work(key=search.value, character=search.character) for search in searches]
     return WorkAt(_sum(here), _sum(inside) if inside else _NONE)
 
 

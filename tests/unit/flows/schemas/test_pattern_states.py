@@ -2,7 +2,7 @@
 
 import pytest
 
-from hookline.flows.compiler.pattern_states import microseconds_of
+from hookline.flows.schemas.pattern_states import microseconds_of
 
 FEW = microseconds_of("^a$")
 IBAN = "[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}"
