@@ -7,7 +7,13 @@ the value that it is about. So the work can be many times the size of the body.
 from enum import Enum, auto
 from typing import Any, Final
 
-from hookline.flows.schemas.schema_places import branches_of, judges_of_item, judges_of_value
+from hookline.flows.schemas.schema_places import (
+    AGAIN,
+    UNEVALUATED,
+    branches_of,
+    judges_of_item,
+    judges_of_value,
+)
 from hookline.flows.schemas.schema_references import REFERENCES, References, list_in, object_in, objects
 from hookline.kernel.json import JsonObject, is_large
 
@@ -118,6 +124,8 @@ class _Estimate:
     def _of_parts(self, judge: dict[str, Any], value: Any) -> float:
         total = sum(self.of(branch, value) for branch in branches_of(judge))
         total += sum(self.of(target, value) for target, _ in self._references.of(judge))
+        if not UNEVALUATED.isdisjoint(judge):
+            total *= AGAIN
         if type(value) is dict:
             for key, item in value.items():
                 total += sum(self.of(inner, item) for inner in judges_of_value(judge, key))

@@ -18,8 +18,8 @@ _BY_KEY: Final = ("dependentSchemas", "dependencies")
 """Keywords with schemas for the same value, by key."""
 _OTHER_KEYS: Final = ("additionalProperties", "unevaluatedProperties")
 _OTHER_ITEMS: Final = ("items", "additionalItems", "unevaluatedItems")
-_UNEVALUATED: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
-_AGAIN: Final = 3
+UNEVALUATED: Final = frozenset({"unevaluatedItems", "unevaluatedProperties"})
+AGAIN: Final = 3
 """The times that branches judge a value if the parts of it are looked for that they haven't judged."""
 
 Judges: TypeAlias = list[tuple[Judge, int]]
@@ -98,8 +98,8 @@ class BodyPlaces:
 
     def _branches(self, judge: dict[str, Any], often: int) -> Iterator[tuple[Any, int, bool]]:
         """Yield the judges of the same value to which a judge leads, and whether the result is kept."""
-        if not _UNEVALUATED.isdisjoint(judge):
-            often *= _AGAIN
+        if not UNEVALUATED.isdisjoint(judge):
+            often *= AGAIN
         for branch in branches_of(judge):
             yield branch, often, False
         for target, kept in self._references.of(judge):
