@@ -14,7 +14,7 @@ import msgspec
 import hookline.bodies
 from hookline.api import StepError
 from hookline.bodies import json, media_types, page_form_input, text, urlencoded, xml
-from hookline.flows.compiler import body_schema
+from hookline.flows.schemas import body_schema
 from hookline.kernel import json as kernel_json
 from hookline.kernel import pointers_and_patches
 from hookline.kernel.errors import SchemaViolation

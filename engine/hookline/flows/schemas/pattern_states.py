@@ -10,10 +10,10 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from re import _constants as kinds  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any, Final, NamedTuple, TypeAlias
 
+_kinds: Any = re._constants  # type: ignore[attr-defined]
+_parse: Any = re._parser.parse  # type: ignore[attr-defined]
 _WITH_FEW_STATES: Final = 0.005
 _WITH_SMALL_STATES: Final = 0.1
 _WITHOUT_STATES: Final = 0.6
@@ -29,7 +29,7 @@ _MOST_STEPS: Final = 100_000
 
 _Set: TypeAlias = list[tuple[Any, Any]]
 """A set of characters, as Python's parser describes it."""
-_REPEATS: Final = (kinds.MAX_REPEAT, kinds.MIN_REPEAT, kinds.POSSESSIVE_REPEAT)
+_REPEATS: Final = (_kinds.MAX_REPEAT, _kinds.MIN_REPEAT, _kinds.POSSESSIVE_REPEAT)
 _CATEGORY = re.compile(r"\\[pP](?:\{\^?\w++\}|\w)")
 """A category of Unicode, which Python's parser doesn't know."""
 _COUNT = re.compile(r"\{(?:\d++,)?(\d++),?\}")
@@ -38,14 +38,14 @@ _HAS_LINES = re.compile(r"\(\?[a-z]*m")
 _CHARACTERS: Final = (*map(chr, range(128)), "é", "中", "٣", "\xa0")
 """Characters by which the sets of a pattern are told apart, besides those that it names."""
 _TESTS: Final[dict[Any, Callable[[str], bool]]] = {
-    kinds.CATEGORY_DIGIT: str.isdecimal,
-    kinds.CATEGORY_SPACE: str.isspace,
-    kinds.CATEGORY_WORD: lambda character: character.isalnum() or character == "_",
+    _kinds.CATEGORY_DIGIT: str.isdecimal,
+    _kinds.CATEGORY_SPACE: str.isspace,
+    _kinds.CATEGORY_WORD: lambda character: character.isalnum() or character == "_",
 }
 _OPPOSITES: Final[dict[Any, Any]] = {
-    kinds.CATEGORY_NOT_DIGIT: kinds.CATEGORY_DIGIT,
-    kinds.CATEGORY_NOT_SPACE: kinds.CATEGORY_SPACE,
-    kinds.CATEGORY_NOT_WORD: kinds.CATEGORY_WORD,
+    _kinds.CATEGORY_NOT_DIGIT: _kinds.CATEGORY_DIGIT,
+    _kinds.CATEGORY_NOT_SPACE: _kinds.CATEGORY_SPACE,
+    _kinds.CATEGORY_NOT_WORD: _kinds.CATEGORY_WORD,
 }
 
 
@@ -98,7 +98,7 @@ class _Automaton:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)
-                parsed = parser.parse(_CATEGORY.sub(r"\\w", self._pattern))
+                parsed = _parse(_CATEGORY.sub(r"\\w", self._pattern))
             whole = self._sequence(parsed)
         except (re.error, OverflowError, RecursionError) as error:
             raise _NotParsed from error
@@ -152,11 +152,11 @@ class _Automaton:
     def _node(self, kind: Any, argument: Any) -> _Part:
         if kind in _REPEATS:
             return self._repeat(*argument)
-        if kind is kinds.BRANCH:
+        if kind is _kinds.BRANCH:
             return self._choice(argument[1])
-        if kind is kinds.SUBPATTERN:
+        if kind is _kinds.SUBPATTERN:
             return self._sequence(argument[3])
-        if kind in (kinds.LITERAL, kinds.NOT_LITERAL, kinds.ANY, kinds.IN):
+        if kind in (_kinds.LITERAL, _kinds.NOT_LITERAL, _kinds.ANY, _kinds.IN):
             return self._position(kind, argument)
         # The beginning and the end of a text or a word.
         return _Part()
@@ -164,7 +164,7 @@ class _Automaton:
     def _position(self, kind: Any, argument: Any) -> _Part:
         if len(self.positions) == _MOST_POSITIONS:
             raise _TooMany
-        self.positions.append(argument if kind is kinds.IN else [(kind, argument)])
+        self.positions.append(argument if kind is _kinds.IN else [(kind, argument)])
         self._next.append(0)
         bit = 1 << len(self.positions) - 1
         return _Part(bit, bit, may_be_empty=False)
@@ -182,7 +182,7 @@ class _Automaton:
         return _Part(first, last, may_be_empty=any(part.may_be_empty for part in parts))
 
     def _repeat(self, least: int, most: Any, nodes: Any) -> _Part:
-        endless = most is kinds.MAXREPEAT
+        endless = most is _kinds.MAXREPEAT
         end = _Part()
         for _ in range(1 if endless else most - least):
             one = self._sequence(nodes)
@@ -219,23 +219,23 @@ class _Automaton:
             raise _TooMany
 
 
-_BEGINNINGS: Final = ((kinds.AT, kinds.AT_BEGINNING), (kinds.AT, kinds.AT_BEGINNING_STRING))
+_BEGINNINGS: Final = ((_kinds.AT, _kinds.AT_BEGINNING), (_kinds.AT, _kinds.AT_BEGINNING_STRING))
 
 
 def _is_in(items: _Set, character: str) -> bool:
     """Return true if a character belongs to a set."""
     code = ord(character)
     for kind, argument in items:
-        if kind is kinds.ANY:
+        if kind is _kinds.ANY:
             return character != "\n"
-        if kind is kinds.NOT_LITERAL:
+        if kind is _kinds.NOT_LITERAL:
             return bool(code != argument)
-        if kind is kinds.NEGATE:
+        if kind is _kinds.NEGATE:
             return not _is_in(items[1:], character)
         if (
-            (kind is kinds.LITERAL and code == argument)
-            or (kind is kinds.RANGE and argument[0] <= code <= argument[1])
-            or (kind is kinds.CATEGORY and _is_of(argument, character))
+            (kind is _kinds.LITERAL and code == argument)
+            or (kind is _kinds.RANGE and argument[0] <= code <= argument[1])
+            or (kind is _kinds.CATEGORY and _is_of(argument, character))
         ):
             return True
     return False

@@ -4,8 +4,9 @@ jsonschema-rs needs about 0.03 µs for most values. Some comparisons take a hund
 fractions with `multipleOf`, and of numbers beyond 64 bits. The times here are those of a slow computer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import count
 from typing import Any, Final, NamedTuple, TypeGuard
 
 from hookline.bodies.json import MAX_VALUES
@@ -75,6 +76,7 @@ class Work(NamedTuple):
 
 
 _NONE: Final = Work()
+_END: Final[tuple[Any, Any]] = (None, None)
 
 
 class WorkAt(NamedTuple):
@@ -119,9 +121,12 @@ class SchemaWork:
             self._at = {}
         self._places.allow(_MOST_PARTS)
         left = LIMIT
-        values: list[tuple[BodyPlace, Any]] = [(self._places.first, body)]
-        while values and left >= 0:
-            place, value = values.pop()
+        path: list[Iterator[tuple[BodyPlace, Any]]] = [iter([(self._places.first, body)])]
+        while path and left >= 0:
+            place, value = next(path[-1], _END)
+            if place is None:
+                path.pop()
+                continue
             here, inside = self._work_at(place)
             if inside is not _NONE:
                 left = inside.left_by(value, left)
@@ -130,12 +135,12 @@ class SchemaWork:
             if kind is str:
                 left -= len(value) * here.character
             elif kind is list:
-                values += [(place.item(number), item) for number, item in enumerate(value)]
+                path.append(zip(map(place.item, count()), value, strict=False))
             elif kind is dict:
                 names = _sum(self._work_at(place.name()))
                 left -= here.object + len(value) * (here.key + names.value)
                 left -= sum(map(len, value)) * (here.character + names.character)
-                values += [(place.value(key), item) for key, item in value.items()]
+                path.append(zip(map(place.value, value), value.values(), strict=True))
             elif kind is int or kind is float or kind is Decimal:
                 left -= here.integer if is_integer(value) else here.number * width_of(value)
         return left
