@@ -5,6 +5,7 @@ the value that it is about. So the work can be many times the size of the body.
 """
 
 from enum import Enum, auto
+from math import inf
 from typing import Any, Final
 
 from hookline.flows.schemas.schema_places import (
@@ -110,7 +111,8 @@ class _Estimate:
             self._left -= 1
             if self._left < 0:
                 raise _TooMany
-            self._known[at] = 0.0
+            # A schema that leads back to itself for the same value has no bound.
+            self._known[at] = inf
             known = self._known[at] = self._own(judge, value) + self._of_parts(judge, value)
         return known
 

@@ -175,6 +175,13 @@ def test_problems_are_listed_if_they_are_few_also_where_many_references_lead_bac
 
 
 @pytest.mark.rule(16)
+def test_no_problem_is_listed_of_a_schema_that_leads_back_to_itself_for_the_same_value() -> None:
+    schema = {"allOf": [{"required": ["a"]}, {"$ref": "#"}, {"$ref": "#"}]}
+    assert problems(schema, {}) == {("", "schema.not_located")}
+    assert problems(schema, {"a": 1}) == set()
+
+
+@pytest.mark.rule(16)
 def test_each_branch_and_each_name_may_have_a_problem() -> None:
     unlocated = {("", "schema.not_located")}
     kinds = {"items": {"anyOf": [{"const": f"t{number}"} for number in range(200)]}}
