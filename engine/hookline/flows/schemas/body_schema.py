@@ -59,9 +59,9 @@ class BodySchema:
                 Problem(
                     "checking this body against the schema would take so long that other requests would have to wait",
                     code="schema.too_many_values",
-                    remedy="send it in parts, or let the schema compare less: numbers take longest, in `enum` and "
-                    "`const`, with `multipleOf`, and with fractions or more than 64 bits; each branch counts, and a "
-                    "pattern that counts what follows something that may be anywhere, such as `[A-Z].{40}[0-9]`",
+                    remedy="send it in parts, or let the schema compare less: `enum`, `const` and `multipleOf` take "
+                    "longest with numbers, most of all with fractions and more than 64 bits, and each branch counts; "
+                    "begin a pattern that counts, such as `[A-Z].{40}[0-9]`, with `^`",
                 )
             ]
         if self._validator.is_valid(body):

@@ -4,12 +4,15 @@ jsonschema-rs makes all problems of a value at once, with those of each branch o
 the value that it is about. So the work can be many times the size of the body.
 """
 
+from contextlib import suppress
 from enum import Enum, auto
 from math import inf
 from typing import Any, Final
 
 from hookline.flows.schemas.schema_places import (
     AGAIN,
+    BRANCHES,
+    BY_KEY,
     UNEVALUATED,
     branches_of,
     judges_of_item,
@@ -31,9 +34,12 @@ _PROBLEM: Final = 6.0
 _VALUE: Final = 0.1
 """Those for each value that it quotes."""
 _CHARACTER: Final = 0.004
+"""Those for each character of a text that it quotes."""
 _BRANCHES: Final = frozenset(
     {
-        *("anyOf", "oneOf", "allOf", "if", "not", "dependentSchemas", "dependencies", "contains"),
+        *BRANCHES,
+        *BY_KEY,
+        *("if", "not", "contains"),
         # Several patterns, or a pattern and `properties`, may match one key.
         "patternProperties",
     }
@@ -74,11 +80,9 @@ class Listing:
     def of(self, body: Any) -> Listed:
         """Return what is listed of a body's problems."""
         if not is_large(body, MAX_LISTED):
-            try:
+            with suppress(_TooMany, RecursionError):
                 if _Estimate(self._references).of(self._schema, body) <= LIMIT:
                     return Listed.ALL
-            except (_TooMany, RecursionError):
-                pass
         return Listed.NONE if self._branches or is_large(body, MAX_LOCATED) else Listed.FIRST
 
 
@@ -149,7 +153,7 @@ class _Estimate:
 
 
 def _count(value: Any) -> int:
-    """Return how many values and keys are in a value."""
+    """Return how many keys and scalars are in a value."""
     if isinstance(value, dict):
         return len(value) + sum(map(_count, value.values()))
     return sum(map(_count, value)) if isinstance(value, list) else 1

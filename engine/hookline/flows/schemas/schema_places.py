@@ -10,11 +10,11 @@ from typing import Any, Final, TypeAlias
 from hookline.flows.schemas.schema_references import Judge, References, list_in, object_in
 from hookline.kernel.json import JsonObject
 
-_BRANCHES: Final = ("allOf", "anyOf", "oneOf")
+BRANCHES: Final = ("allOf", "anyOf", "oneOf")
 """Keywords with a list of schemas for the same value."""
 _SAME_VALUE: Final = ("not", "if", "then", "else")
 """Keywords with a schema for the same value."""
-_BY_KEY: Final = ("dependentSchemas", "dependencies")
+BY_KEY: Final = ("dependentSchemas", "dependencies")
 """Keywords with schemas for the same value, by key."""
 _OTHER_KEYS: Final = ("additionalProperties", "unevaluatedProperties")
 _OTHER_ITEMS: Final = ("items", "additionalItems", "unevaluatedItems")
@@ -154,11 +154,11 @@ class BodyPlace:
 
 def branches_of(judge: dict[str, Any]) -> Iterator[Any]:
     """Yield the schemas that a judge has for the same value."""
-    for keyword in _BRANCHES:
+    for keyword in BRANCHES:
         yield from list_in(judge, keyword)
     for keyword in _SAME_VALUE:
         yield judge.get(keyword)
-    for keyword in _BY_KEY:
+    for keyword in BY_KEY:
         yield from object_in(judge, keyword).values()
 
 

@@ -71,12 +71,13 @@ class References:
         It does so where a reference leads back to where it stands.
         """
         for name in _names(part):
+            # Names in an example were not collected, and a reference may lead into one.
             targets = self._targets.get(name)
             for target in self._found(name) if targets is None else targets:
                 yield target, name in self._leading_back and id(part) in self._inside
 
     def _found(self, name: str) -> list[Any]:
-        """Return what a reference may lead to: in several documents, the same pointer may have different meanings."""
+        """Return the schemas that a reference may lead to: its pointer may exist in several documents."""
         document, _, fragment = name.partition("#")
         if fragment and not fragment.startswith("/"):
             return self._anchors.get(fragment, [_ELSEWHERE])
@@ -97,7 +98,7 @@ def _file(address: str) -> str:
 
 
 def on_cycles(graph: Mapping[str, set[str]]) -> set[str]:
-    """Return the nodes from which a way leads back to them."""
+    """Return the nodes of a graph that lie on a cycle. `graph`: the nodes to which each node leads."""
     reverse: dict[str, set[str]] = {name: set() for name in graph}
     for name, others in graph.items():
         for other in others:
@@ -105,7 +106,7 @@ def on_cycles(graph: Mapping[str, set[str]]) -> set[str]:
     found = {name for name, others in graph.items() if name in others}
     left = set(graph)
     for name in reversed(_by_end(graph)):
-        # All that leads to a node, of those that end before it, lies on cycles with it.
+        # Those that lead to this node, and that the search left before it, lie on a cycle with it.
         together = {name} & left
         new = together
         while new:

@@ -19,7 +19,7 @@ from hookline.kernel.json import JsonObject
 LIMIT: Final = 75_000.0
 """The most microseconds for one body."""
 _MOST_PARTS: Final = 50_000
-"""The most parts of the schema that are looked at for a body, and for all places together."""
+"""The most parts of a schema that are looked at: for one body, and once to learn all places beforehand."""
 _MOST_KEPT: Final = 20_000
 """The most places that are kept."""
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
@@ -166,7 +166,7 @@ def _times(work: Work, times: int) -> Work:
 
 
 def _own(judge: Judge) -> WorkAt:
-    """The work of a schema itself, without those that it contains."""
+    """The work of a schema itself, without that of the schemas in it."""
     if isinstance(judge, bool):
         return WorkAt(Work(value=0.003), _NONE)
     here = [Work(value=0.03)]

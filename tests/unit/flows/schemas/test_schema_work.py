@@ -1,5 +1,6 @@
 """The work of a schema: what would take long is rejected before it starts, and ordinary bodies are not."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -169,12 +170,20 @@ def test_small_bodies_for_a_schema_with_many_places_are_judged_one_after_another
     compiled, _ = compile_schema(schema)
     assert compiled is not None
     assert compiled.has_many_places
+    assert compiled.is_slow({}), "it is judged in a thread"
     for number in range(20):
         body: Any = {}
         for level in range(6):
             body = {f"p{(number * 3 + level * 7) % 20}": [body]}
         assert [problem.code for problem in compiled.problems(body)] == ["schema.oneOf"]
     assert compiled.problems({"type": "r1", "p3": [{"type": "r10", "p4": []}]}) == []
+
+
+def test_bodies_are_judged_in_several_threads_at_once() -> None:
+    compiled, _ = compile_schema(RICH_TEXT)
+    assert compiled is not None
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(compiled.problems, [DOCUMENT] * 8)) == [[]] * 8
 
 
 @pytest.mark.rule(16)
