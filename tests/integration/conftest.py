@@ -19,6 +19,7 @@ from tests.integration.authorization_server import AuthorizationService
 from tests.integration.described_answers import DescribedAnswers
 from tests.integration.engine_harness import Harness
 from tests.integration.http_servers import HERE, Handler, Serve, StoppedClock
+from tests.integration.journal_transitions import watch_transitions
 from tests.integration.migrated_schema import MigratedSchema
 from tests.ports import free_port
 
@@ -30,6 +31,12 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Iterator[DescribedAnswers]:
     answers.watch(monkeypatch)
     yield answers
     assert answers.problems == []
+
+
+@pytest.fixture(autouse=True)
+def only_declared_transitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step passes only through the states that the docs' chart has."""
+    watch_transitions(monkeypatch)
 
 
 @pytest.fixture(scope="session")

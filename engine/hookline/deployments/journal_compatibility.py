@@ -17,6 +17,7 @@ from hookline.executions.execution_context import Blocked, ExecutionContext, Fra
 from hookline.executions.execution_progress import ExecutionProgress
 from hookline.executions.interruption import Interrupted
 from hookline.executions.journal.journal import Journal
+from hookline.executions.journal.uncommitted import TakenWork
 from hookline.executions.replay_edits import edits_in
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_walkers import find_step
@@ -148,20 +149,9 @@ def _skipped(journal: Journal, path: str) -> str | None:
 class _DryJournal(Journal):
     """A journal that stores nothing."""
 
-    async def flush(self) -> None:
-        pass
-
-    async def commit_unrecomputable(self) -> None:
-        pass
-
-    async def before_effect(self, path: str) -> None:
-        pass
-
-    async def try_commit_unrecomputable(self) -> None:
-        pass
-
-    async def close(self, *changes: Change) -> None:
-        pass
-
-    async def commit_with(self, change: Change) -> CommitResult:
-        raise IllegalStateChange("a walk in which nothing is done has asked for a change")
+    async def _commit(
+        self, taken: TakenWork, more: tuple[Change, ...] = (), *, once: bool = False
+    ) -> Sequence[CommitResult]:
+        if more:
+            raise IllegalStateChange("a walk in which nothing is done has asked for a change")
+        return ()

@@ -141,23 +141,24 @@ STEP_TRANSITIONS: Final[dict[StepState | None, dict[StepState, str]]] = {
         StepState.SUCCEEDED: "an attempt succeeds, or what it waits for has come",
         StepState.FAILED: "the last attempt fails, or nothing has come in time",
         StepState.WAITING: "another attempt fails, or it waits for something else",
+        StepState.SKIPPED: "an operator retries or moves the execution, and its `when` is false now",
     },
     StepState.FAILED: {
-        StepState.SKIPPED: "an operator retries, and its `when` is false now",
+        StepState.SKIPPED: "an operator retries or moves the execution, and its `when` is false now",
         StepState.STARTED: "an operator retries it, or it was interrupted before it began",
         StepState.SUCCEEDED: "an operator retries it, and it succeeds",
         StepState.FAILED: "it is tried again, by an operator or because it was interrupted before it began, and fails",
         StepState.WAITING: "it is tried again, by an operator or because it was interrupted before it began, and waits",
     },
     StepState.SUCCEEDED: {
-        StepState.SKIPPED: "a step before it was retried, and its `when` is false now",
-        StepState.FAILED: "a step before it was retried, and what it computes fails now",
+        StepState.SKIPPED: "an operator retries or moves the execution, and its `when` is false now",
+        StepState.FAILED: "it is computed again and fails now, or a `finally` fails in a parallel that has been stopped",
     },
     StepState.SKIPPED: {
-        StepState.STARTED: "a step before it was retried, and its `when` is true now",
-        StepState.SUCCEEDED: "a step before it was retried, and its `when` is true now",
-        StepState.FAILED: "a step before it was retried, and its `when` is true now",
-        StepState.WAITING: "a step before it was retried, and its `when` is true now",
+        StepState.STARTED: "an operator retries or moves the execution, and its `when` is true now",
+        StepState.SUCCEEDED: "an operator retries or moves the execution, and its `when` is true now",
+        StepState.FAILED: "an operator retries or moves the execution, and its `when` is true now",
+        StepState.WAITING: "an operator retries or moves the execution, and its `when` is true now",
     },
 }
 """The states of the next entry of a step, by that of its last entry (None: it has none), each with its cause."""

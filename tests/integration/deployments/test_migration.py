@@ -11,7 +11,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 from hookline.engine import Engine
 from hookline.kernel.errors import FlowNotFound, IllegalStateChange, JournalIncompatible
 from hookline.model.access import SYSTEM
-from hookline.model.execution import Execution, State
+from hookline.model.execution import Execution, State, StepState
 
 Step = Mapping[str, Any]
 
@@ -174,6 +174,17 @@ async def test_what_has_failed_need_not_be_there_and_what_takes_its_place_runs_a
         await move(harness, engine, execution_id, [act("done"), act("right")])
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["done", "wrong", "right"]
+
+
+async def test_a_step_that_waits_is_skipped_if_its_condition_is_false_there(harness: Harness) -> None:
+    harness.flow("f", [act("wait", retry={"attempts": 2, "wait": "1m"})])
+    harness.probe.does["wait"] = fails(1)
+    async with harness.engine() as engine:
+        execution_id = await waiting(harness, engine)
+        await move(harness, engine, execution_id, [act("wait", when=False), act("last")])
+        await harness.advance_until(engine, execution_id)
+        assert (await harness.journal(engine, execution_id))["wait"].state is StepState.SKIPPED
+    assert harness.probe.steps() == ["wait", "last"]
 
 
 async def test_only_what_waits_and_has_begun_is_moved(harness: Harness) -> None:
