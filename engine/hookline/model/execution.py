@@ -152,7 +152,7 @@ STEP_TRANSITIONS: Final[dict[StepState | None, dict[StepState, str]]] = {
     },
     StepState.SUCCEEDED: {
         StepState.SKIPPED: "an operator retries or moves the execution, and its `when` is false now",
-        StepState.FAILED: "it is computed again and fails now, or a `finally` fails in a parallel that has been stopped",
+        StepState.FAILED: "it is computed again and fails now, or a `finally` fails in a stopped parallel",
     },
     StepState.SKIPPED: {
         StepState.STARTED: "an operator retries or moves the execution, and its `when` is true now",
