@@ -43,6 +43,7 @@ from hookline.executions.waiting_callers import Replies
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.backlog import Backlog
+from hookline.intake.body_checker import BodyChecker, SeparateBodyChecker
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
 from hookline.intake.queue_inserter import INSERTION_DUTY, Inserter
@@ -180,6 +181,7 @@ class Engine:
             )
         limits = SharedLimits(self.clock, self.membership, self._limited_flows, options.max_backlog)
         backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total, limits)
+        self.body_checker: BodyChecker = SeparateBodyChecker()
         self.sign_ins = SignIns(self.store, self.clock, self.ids.new, self.store_problem, self.metrics.sign_ins_dropped)
         self.intake = Intake(
             store=self.store,
@@ -234,6 +236,7 @@ class Engine:
             tokens=self.tokens,
             membership=self.membership,
             rates=StepRates(limits),
+            body_checker=self.body_checker,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
         self.captures = CaptureRecord(self.store, self.clock, self.log, self.events, self.store_problem)
@@ -354,6 +357,7 @@ class Engine:
                 redaction=self.redaction,
                 clock=self.clock,
                 ids=self.ids,
+                body_checker=self.body_checker,
             ),
             redaction=self.redaction,
             replies=self.replies,
@@ -656,6 +660,7 @@ class Engine:
                 self._resources,
                 self.tokens,
                 self.authoring,
+                self.body_checker,
             ):
                 if part is not None:
                     stack.push_async_callback(part.close)

@@ -178,8 +178,9 @@ class PostgresDialect:
     def lock_executions(self, connection: Connection, ids: Sequence[str]) -> None:
         connection.exec_driver_sql(_LOCK, (list(ids),))
 
-    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
-        return connection.exec_driver_sql(statement.for_postgres, _arrays(rows)).rowcount
+    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row], more: Sequence[Row] = ()) -> int:
+        """See `Dialect.write`. `more`: rows whose columns follow those of the statement as parameters."""
+        return connection.exec_driver_sql(statement.for_postgres, (*_arrays(rows), *_arrays(more))).rowcount
 
     def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
         return list(connection.exec_driver_sql(statement.for_postgres, _arrays(rows)))

@@ -205,6 +205,12 @@ def flows(url: str) -> Iterator[dict[str, Any]]:
     yield {**flow_of("schema-problems", []), "schema": _PROBLEMS}
     yield {**flow_of("schema-pattern", []), "schema": {"items": {"pattern": "[A-Z].{40}[0-9]"}}}
     yield {**flow_of("schema-looks-around", []), "schema": {"items": {"anyOf": [{"pattern": "^(a|aa)+(?!b)$"}, {}]}}}
+    yield {**flow_of("schema-names", []), "schema": {"items": {"pattern": r"^(\p{L}{1,30}[ -]?){1,4}$"}}}
+    yield {**flow_of("schema-password", []), "schema": {"items": {"pattern": r"(?=.*\d)(?=.*[a-z]).{8,}"}}}
+    yield {
+        **flow_of("schema-kinds", []),
+        "schema": {"oneOf": [{"properties": {"kind": {"const": n}}} for n in range(200)]},
+    }
     yield {**flow_of("redacted", []), "redact": ["$..secret", "$.body[*].card"]}
     yield flow_of("keys", [], dedupe_key="$.body", dedupe_window="1h")
     yield {**flow_of("ordered", []), "order_by": "{{ body }}"}
@@ -304,6 +310,16 @@ def once(make: Callable[[], str]) -> Callable[[], bytes]:
     return cache(lambda: make().encode())
 
 
+def _bits(number: int) -> list[Any]:
+    """A list that differs from others only by 0 and false, whose hashes are equal."""
+    return [number >> bit & 1 or False for bit in range(16)]
+
+
+def _letters(count: int) -> list[str]:
+    letters = [chr(code) for code in range(0x80, 0x3000) if chr(code).isalpha()]
+    return ["".join(Random(place).choices(letters, k=60)) for place in range(count // 60)]
+
+
 def _capitals(size: int) -> str:
     return "".join(Random(0).choices("Ab", k=size))
 
@@ -333,17 +349,21 @@ def _of_json(size: int) -> Iterator[Hostile]:
         alike = once(lambda: f"[{_alike_in_binary64(size)}]")
         yield Hostile("numbers alike in binary64", flow, alike, quick=(flow, size) == ("unique-items", 100 * KB))
         yield Hostile("fractions", flow, once(lambda: f"[{until(size, '0.26')}]"))
-    # As many as the schema may just judge.
     if size == 100 * KB:
-        yield Hostile("judged fractions", "schema-numbers", once(lambda: f"[{until(5 * 3_700, '0.26')}]"))
-        yield Hostile("judged numbers alike", "unique-items", once(lambda: f"[{_alike_in_binary64(20 * 780)}]"))
+        yield Hostile("some fractions", "schema-numbers", once(lambda: f"[{until(5 * 3_700, '0.26')}]"))
+        yield Hostile("some numbers alike", "unique-items", once(lambda: f"[{_alike_in_binary64(20 * 780)}]"))
+        yield Hostile("some keys", "schema-kinds", lambda: ("{" + numbered(9 * 1900, '"k{n}":1') + "}").encode())
+    yield Hostile("false and 0", "unique-items", once(lambda: json.dumps([_bits(n) for n in range(size // 70)])))
+    yield Hostile("letters", "schema-names", once(lambda: json.dumps(_letters(size // 3), ensure_ascii=False)))
+    yield Hostile("a long text", "schema-password", lambda: json.dumps(["a" * size]).encode())
+    yield Hostile("short texts", "schema-password", lambda: json.dumps(["a" * 1000] * (size // 1000)).encode())
     yield Hostile("deep", "schema-tree", lambda: b'{"c":' * 120 + b'{"k":1}' + b"}" * 120)
     yield Hostile("a long text", "schema-problems", lambda: json.dumps({"text": "x" * size}).encode())
     yield Hostile("capitals", "schema-pattern", once(lambda: f'["{_capitals(size)}"]'))
     if size == 100 * KB:
         yield Hostile("some levels", "schema-problems", lambda: b'{"c":' * 6 + b"1" + b"}" * 6)
         yield Hostile("some keys", "schema-problems", lambda: ("{" + numbered(9 * 950, '"k{n}":1') + "}").encode())
-        yield Hostile("judged capitals", "schema-pattern", once(lambda: f'["{_capitals(27 * KB)}"]'))
+        yield Hostile("some capitals", "schema-pattern", once(lambda: f'["{_capitals(27 * KB)}"]'))
     yield Hostile("wide", "schema-tree", lambda: ('{"list":[' + until(size, '{"k":1}') + "]}").encode())
     yield Hostile(
         "near-matches", "schema-looks-around", lambda: f"[{until(size, json.dumps('a' * 40 + 'b'))}]".encode()

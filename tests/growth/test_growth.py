@@ -106,8 +106,8 @@ _AT_ONCE: Final[dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]]]
         languages.expression("jsonata", "$replace(body.v, body.w, 'ab')"),
         lambda size: "a" * (size // 4),
     ),
-    "the problems of a list by a schema": (bodies.problems_by_schema, lambda size: list(range(size // 24))),
-    **{f"the schema's {name}": (schemas.judge(schema), make) for name, schema, make in schemas.ONCE_SLOW},
+    "the check of a list by a schema": (bodies.check_by_schema, lambda size: list(range(size // 24))),
+    **{f"the schema's {name}": (schemas.check(schema), make) for name, schema, make in schemas.SLOW},
     "a form of escapes": (lambda given: urlencoded.read_form(given, None), lambda size: b"a=" + b"%41" * (size // 3)),
     "long integers": (
         lambda given: encode(json.read_json(given)),

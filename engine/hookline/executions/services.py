@@ -13,6 +13,7 @@ from hookline.executions.rate_limits import StepRates
 from hookline.executions.waiting_callers import Replies
 from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.intake.body_checker import BodyChecker
 from hookline.kernel.clocks import Clock
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
@@ -114,6 +115,8 @@ class Services:
     plugin_calls: PluginCalls
     new_id: Callable[[], str]
     """Makes an id for stored data."""
+    body_checker: BodyChecker = field(default_factory=BodyChecker)
+    """Checks the bodies of messages by the schemas of their flows."""
     offloader: Offloader = field(default_factory=Offloader)
     """Runs work on large messages in a thread."""
     events: Events = field(default_factory=Events)

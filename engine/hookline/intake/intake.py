@@ -29,7 +29,6 @@ from hookline.kernel.errors import (
     VersionOutdated,
 )
 from hookline.kernel.ids import derived_id
-from hookline.kernel.json import is_heavy_value
 from hookline.model.access import Actor, AuditEntry
 from hookline.model.flow import ServingState
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
@@ -279,12 +278,10 @@ class Intake:
         by: Actor,
         dedupe_key: str | None = None,
     ) -> Accepted | Duplicate:
-        """Accept a message with which an operator starts a flow; `by` is recorded.
+        """Accept a message with which an operator starts a flow, and that fits its schema; `by` is recorded.
 
-        A message with the same `dedupe_key` starts nothing within 7 days. Raises SchemaViolation, and the errors of
-        `accept`.
+        A message with the same `dedupe_key` starts nothing within 7 days. Raises the errors of `accept`.
         """
-        await self._offloader.run(partial(flow.check_body, message.body), large=is_heavy_value(message.body))
         now = self._clock.now()
         envelope = manual_envelope(
             flow, message, execution_id=execution_id, now=now, verified_by=str(by), dedupe_key=dedupe_key

@@ -21,6 +21,7 @@ from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.server_requirements import require_actions
 from hookline.flows.compiler.step_positions import RelativePosition, StepPositions
+from hookline.intake.body_checker import BodyChecker
 from hookline.intake.envelope_creation import replay_envelope, with_keys
 from hookline.intake.intake import Intake
 from hookline.kernel.clocks import Clock
@@ -83,6 +84,7 @@ class Replays:
         redaction: Redaction,
         clock: Clock,
         ids: Ids,
+        body_checker: BodyChecker,
     ) -> None:
         """`wake` delivers a ready execution of a flow."""
         self._store = store
@@ -91,6 +93,7 @@ class Replays:
         self._wake = wake
         self._redaction = redaction
         self._offloader = Offloader()
+        self._body_checker = body_checker
         self._clock = clock
         self._ids = ids
 
@@ -124,7 +127,7 @@ class Replays:
         again = replay_envelope(envelope, execution_id=self._ids.new(), now=now)
         if step is None and edit:
             again = _edited(again, edit, exact=flow.exact)
-            await self._offloader.run(partial(flow.check_body, again.message.body), large=large)
+            await self._body_checker.check(flow, again.message.body)
         tail: tuple[Change, ...] = (
             audited(
                 self._ids.new(),

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from hookline.catalog.catalog import Catalog
 from hookline.credentials.oauth_authorization import Authorizations
 from hookline.executions.waiting_callers import History, Replies
+from hookline.intake.body_checker import BodyChecker
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
 from hookline.kernel.clocks import Clock
@@ -84,6 +85,8 @@ class HookDependencies(Protocol):
     def authorizations(self) -> Authorizations: ...
     @property
     def membership(self) -> Membership: ...
+    @property
+    def body_checker(self) -> BodyChecker: ...
 
 
 class Endpoints(NamedTuple):
@@ -113,6 +116,7 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
         http=engine.http,
         clock=engine.clock,
         options=options,
+        body_checker=engine.body_checker,
     )
     callbacks = CallbackHandler(
         waiting=engine.callbacks, receiver=receiver, redaction=engine.redaction, clock=engine.clock, ids=engine.ids

@@ -146,6 +146,7 @@ class Simulation(Effects):
             plugin_calls=real.plugin_calls,
             files_root=real.files_root,
             offloader=real.offloader,
+            body_checker=real.body_checker,
             rates=real.rates,
             step_timeout=real.step_timeout,
         )

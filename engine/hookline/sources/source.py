@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -19,7 +18,7 @@ from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
-from hookline.model.message import Envelope, is_heavy_message, stored_body
+from hookline.model.message import Envelope, stored_body
 from hookline.sdk.settings.setting_upgrades import plain_name
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues
@@ -130,8 +129,7 @@ class SourceServices:
 
     async def checked(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
         """Return a message with its keys. Raises SchemaViolation if the flow's schema or `order_by` rejects it."""
-        large = is_heavy_message(envelope)
-        await self.engine.offloader.run(partial(flow.check_body, envelope.message.body), large=large)
+        await self.engine.body_checker.check(flow, envelope.message.body, patience=None)
         return with_keys(flow, envelope)
 
     def reject(

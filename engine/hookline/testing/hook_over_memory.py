@@ -18,6 +18,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow, CompiledTrigger,
 from hookline.flows.compiler.subscription import subscription_credential
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.schemas.body_schema import BodySchema
+from hookline.intake.body_checker import BodyChecker
 from hookline.intake.callbacks import Callbacks, WaitingStep
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown
@@ -373,6 +374,7 @@ class HookOverMemory:
         self.callbacks = MemoryCallbacks()
         self.authorizations = NoAuthorizations()
         self.membership = Alone(self.clock)
+        self.body_checker = BodyChecker()
         self.captures = CaptureRecord(cast(Store, self.store), self.clock, log, Events(self.clock), self.store_problem)
         self.catalog = Catalog(cast(Registry, None))
         self.endpoints = create_endpoints(self, self.options)

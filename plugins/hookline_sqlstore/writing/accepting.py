@@ -1,4 +1,4 @@
-"""The insertion of messages: each id is accepted once, and each dedupe key belongs to one execution at a time."""
+"""The insertion of messages and their tags: each id is accepted once, each dedupe key has one execution at a time."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from hookline.api_storage import ORDER
-from hookline_sqlstore.dialect import Dialect, Row, Statement
+from hookline_sqlstore.dialect import Dialect, PostgresDialect, Row, Statement
 
 _COLUMNS: Final = (
     ("id", "text"),
@@ -53,11 +53,22 @@ _INSERT: Final = (
     f" CASE WHEN v.started_at IS NULL AND {_WAITS} THEN '{ORDER}' END, v.dedupe_key, v.dedupe_until,"
     " v.order_key, v.order_seq, v.order_holds, v.data_key, v.flow_version, v.vars, v.started_at, v.deadline_at,"
     " CASE WHEN v.claimed THEN {me} END, v.payload"
-    f" FROM {{v}} WHERE v.id IS NOT NULL AND {serves('v.flow_id')}"
+    " FROM {v}"
 )
+_INSERTABLE: Final = f" WHERE v.id IS NOT NULL AND {serves('v.flow_id')}"
 _ONCE: Final = " ON CONFLICT DO NOTHING"
 
-ACCEPT: Final = Statement("accept", _COLUMNS, _INSERT + _ONCE)
+ACCEPT: Final = Statement("accept", _COLUMNS, _INSERT + _INSERTABLE + _ONCE)
+
+_TAG_COLUMNS: Final = (("execution_id", "text"), ("name", "text"), ("value", "text"))
+#: It joins the execution, so that a message that wasn't accepted has no tags.
+_TAG: Final = Statement(
+    "accept",
+    _TAG_COLUMNS,
+    "INSERT INTO tags (name, value, execution_id) SELECT v.name, v.value, v.execution_id"
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live} ON CONFLICT DO NOTHING",
+    counted=False,
+)
 
 _KEYS: Final = (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea"), ("dedupe_until", "bigint"))
 _TAKE: Final = (
@@ -98,13 +109,13 @@ def release_keys(name: str) -> Statement:
 _RELEASE_KEYS: Final = release_keys("accept")
 
 
-def _variant(*, keyed: bool, known: bool) -> Statement:
+def _variant(*, keyed: bool, known: bool, tagged: bool) -> Statement:
     """The only statement for PostgreSQL, because each statement costs a round trip.
 
     `keyed`: some messages have keys. `known`: some may have been accepted before. An index of each partition holds the
     ids in it, so that an execution in the history doesn't keep the index of the others from accepting its id again.
     Locking finds it in either place. If another transaction is just moving the execution, this one is a conflict, and
-    is repeated.
+    is repeated. `tagged`: some messages have tags, which follow their columns.
     """
     place = {name: f"${number + 1}::{type}[]" for number, (name, type) in enumerate(_COLUMNS)}
     parts, conditions = [], ""
@@ -122,28 +133,45 @@ def _variant(*, keyed: bool, known: bool) -> Statement:
             take = take.replace(" ON CONFLICT", " AND k.id NOT IN (SELECT known.id FROM known) ON CONFLICT")
         parts.append(f"taken AS ({take} RETURNING execution_id)")
         conditions += " AND (v.dedupe_hash IS NULL OR v.id IN (SELECT taken.execution_id FROM taken))"
+    insert = _INSERT + _INSERTABLE + conditions
+    if tagged:
+        parts.append(f"new AS MATERIALIZED (SELECT v.* FROM {{v}}{_INSERTABLE}{conditions})")  # noqa: S608 - as above
+        tags = ", ".join(f"${len(_COLUMNS) + number}::{type}[]" for number, (_, type) in enumerate(_TAG_COLUMNS, 1))
+        parts.append(
+            "tagged AS (INSERT INTO tags (name, value, execution_id) SELECT t.name, t.value, t.execution_id"  # noqa: S608 - as above
+            f" FROM unnest({tags}) AS t(execution_id, name, value) JOIN new ON new.id = t.execution_id{_ONCE})"
+        )
+        insert = _INSERT.replace("{v}", "new AS v")
     before = f"WITH {', '.join(parts)} " if parts else ""
-    return Statement("accept", _COLUMNS, before + _INSERT + conditions + _ONCE)
+    return Statement("accept", _COLUMNS, before + insert + _ONCE)
 
 
 _VARIANTS: Final = {
-    (keyed, known): _variant(keyed=keyed, known=known) for keyed in (False, True) for known in (False, True)
+    (keyed, known, tagged): _variant(keyed=keyed, known=known, tagged=tagged)
+    for keyed in (False, True)
+    for known in (False, True)
+    for tagged in (False, True)
 }
 
 
-def insert_messages(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> int:
-    """Insert the messages whose ids are new and whose keys are free; return their number."""
+def insert_messages(connection: Connection, dialect: Dialect, rows: Sequence[Row], tags: Sequence[Row]) -> int:
+    """Insert the messages whose ids are new and whose keys are free, with their tags; return their number.
+
+    `tags`: for each tag, the id of its message, its name and its value.
+    """
     keyed = [row for row in rows if row[_HASH] is not None]
-    if connection.dialect.name == "postgresql":
+    if isinstance(dialect, PostgresDialect):
         # A message that starts at once has just got its id.
         known = any(row[_STARTED_AT] is None for row in rows)
-        return dialect.write(connection, _VARIANTS[bool(keyed), known], rows)
-    if not keyed:
-        return dialect.write(connection, ACCEPT, rows)
-    found = dialect.read(connection, _TAKE_KEYS, [_columns(row, _KEYS) for row in keyed])
-    taken = {execution_id for (execution_id,) in found}
-    free = [row for row in rows if row[_HASH] is None or row[0] in taken]
-    return dialect.write(connection, ACCEPT, free) if free else 0
+        return dialect.write(connection, _VARIANTS[bool(keyed), known, bool(tags)], rows, tags)
+    if keyed:
+        found = dialect.read(connection, _TAKE_KEYS, [_columns(row, _KEYS) for row in keyed])
+        taken = {execution_id for (execution_id,) in found}
+        rows = [row for row in rows if row[_HASH] is None or row[0] in taken]
+    inserted = dialect.write(connection, ACCEPT, rows) if rows else 0
+    if tags:
+        dialect.write(connection, _TAG, tags)
+    return inserted
 
 
 def clashes(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> dict[str, Any]:

@@ -141,7 +141,8 @@ def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Com
     pending = operations
     while pending:
         rows = [lines.placed(operation) for _, operation in pending]
-        missing = len(rows) - insert_messages(connection, dialect, rows)
+        tags = [tag for commit, operation in pending for tag in commit.tags.get(operation.key, ())]
+        missing = len(rows) - insert_messages(connection, dialect, rows, tags)
         taken = clashes(connection, dialect, rows) if missing else {}
         if missing != len(taken):
             raise _Short  # an id was accepted before; applying one by one shows which

@@ -157,6 +157,8 @@ class Commit:
     results: list[CommitResult]
     accepts: list[AcceptedMessage] = field(default_factory=list)
     """The messages that are queued."""
+    tags: dict[str, list[Row]] = field(default_factory=dict)
+    """The tags of messages that it accepts, by the message's id: that id, the tag's name and its value."""
     started: list[tuple[int, Envelope]] = field(default_factory=list)
     """The index and the message of each `Accept` that also starts its execution."""
     unblocked: list[str] = field(default_factory=list)
@@ -221,6 +223,9 @@ def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Com
             claimed = change.start is not None or (not change.begun and claims(change.envelope))
             row = (*row[:-1], claimed, row[-1])
             made.operations.extend(_accept(change.envelope, change.audit, row, place))
+            if terms := search_terms(change.envelope):
+                id_ = change.envelope.execution_id
+                made.tags[id_] = [(id_, name, storable(value)) for name, value in terms.items()]
             if change.begun:
                 made.unblocked.append(change.envelope.flow_id)
                 begun.append((place, change.envelope.execution_id))
@@ -277,8 +282,6 @@ def _accept(envelope: Envelope, audit: AuditEntry | None, row: Row, place: int) 
         yield Operation(statements.KEEP_PAYLOAD, key, (key, payload), place)
     if envelope.order_key is not None:
         yield Operation(statements.HOLD, key, (key,), place)
-    for name, value in search_terms(envelope).items():
-        yield Operation(statements.TAG, key, (key, name, storable(value)), place)
     for attachment in envelope.message.attachments:
         yield Operation(statements.REFER, key, (key, attachment.id), place)
     if audit is not None:

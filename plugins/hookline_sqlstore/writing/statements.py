@@ -54,7 +54,7 @@ KEEP_ALIAS: Final = Statement(
     counted=False,
 )
 
-# These three join the execution, so that a duplicate, which has none, writes nothing.
+# These two join the execution, so that a duplicate, which has none, writes nothing.
 KEEP_PAYLOAD: Final = Statement(
     "keep",
     (("execution_id", "text"), ("payload", "bytea")),
@@ -66,15 +66,6 @@ REFER: Final = Statement(
     "refer",
     (("execution_id", "text"), ("blob_id", "text")),
     "INSERT INTO blob_refs (blob_id, execution_id) SELECT v.blob_id, v.execution_id"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live} ON CONFLICT DO NOTHING",
-    counted=False,
-    repeated=True,
-)
-
-TAG: Final = Statement(
-    "tag",
-    (("execution_id", "text"), ("name", "text"), ("value", "text")),
-    "INSERT INTO tags (name, value, execution_id) SELECT v.name, v.value, v.execution_id"
     " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live} ON CONFLICT DO NOTHING",
     counted=False,
     repeated=True,

@@ -1,9 +1,7 @@
 """The step that calls another flow: it starts an execution of that flow and may wait for its end."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
@@ -19,12 +17,11 @@ from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
     IllegalStateChange,
-    Problem,
     SchemaViolation,
     StepError,
 )
 from hookline.kernel.ids import derived_id
-from hookline.kernel.json import decode, encode, is_heavy_value
+from hookline.kernel.json import decode, encode
 from hookline.model.callbacks_and_pages import FlowEnded
 from hookline.model.durations import format_duration
 from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
@@ -195,14 +192,7 @@ class _Call:
         depth = child_depth(run.envelope)
         if depth > MAX_DEPTH:
             raise StepError(f"flows call one another more than {MAX_DEPTH} deep", code="flow.depth")
-        problems: Sequence[Problem] = ()
-        if flow.schema is not None:
-            judge = partial(flow.schema.problems, message.body)
-            problems = await run.services.offloader.run(judge, large=is_heavy_value(message.body))
-        if problems:
-            listed = "; ".join(str(problem) for problem in problems[:_SHOWN])
-            more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-            raise StepError(f"flow {flow.id!r} doesn't take this body: {listed}{more}", code="flow.schema")
+        await self._check_body(flow, message.body)
         waits_at = self._waits_at(attempt) if step.wait else None
         envelope = child_envelope(
             flow.id,
@@ -221,6 +211,16 @@ class _Call:
             return await run.services.emit(flow, envelope)
         except SchemaViolation as error:
             raise StepError(f"flow {flow.id!r}: {error.message}", code="flow.schema") from error
+
+    async def _check_body(self, flow: CompiledFlow, body: Any) -> None:
+        if flow.schema is None:
+            return
+        services, exact = self._run.services, self._run.flow.exact
+        found = await services.body_checker.problems(flow.schema, (body,), exact=exact, patience=None)
+        if found:
+            listed = "; ".join(str(problem) for _, problem in found[:_SHOWN])
+            more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            raise StepError(f"flow {flow.id!r} doesn't take this body: {listed}{more}", code="flow.schema")
 
     async def _check_order(self, flow_id: str, key: str) -> None:
         """Fail if the step would wait for an execution that waits for this one because of its order key."""

@@ -15,7 +15,6 @@ from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.outside_references import FlowUse
 from hookline.flows.elements.tags import Tags
 from hookline.flows.schemas.body_schema import BodySchema
-from hookline.kernel.errors import SchemaViolation
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
 from hookline.model.flow import FlowDocument, RetentionDocument, ServingState
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
@@ -202,8 +201,3 @@ class CompiledFlow:
     def deadline(self, started_at: datetime) -> datetime | None:
         """The end of the time limit of an execution."""
         return None if self.settings.timeout is None else started_at + self.settings.timeout
-
-    def check_body(self, body: Any) -> None:
-        """Raise SchemaViolation, with every problem, if a body doesn't satisfy the flow's schema."""
-        if self.schema is not None and (problems := self.schema.problems(body)):
-            raise SchemaViolation(problems=problems)

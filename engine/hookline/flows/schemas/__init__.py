@@ -1,1 +1,1 @@
-"""The schemas of bodies: the JSON Schema of a flow judges its messages within a bounded time."""
+"""The schemas of bodies: a flow's JSON Schema, and the cost of a check by it."""

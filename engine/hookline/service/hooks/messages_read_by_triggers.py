@@ -1,6 +1,5 @@
 """Messages from the requests of triggers that have a format of their own."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -9,12 +8,13 @@ import msgspec
 from hookline.bodies.media_types import Media
 from hookline.bodies.received_body import Received
 from hookline.flows.schemas.body_schema import BodySchema
+from hookline.intake.body_checker import BodyChecker
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.kernel.json import is_heavy
 from hookline.model.message import Attachment
 from hookline.model.webhook import RequestSettings
 from hookline.plugin_host.large_value_work import Offloader
-from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
+from hookline.sdk.triggers import NewFile, ParsedRequest, RequestTrigger
 from hookline.service.hooks.headers_and_masks import Headers
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.incoming_files import IncomingFile, clean_filename
@@ -40,6 +40,8 @@ async def read_messages(
     schema: BodySchema | None,
     blobs: RequestBlobs,
     offloader: Offloader,
+    body_checker: BodyChecker,
+    exact: bool,
 ) -> tuple[ReadMessage, ...]:
     """Return the messages that a trigger reads from a request.
 
@@ -53,9 +55,9 @@ async def read_messages(
     large = is_heavy(received.json or received.raw or b"")
     made = await offloader.run(partial(trigger.read, request, settings), large=large)
     if schema is not None:
-        judge = partial(_schema_problems, schema, made)
-        if problems := await offloader.run(judge, large=large or any(schema.is_slow(each.body) for each in made)):
-            raise SchemaViolation(problems=problems)
+        found = await body_checker.problems(schema, [each.body for each in made], exact=exact)
+        if found:
+            raise SchemaViolation(problems=[_located(index, problem, len(made)) for index, problem in found])
     types = None if settings.file_types is None else FileTypes(settings.file_types)
     read: list[ReadMessage] = []
     for each in made:
@@ -64,14 +66,10 @@ async def read_messages(
     return tuple(read)
 
 
-def _schema_problems(schema: BodySchema, made: Sequence[IncomingMessage]) -> list[Problem]:
-    """Return the problems with pointers into the body, or into the list of bodies if there are several messages."""
-    found: list[Problem] = []
-    for index, each in enumerate(made):
-        for problem in schema.problems(each.body):
-            at = f"/{index}{problem.pointer}" if len(made) > 1 else problem.pointer
-            found.append(Problem(problem.message, at, problem.code, problem.remedy))
-    return found
+def _located(index: int, problem: Problem, count: int) -> Problem:
+    """Return a problem with its pointer into the body, or into the list of bodies if there are several messages."""
+    at = f"/{index}{problem.pointer}" if count > 1 else problem.pointer
+    return Problem(problem.message, at, problem.code, problem.remedy)
 
 
 async def _kept(file: NewFile, types: FileTypes | None, blobs: RequestBlobs) -> Attachment:

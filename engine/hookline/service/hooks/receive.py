@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -17,6 +16,7 @@ from hookline.bodies.media_types import OCTET_STREAM, QUERY, Media, read_media
 from hookline.bodies.received_body import Received
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.schemas.body_schema import BodySchema
+from hookline.intake.body_checker import BodyChecker
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge, UnsupportedMedia
 from hookline.model.webhook import RequestSettings, takes
@@ -140,7 +140,9 @@ class RequestReceiver:
         http: HttpClient,
         clock: Clock,
         options: HookOptions,
+        body_checker: BodyChecker | None = None,
     ) -> None:
+        """`body_checker`: by default, bodies are checked in this process."""
         self._credentials = credentials
         self._subscriptions = subscriptions
         self._blobs = blobs
@@ -150,6 +152,7 @@ class RequestReceiver:
         self._clock = clock
         self._options = options
         self._offloader = Offloader()
+        self._body_checker = body_checker or BodyChecker()
         self._clients = Senders(options.trusted_proxies, options.forwarded_header)
         self._public_url = options.public_url.rstrip("/")
 
@@ -242,11 +245,13 @@ class RequestReceiver:
                 schema=target.schema,
                 blobs=blobs,
                 offloader=self._offloader,
+                body_checker=self._body_checker,
+                exact=target.flow.exact,
             )
         elif target.schema is not None:
-            judge = partial(target.schema.problems, received.body)
-            if problems := await self._offloader.run(judge, large=target.schema.is_slow(received.body)):
-                raise SchemaViolation(problems=problems)
+            exact = target.flow.exact
+            if found := await self._body_checker.problems(target.schema, (received.body,), exact=exact):
+                raise SchemaViolation(problems=[problem for _, problem in found])
         # Files that came first must not be swept before the commit that refers to them.
         stream.check_time()
         scheme = target.verifier.scheme

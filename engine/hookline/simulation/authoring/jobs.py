@@ -1,9 +1,8 @@
 """The jobs that a worker process does for authors, and their results.
 
-Each is sent as its length and MessagePack, in which JSON stays bytes.
+Each is sent as MessagePack, in which JSON stays bytes.
 """
 
-import struct
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, TypeAlias
@@ -15,8 +14,6 @@ from hookline.flows.check.step_scopes import StepScope
 from hookline.kernel.errors import Problem
 from hookline.model.execution import ErrorInfo, StepRecord
 
-LENGTH: Final = struct.Struct(">I")
-"""The format of a length."""
 MAX_STEPS: Final = 1000
 """The most steps in a result."""
 MAX_ATTEMPTS: Final = 20

@@ -1,17 +1,13 @@
 """The process that does the jobs of authors: `python -m hookline.simulation.authoring.worker`.
 
-It reads jobs from its input and writes their results, each as a length and MessagePack. The process has a memory limit,
-and ends itself if a job takes too long, even if its parent is gone.
+Jobs and results are MessagePack. The process has a memory limit, and ends itself if a job takes too long, even if its
+parent is gone.
 """
 
-import gc
-import os
-import resource
 import signal
 import sys
-import tempfile
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 
@@ -21,13 +17,13 @@ from hookline.flows.authoring.flow_difference import flow_differences
 from hookline.flows.authoring.formatter import format_flow
 from hookline.kernel.errors import FlowInvalid, HooklineError
 from hookline.kernel.json import decode, encode
+from hookline.plugin_host.process_pool import limit_memory, prepare_process, serve
 from hookline.simulation.authoring.check_document import check_document
 from hookline.simulation.authoring.cut_document import parse_document
 from hookline.simulation.authoring.evaluate_expression import evaluate_expression
 from hookline.simulation.authoring.evaluate_step import evaluate_step
 from hookline.simulation.authoring.expression_cache import remembering
 from hookline.simulation.authoring.jobs import (
-    LENGTH,
     OUT_OF_MEMORY,
     BacktestJob,
     BacktestResult,
@@ -55,7 +51,6 @@ from hookline.simulation.recordings.recorded_case import recorded_case
 
 MAX_RESULT: Final = 32_000_000
 """The largest result, in bytes."""
-_NICE: Final = 5
 
 _decoder = msgspec.msgpack.Decoder[Job](Job)
 
@@ -101,20 +96,6 @@ def _case(job: CaseJob, registry: Registry) -> CaseMade:
     return CaseMade(encode(made.case), made.left_out)
 
 
-def serve(jobs: BinaryIO, results: BinaryIO, registry: Registry, seconds: float) -> None:
-    """Do jobs one after the other until there are no more. A job that takes longer than `seconds` ends the process."""
-    _write(results, b"")
-    while len(head := jobs.read(LENGTH.size)) == LENGTH.size:
-        job = jobs.read(LENGTH.unpack(head)[0])
-        # The default action of the signal ends the process, whatever it is doing.
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        result = exchange(job, registry)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        _write(results, result)
-        del job, result
-        gc.collect()
-
-
 def exchange(job: bytes, registry: Registry) -> bytes:
     """Do a packed job, and return its packed result."""
     result = msgspec.msgpack.encode(work(_decoder.decode(job), registry))
@@ -123,25 +104,22 @@ def exchange(job: bytes, registry: Registry) -> bytes:
     return result
 
 
-def _write(results: BinaryIO, data: bytes) -> None:
-    results.write(LENGTH.pack(len(data)) + data)
-    results.flush()
-
-
 def main() -> None:
     """Serve. The arguments: seconds for each job, bytes of memory, and the folder for files."""
     seconds, memory, folder = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    # The results have a descriptor of their own, so that the output of plugins doesn't mix with them.
-    with os.fdopen(os.dup(1), "wb") as results:
-        os.dup2(2, 1)
-        os.nice(_NICE)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with prepare_process(folder) as results:
         registry = remembering(load_plugins())
-        tempfile.tempdir = folder
-        gc.freeze()
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        limit_memory(memory)
         deny_effects(Path(folder))
-        serve(sys.stdin.buffer, results, registry, seconds)
+
+        def work(job: bytes) -> bytes:
+            # The default action of the signal ends the process, whatever it is doing.
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            result = exchange(job, registry)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return result
+
+        serve(results, work)
 
 
 if __name__ == "__main__":

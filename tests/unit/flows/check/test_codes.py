@@ -8,7 +8,7 @@ import hookline
 from hookline.flows.check.codes import CODES
 
 #: Codes of a body, in the response to its sender; the others are `schema.` and the keyword that isn't satisfied.
-OF_BODIES = {"schema.too_many_values", "schema.not_located"}
+OF_BODIES = {"schema.too_long", "schema.not_located"}
 SOURCES = [
     source
     for room in ("flows", "deployments", "operations", "catalog", "service/admin/flows")

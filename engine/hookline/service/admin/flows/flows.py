@@ -163,6 +163,7 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
             body = None if given.body is msgspec.UNSET else decode(bytes(given.body), exact=flow.exact)
         except ValueError as error:
             raise Malformed(f"The message's body is wrong: {error}.") from None
+        await engine.body_checker.check(flow, body)
         message = Message(body, headers)
         result = await engine.intake.start(
             flow,

@@ -1,0 +1,96 @@
+"""The process that checks bodies by schemas: `python -m hookline.intake.checking_process`.
+
+A check holds the interpreter's lock, and a sender can make it take long: here it delays nobody. The process has a
+memory limit, and a check that takes too much processor time ends it.
+"""
+
+import signal
+import sys
+from functools import lru_cache
+from itertools import islice
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from hookline.flows.schemas.body_schema import MAX_PROBLEMS, BodySchema, compile_schema
+from hookline.kernel.errors import Problem
+from hookline.kernel.json import DECIMALS, FLOATS
+from hookline.plugin_host.process_pool import limit_memory, prepare_process, serve
+
+MODULE: Final = "hookline.intake.checking_process"
+SECONDS: Final = 1.0
+"""The most seconds of processor time for one check."""
+MEMORY: Final = 1 << 30
+"""Bytes."""
+_COMPILING: Final = 60.0
+"""The most seconds of processor time until a schema is compiled."""
+_KEPT: Final = 64
+"""Compiled schemas that are kept."""
+
+
+class Check(msgspec.Struct, frozen=True, array_like=True):
+    """Check bodies."""
+
+    schema: bytes
+    """Its JSON."""
+    bodies: bytes
+    """The JSON of a list."""
+    exact: bool
+    """Fractions are Decimals."""
+    wanted: Literal["validity", "all problems", "first problem"]
+
+
+Found: TypeAlias = list[tuple[int, Problem]] | bool | None
+"""The problems, each with the place of its body in the list, or whether all bodies are valid. None: there is too little
+memory."""
+
+
+def work(job: bytes) -> bytes:
+    """Do a packed `Check`, and return what was `Found`, packed."""
+    try:
+        found = _check(msgspec.msgpack.decode(job, type=Check))
+    except MemoryError:
+        found = None
+    return msgspec.msgpack.encode(found)
+
+
+def _check(check: Check) -> Found:
+    _limit_time(_COMPILING)
+    schema = _compiled(check.schema)
+    bodies = (DECIMALS if check.exact else FLOATS).read(check.bodies)
+    _limit_time(SECONDS)
+    found: Found
+    if check.wanted == "validity":
+        found = all(map(schema.accepts, bodies))
+    elif check.wanted == "first problem":
+        found = next(([(place, one)] for place, body in enumerate(bodies) for one in schema.first_problem(body)), [])
+    else:
+        each = ((place, one) for place, body in enumerate(bodies) for one in schema.problems(body))
+        found = list(islice(each, MAX_PROBLEMS))
+    _limit_time(0)
+    return found
+
+
+def _limit_time(seconds: float) -> None:
+    """Let the process end after so many seconds of processor time from now on; never after 0."""
+    # Nothing handles the signal, so it ends the process, whatever it is doing.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+@lru_cache(maxsize=_KEPT)
+def _compiled(document: bytes) -> BodySchema:
+    schema, problems = compile_schema(FLOATS.read_object(document))
+    if schema is None:
+        raise ValueError(f"this schema was compiled before: {problems}")
+    return schema
+
+
+def main() -> None:
+    """Serve. The argument: the folder for files."""
+    with prepare_process(sys.argv[1]) as results:
+        limit_memory(MEMORY)
+        serve(results, work)
+
+
+if __name__ == "__main__":
+    main()
