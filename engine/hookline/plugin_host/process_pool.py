@@ -4,6 +4,7 @@ A process is a module with a `main` that calls `serve`. Jobs and their results a
 """
 
 import asyncio
+import atexit
 import gc
 import os
 import resource
@@ -241,8 +242,10 @@ class ProcessPool:
 def prepare_process(folder: str) -> BinaryIO:
     """Prepare the process that runs this for jobs; return the stream of its results.
 
-    What code prints doesn't mix with them. `folder`: the place of temporary files.
+    What code prints doesn't mix with them. `folder`: the place of temporary files; it is removed when the process ends
+    because its parent is gone.
     """
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     os.nice(_NICE)

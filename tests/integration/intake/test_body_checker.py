@@ -3,12 +3,16 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from tests.acceptance.server_process import eventually
 from tests.growth.things import schemas
 
 from hookline.flows.schemas.body_schema import MAX_PROBLEMS, BodySchema, compile_schema
@@ -181,6 +185,32 @@ async def test_closing_ends_the_processes(checker: SeparateBodyChecker) -> None:
     process = process_of(checker)
     await checker.close()
     assert not Path(f"/proc/{process}").exists()
+
+
+_DYING = """
+import asyncio, os
+from hookline.intake.body_checker import SeparateBodyChecker
+from tests.integration.intake.test_body_checker import UNSURE, compiled
+
+async def main():
+    checker = SeparateBodyChecker()
+    await checker.problems(compiled(UNSURE), ([1],), exact=False)
+    print(*checker._processes.processes, flush=True)
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_ends_with_its_server_and_leaves_no_files(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    dying = subprocess.run(
+        [sys.executable, "-c", _DYING], env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert dying.returncode == -signal.SIGKILL
+    process = int(dying.stdout)
+    eventually("the process has ended", lambda: not psutil.pid_exists(process), 10)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_too_little_memory_is_a_limit_too(checker: SeparateBodyChecker) -> None:
