@@ -20,8 +20,11 @@ _MOST_PLACES: Final = 300
 """The most places of a body that are told apart."""
 _MOST_PARTS: Final = 1000
 """The most parts of a schema that check one value."""
-_INTEGERS: Final = (-(2**63), 2**64)
-_DECIMAL: Final = 40.0
+_SMALL: Final = 2**53
+"""Integers below are binary64 numbers, too."""
+_LONGEST: Final = 2**64
+_MOST_BITS: Final = 512
+"""The most bits of an integer in a schema."""
 _FORMATS: Final = frozenset({"date-time", "date", "time", "duration", "uuid", "uri", "email", "ipv4", "ipv6"})
 _FREE: Final = frozenset(
     {"title", "description", "default", "examples", "example", "$comment", "deprecated", "readOnly", "writeOnly"}
@@ -35,10 +38,12 @@ _PARTS: Final = ("not", "if", "then", "else")
 class CheckingCost(NamedTuple):
     """The most microseconds that checking a body takes, on a slow computer."""
 
-    value: float
+    value: float = 0.0
     """For each value."""
-    character: float
+    character: float = 0.0
     """For each character of a text, besides."""
+    comparisons: float = 0.0
+    """Comparisons of each number with an integer; one with a fraction counts as several."""
 
     def is_low(self, bodies: Sequence[Any]) -> bool:
         """Return true if checking bodies takes less than `LIMIT`."""
@@ -55,11 +60,27 @@ class CheckingCost(NamedTuple):
                     left -= len(item) * self.character
                 elif kind is dict or kind is list:
                     containers.append(item)
-                elif kind is Decimal:
-                    left -= _DECIMAL * (1 + len(str(item)) // 40)
-                elif kind is int and not _INTEGERS[0] <= item < _INTEGERS[1]:
-                    return False
+                elif kind is int or kind is float or kind is Decimal:
+                    left -= self.comparisons * _comparison(item)
         return left >= 0
+
+    def plus(self, more: "CheckingCost") -> "CheckingCost":
+        """Return the cost of both checks."""
+        return CheckingCost(
+            self.value + more.value, self.character + more.character, self.comparisons + more.comparisons
+        )
+
+
+def _comparison(number: float | Decimal) -> float:
+    """Return the most microseconds that comparing a number with an integer takes: it may become a fraction."""
+    if isinstance(number, Decimal):
+        _, digits, exponent = number.as_tuple()
+        return 20.0 + len(digits) + abs(int(exponent))
+    if isinstance(number, int) and -_SMALL < number < _SMALL:
+        return 0.5
+    if -_LONGEST < number < _LONGEST:
+        return 4.0 if isinstance(number, float) and (abs(number) > 1e-6 or not number) else 60.0
+    return 60.0 if isinstance(number, float) else 60.0 + number.bit_length()
 
 
 class _Unknown(Exception):
@@ -72,7 +93,7 @@ def cost_of(schema: JsonObject) -> CheckingCost | None:
         costs = [_cost(parts) for parts in _places(schema)]
     except (_Unknown, RecursionError):
         return None
-    return CheckingCost(max(cost.value for cost in costs), max(cost.character for cost in costs))
+    return CheckingCost(*map(max, zip(*costs, strict=True)))
 
 
 def _places(schema: JsonObject) -> Iterator[Sequence[Any]]:
@@ -147,40 +168,49 @@ def _some(part: Mapping[str, Any], name: str) -> Sequence[Any]:
 
 def _cost(parts: Iterable[Any]) -> CheckingCost:
     """Return the cost of a value that all of these parts check."""
-    value = character = 0.3
-    character = 0.0
+    total = CheckingCost(0.3)
     for part in parts:
-        value += 0.1
+        total = total.plus(CheckingCost(0.1))
         for name, given in part.items() if isinstance(part, dict) else ():
             if name in _FREE or name.startswith("x-"):
                 continue
             cost = _KEYWORDS.get(name)
             if cost is None:
                 raise _Unknown
-            more = cost(given)
-            value, character = value + more.value, character + more.character
-    return CheckingCost(value, character)
+            total = total.plus(cost(given))
+    return total
 
 
-def _each(microseconds: float) -> Callable[[Any], CheckingCost]:
+def _each(cost: CheckingCost) -> Callable[[Any], CheckingCost]:
     """The cost of a keyword that has so many members."""
-    return lambda given: CheckingCost(microseconds * (len(given) if isinstance(given, list | dict) else 1), 0.0)
+
+    def of(given: Any) -> CheckingCost:
+        count = len(given) if isinstance(given, list | dict) else 1
+        return CheckingCost(*(count * one for one in cost))
+
+    return of
 
 
-def _always(microseconds: float, character: float = 0.0) -> Callable[[Any], CheckingCost]:
-    return lambda _: CheckingCost(microseconds, character)
+def _always(cost: CheckingCost) -> Callable[[Any], CheckingCost]:
+    return lambda _: cost
 
 
 def _compared(members: Iterable[Any]) -> CheckingCost:
-    return CheckingCost(sum(map(_comparison, members)), 0.0)
+    total = CheckingCost()
+    for member in members:
+        total = total.plus(_comparison_with(member))
+    return total
 
 
-def _comparison(member: Any) -> float:
+def _comparison_with(member: Any) -> CheckingCost:
     if isinstance(member, list | dict):
         raise _Unknown
     if isinstance(member, str | bool) or member is None:
-        return 0.05
-    return 0.5 if isinstance(member, int) and _INTEGERS[0] <= member < _INTEGERS[1] else _DECIMAL
+        return CheckingCost(0.05)
+    if isinstance(member, int) and member.bit_length() > _MOST_BITS:
+        raise _Unknown
+    simple = isinstance(member, int) and -_SMALL < member < _SMALL
+    return CheckingCost(0.1, comparisons=1.0 if simple else 6.0)
 
 
 def _format(name: Any) -> CheckingCost:
@@ -199,17 +229,18 @@ def _pattern(pattern: Any) -> CheckingCost:
 def _unique(given: Any) -> CheckingCost:
     if given:
         raise _Unknown
-    return CheckingCost(0.0, 0.0)
+    return CheckingCost()
 
 
+_LOW: Final = CheckingCost(0.1)
 _KEYWORDS: Final[Mapping[str, Callable[[Any], CheckingCost]]] = {
-    **dict.fromkeys(("type", "required", "properties", "prefixItems"), _each(0.1)),
-    **dict.fromkeys((*_LISTS, *_PARTS, "$ref", "$id", "id", "items", "additionalItems"), _always(0.1)),
-    "additionalProperties": _always(0.3),
-    **dict.fromkeys(("minItems", "maxItems", "minProperties", "maxProperties"), _always(0.1)),
-    **dict.fromkeys(("minLength", "maxLength"), _always(0.1, 0.002)),
-    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _always(1.5)),
-    "multipleOf": lambda given: CheckingCost(1.0 if isinstance(given, int) else _DECIMAL, 0.0),
+    **dict.fromkeys(("required", "properties", "prefixItems"), _each(_LOW)),
+    **dict.fromkeys((*_LISTS, *_PARTS, "$ref", "$id", "id", "items", "additionalItems"), _always(_LOW)),
+    **dict.fromkeys(("minItems", "maxItems", "minProperties", "maxProperties"), _always(_LOW)),
+    **dict.fromkeys(("minLength", "maxLength"), _always(CheckingCost(0.1, 0.002))),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _comparison_with),
+    "type": _each(CheckingCost(0.1, comparisons=0.02)),
+    "additionalProperties": _always(CheckingCost(0.3)),
     "enum": _compared,
     "const": lambda given: _compared((given,)),
     "format": _format,

@@ -60,7 +60,7 @@ def test_only_a_valid_message_is_surely_accepted() -> None:
 @pytest.mark.rule(16)
 @pytest.mark.parametrize(
     "body",
-    [[LINE] * 2000, [{"sku": "A" * 200_000 + "-1"}], [{"n": 2**64}], [{"price": Decimal("1.1")}] * 300],
+    [[LINE] * 2000, [{"sku": "A" * 200_000 + "-1"}], [{"n": 10**4000}], [{"price": Decimal("1.1")}] * 300],
     ids=["many values", "a long text", "a long integer", "many exact fractions"],
 )
 def test_a_large_message_is_left_to_another_process(body: Any) -> None:
@@ -112,7 +112,7 @@ def test_what_checks_a_value_together_counts_together() -> None:
     assert both is not None
     assert beside is not None
     assert rest is not None
-    assert min(both.value, rest.value) > 1.9 * one.value > 1.8 * beside.value
+    assert both.comparisons == rest.comparisons == 2 * one.comparisons == 2 * beside.comparisons
 
 
 @pytest.mark.rule(16)
