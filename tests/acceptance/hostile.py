@@ -205,6 +205,7 @@ def flows(url: str) -> Iterator[dict[str, Any]]:
     yield {**flow_of("schema-problems", []), "schema": _PROBLEMS}
     yield {**flow_of("schema-pattern", []), "schema": {"items": {"pattern": "[A-Z].{40}[0-9]"}}}
     yield {**flow_of("schema-looks-around", []), "schema": {"items": {"anyOf": [{"pattern": "^(a|aa)+(?!b)$"}, {}]}}}
+    yield {**flow_of("schema-exact", [], numbers="exact"), "schema": {"uniqueItems": False, "items": {"minimum": 0.5}}}
     yield {**flow_of("schema-names", []), "schema": {"items": {"pattern": r"^(\p{L}{1,30}[ -]?){1,4}$"}}}
     yield {**flow_of("schema-password", []), "schema": {"items": {"pattern": r"(?=.*\d)(?=.*[a-z]).{8,}"}}}
     yield {
@@ -345,7 +346,7 @@ def _of_json(size: int) -> Iterator[Hostile]:
     yield Hostile("schema errors", "schema", lambda: ('{"list":[' + until(size, "1") + "]}").encode(), quick=size == MB)
     yield Hostile("schema errors", "schema", lambda: ("{" + numbered(size, '"k{n}":1') + "}").encode())
     yield Hostile("near-matches", "schema", lambda: json.dumps({"list": ["a" * size + "b"]}).encode())
-    for flow in ("keep", "exact", "keys", "unique-items", "schema-numbers"):
+    for flow in ("keep", "exact", "keys", "unique-items", "schema-numbers", "schema-exact"):
         alike = once(lambda: f"[{_alike_in_binary64(size)}]")
         yield Hostile("numbers alike in binary64", flow, alike, quick=(flow, size) == ("unique-items", 100 * KB))
         yield Hostile("fractions", flow, once(lambda: f"[{until(size, '0.26')}]"))

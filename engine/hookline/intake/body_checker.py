@@ -12,11 +12,11 @@ import msgspec
 
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.schemas.body_schema import BodySchema
-from hookline.intake.checking_process import MODULE, SECONDS, Check, Found
+from hookline.intake.checking_process import MODULE, NO_MEMORY, SECONDS, Check, Found
 from hookline.kernel.errors import Problem, SchemaViolation, ServiceUnavailable
 from hookline.kernel.json import encode_in_pieces, is_heavy_value
 from hookline.plugin_host.large_value_work import Offloader
-from hookline.plugin_host.process_pool import ProcessEnded, ProcessPool
+from hookline.plugin_host.process_pool import PoolClosed, ProcessEnded, ProcessPool
 
 PATIENCE: Final = 20.0
 """Seconds for which a check waits for its turn."""
@@ -26,10 +26,8 @@ _WALL: Final = 120.0
 """Seconds after which a process is ended that got no processor time."""
 _AGAIN: Final = 1.0
 """Seconds between attempts to start a process."""
-_LIMITS: Final = frozenset({-signal.SIGPROF, -signal.SIGABRT})
-"""The signals that end a process which takes too much processor time or memory."""
-_TRIES: Final = 2
-"""The number of processes that one check may end otherwise: somebody else may have ended the first one."""
+_TRIES: Final = 3
+"""The number of processes for one check. Each may have been ended by somebody else, or have kept too much in memory."""
 _TOO_LONG: Final = Problem(
     f"checking this body by the schema takes more than {SECONDS:g} s of processor time, or too much memory",
     code="schema.too_long",
@@ -78,7 +76,9 @@ class SeparateBodyChecker(BodyChecker):
     """
 
     def __init__(self) -> None:
-        self._processes: Final = ProcessPool(MODULE, name="hookline schema", seconds=_WALL, most_jobs=10_000)
+        self._processes: Final = ProcessPool(
+            MODULE, name="hookline schema", seconds=_WALL, most_jobs=10_000, last_result=NO_MEMORY
+        )
         self._offloader: Final = Offloader()
         self._places: Final = asyncio.Semaphore(_CHECKS)
         self._turns: Final[WeakKeyDictionary[BodySchema, asyncio.Lock]] = WeakKeyDictionary()
@@ -121,21 +121,34 @@ class SeparateBodyChecker(BodyChecker):
     ) -> Found:
         """None: it takes too long, or too much memory."""
         job = msgspec.msgpack.encode(Check(schema, bodies, exact, wanted))
-        tries = _TRIES
-        while tries:
+        while True:
             try:
-                return _found.decode(await self._processes.exchange(job))
-            except ProcessEnded as ended:
-                if ended.code in _LIMITS:
-                    return None
-                tries -= 1
-            except TimeoutError:
-                return None
+                return await self._exchange(job)
+            except PoolClosed:
+                raise
             except ServiceUnavailable:
                 if patience is not None:
                     raise
                 await asyncio.sleep(_AGAIN)
-        return None
+
+    async def _exchange(self, job: bytes) -> Found:
+        memory = False
+        for _ in range(_TRIES):
+            try:
+                found = _found.decode(await self._processes.exchange(job))
+            except TimeoutError:
+                return None
+            except ProcessEnded as ended:
+                if ended.code == -signal.SIGPROF:
+                    return None
+                memory = ended.code == -signal.SIGABRT
+            else:
+                if found is not None:
+                    return found
+                memory = True
+        if memory:
+            return None
+        raise ServiceUnavailable("the process that checks the body has ended; try again soon", retry_after=1)
 
     async def close(self) -> None:
         """End the processes."""

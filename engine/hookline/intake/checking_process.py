@@ -6,7 +6,6 @@ memory limit, and a check that takes too much processor time ends it.
 
 import signal
 import sys
-from functools import lru_cache
 from itertools import islice
 from typing import Final, Literal, TypeAlias
 
@@ -24,8 +23,8 @@ MEMORY: Final = 1 << 30
 """Bytes."""
 _COMPILING: Final = 60.0
 """The most seconds of processor time until a schema is compiled."""
-_KEPT: Final = 64
-"""Compiled schemas that are kept."""
+_KEPT: Final = 4_000_000
+"""The most bytes of schemas that are kept compiled, which takes several times as much memory."""
 
 
 class Check(msgspec.Struct, frozen=True, array_like=True):
@@ -45,13 +44,15 @@ Found: TypeAlias = list[tuple[int, Problem]] | bool | None
 memory."""
 
 
+NO_MEMORY: Final = msgspec.msgpack.encode(None)
+
+
 def work(job: bytes) -> bytes:
     """Do a packed `Check`, and return what was `Found`, packed."""
     try:
-        found = _check(msgspec.msgpack.decode(job, type=Check))
+        return msgspec.msgpack.encode(_check(msgspec.msgpack.decode(job, type=Check)))
     except MemoryError:
-        found = None
-    return msgspec.msgpack.encode(found)
+        return NO_MEMORY
 
 
 def _check(check: Check) -> Found:
@@ -77,11 +78,21 @@ def _limit_time(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-@lru_cache(maxsize=_KEPT)
+_kept: Final[dict[bytes, BodySchema]] = {}
+
+
 def _compiled(document: bytes) -> BodySchema:
-    schema, problems = compile_schema(FLOATS.read_object(document))
+    schema = _kept.pop(document, None)
     if schema is None:
-        raise ValueError(f"this schema was compiled before: {problems}")
+        schema, problems = compile_schema(FLOATS.read_object(document))
+        if schema is None:
+            raise ValueError(f"this schema was compiled before: {problems}")
+    _kept[document] = schema
+    size = sum(map(len, _kept))
+    while size > _KEPT and len(_kept) > 1:
+        oldest = next(iter(_kept))
+        size -= len(oldest)
+        del _kept[oldest]
     return schema
 
 

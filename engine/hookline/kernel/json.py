@@ -4,8 +4,9 @@ Integers are exact. Fractions are binary64, or Decimals if numbers are exact: in
 that binary64 can't represent. NaN, infinities and lone surrogates are rejected. Keys keep their order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
@@ -227,32 +228,48 @@ def encode(value: Any) -> bytes:
 
 
 def encode_in_pieces(value: Any) -> bytes:
-    """Encode like `encode`, but each long text in pieces, except for keys.
+    """Encode like `encode`, but each long text in pieces, except for keys, and each of many exact fractions by itself.
 
-    Escaping a text holds the interpreter's lock; between the pieces, other threads run.
+    Escaping a text holds the interpreter's lock, and so does writing a fraction; in between, other threads run.
     """
     if isinstance(value, msgspec.Struct):
         value = msgspec.structs.replace(
-            value, **{name: _texts_in_pieces(getattr(value, name)) for name in value.__struct_fields__}
+            value, **{name: _pieces_of(getattr(value, name)) for name in value.__struct_fields__}
         )
-    return encode(_texts_in_pieces(value))
+    return encode(_pieces_of(value))
 
 
-def _texts_in_pieces(value: Any) -> Any:
-    return _changed(value, str, _text_in_pieces) if _has_long_text(value) else value
+def _pieces_of(value: Any) -> Any:
+    if _has_long_text(value):
+        value = _changed(value, str, _text_in_pieces)
+    if _has_many_decimals(value):
+        value = _changed(value, Decimal, _decimal_in_json)
+    return value
 
 
 def _has_long_text(value: Any) -> bool:
+    return any(type(item) is str and len(item) > OFF_THE_LOOP for item in _leaves(value))
+
+
+def _has_many_decimals(value: Any) -> bool:
+    found = (item for item in _leaves(value) if type(item) is Decimal)
+    return next(islice(found, MANY, None), None) is not None
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield everything in a JSON value that isn't a list or an object."""
     containers = [[value]]
     while containers:
         container: Any = containers.pop()
         for item in container.values() if type(container) is dict else container:
-            kind = type(item)
-            if kind in _CONTAINERS:
+            if type(item) in _CONTAINERS:
                 containers.append(item)
-            elif kind is str and len(item) > OFF_THE_LOOP:
-                return True
-    return False
+            else:
+                yield item
+
+
+def _decimal_in_json(number: Decimal) -> msgspec.Raw:
+    return msgspec.Raw(str(number).encode())
 
 
 def _text_in_pieces(text: str) -> str | msgspec.Raw:

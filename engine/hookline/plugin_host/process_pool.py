@@ -40,6 +40,13 @@ class ProcessEnded(Exception):
         self.code = code
 
 
+class PoolClosed(ServiceUnavailable):
+    """The pool was closed: it does no more jobs."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping", retry_after=5)
+
+
 class _Worker:
     def __init__(self, process: Process, folder: str) -> None:
         self._process = process
@@ -114,8 +121,10 @@ class ProcessPool:
         self._last_result: Final = last_result
         self._workers: set[_Worker] = set()
         self._idle: list[_Worker] = []
+        self._starts: set[asyncio.Task[_Worker]] = set()
         self._starting: list[asyncio.Task[_Worker]] = []
         """Starts whose job was cancelled; the next job gets the process."""
+        self._closed = False
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -156,16 +165,19 @@ class ProcessPool:
         return result
 
     async def close(self) -> None:
-        """End all processes."""
-        for start in self._starting:
+        """End all processes. Jobs in progress raise ProcessEnded, and later ones PoolClosed."""
+        self._closed = True
+        for start in self._starts:
             start.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*self._starts, return_exceptions=True)
         self._idle.clear()
         for worker in tuple(self._workers):
             self._end(worker)
         await asyncio.gather(*self._closing)
 
     async def _worker(self) -> _Worker:
+        if self._closed:
+            raise PoolClosed
         while self._idle:
             worker = self._idle.pop()
             if worker.idle is not None:
@@ -177,10 +189,14 @@ class ProcessPool:
             start = self._starting.pop()
         else:
             start = asyncio.create_task(self._start(), name=self._name)
+            self._starts.add(start)
             start.add_done_callback(self._started)
         try:
             return await asyncio.shield(start)
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if start.cancelled() and task is not None and not task.cancelling():
+                raise PoolClosed from None
             self._starting.append(start)
             if start.done():
                 self._started(start)
@@ -188,16 +204,18 @@ class ProcessPool:
 
     def _started(self, start: asyncio.Task[_Worker]) -> None:
         """Keep the process of a start that nobody waits for."""
+        self._starts.discard(start)
         if start in self._starting:
             self._starting.remove(start)
             if not start.cancelled() and start.exception() is None:
                 self._keep(start.result())
 
     async def _start(self) -> _Worker:
-        folder = tempfile.mkdtemp(prefix=f"{self._name.replace(' ', '-')}-")
         # What it works on must not see the server's own settings.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}
+        folder: str | None = None
         try:
+            folder = tempfile.mkdtemp(prefix=f"{self._name.replace(' ', '-')}-")
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *self._command,
@@ -207,9 +225,12 @@ class ProcessPool:
                 stderr=DEVNULL,
                 env=environment,
             )
-        except OSError as error:
-            await asyncio.to_thread(shutil.rmtree, folder)
-            raise ServiceUnavailable(f"no process can be started: {error.strerror}", retry_after=5) from error
+        except BaseException as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise ServiceUnavailable(f"no process can be started: {error.strerror}", retry_after=5) from error
+            raise
         worker = _Worker(process, folder)
         self._workers.add(worker)
         try:

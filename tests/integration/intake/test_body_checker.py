@@ -18,6 +18,7 @@ from tests.growth.things import schemas
 from hookline.flows.schemas.body_schema import MAX_PROBLEMS, BodySchema, compile_schema
 from hookline.intake.body_checker import BodyChecker, SeparateBodyChecker
 from hookline.kernel.errors import Problem, ServiceUnavailable
+from hookline.plugin_host.process_pool import ProcessEnded
 
 UNSURE = {"uniqueItems": True, "items": {"type": "integer"}}
 """A schema by which each body is checked in a process."""
@@ -178,6 +179,52 @@ async def test_without_a_process_a_sender_is_asked_to_come_again(
     with pytest.raises(ServiceUnavailable, match="Too many open files"):
         await checker.problems(compiled(UNSURE), ([1],), exact=False)
     assert await checker.problems(compiled(UNSURE), ([1],), exact=False, patience=None) == []
+
+
+async def test_a_sender_is_asked_to_come_again_if_each_process_is_ended_by_somebody(
+    checker: SeparateBodyChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ended(job: bytes) -> bytes:
+        raise ProcessEnded(-signal.SIGKILL)
+
+    monkeypatch.setattr(checker._processes, "exchange", ended)
+    with pytest.raises(ServiceUnavailable, match="has ended"):
+        await checker.problems(compiled(UNSURE), ([1],), exact=False)
+
+
+async def test_schemas_that_fill_the_memory_reject_no_body(checker: SeparateBodyChecker) -> None:
+    for number in range(8):
+        # Two megabytes, which take dozens when they are compiled.
+        properties = {f"k{number}-{name}": {"pattern": f"^{name}[a-z]{{1,9}}$"} for name in range(40_000)}
+        found = await checker.problems(compiled({"properties": properties, "uniqueItems": True}), ([1],), exact=False)
+        assert found == []
+
+
+async def test_closing_ends_checks_and_starts_that_are_in_progress(checker: SeparateBodyChecker) -> None:
+    await checker.problems(compiled(UNSURE), ([1],), exact=False)
+    long = asyncio.create_task(checker.problems(compiled(SLOW), (HOSTILE,), exact=False))
+    await asyncio.sleep(0.2)
+    starting = asyncio.create_task(checker.problems(compiled(UNSURE), ([1],), exact=False))
+    await asyncio.sleep(0.02)
+    await checker.close()
+    for task in (long, starting):
+        with pytest.raises(ServiceUnavailable):
+            await task
+    with pytest.raises(ServiceUnavailable, match="the server is stopping"):
+        await checker.problems(compiled(UNSURE), ([1],), exact=False, patience=None)
+    assert checker._processes.processes == ()
+
+
+async def test_a_start_that_is_cancelled_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for wait in (0.0, 0.0002, 0.001, 0.01):
+        one = SeparateBodyChecker()
+        task = asyncio.create_task(one.problems(compiled(UNSURE), ([1],), exact=False))
+        await asyncio.sleep(wait)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await one.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_closing_ends_the_processes(checker: SeparateBodyChecker) -> None:

@@ -1,5 +1,6 @@
 """The encoding of values that are large."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -30,6 +31,13 @@ def test_in_pieces_the_json_is_the_same(text: str, as_key: bool) -> None:
     in_lists = [[text, 1, {"a": [text]}], [text, *[0] * 10_000]]
     for value in (text, *in_lists, {text if as_key else "k": text}, Reply(text), Reply([text], 404)):
         assert encode_in_pieces(value) == encode(value)
+
+
+def test_many_exact_fractions_are_written_as_few() -> None:
+    few = [Decimal(text) for text in ("0.10", "-1E+100", "1E-7", "-0.0", "12345678901234567890.5")]
+    many = {"prices": few * 3000, "lines": [{"a": one} for one in few] * 3000}
+    assert encode_in_pieces(many) == encode(many)
+    assert encode_in_pieces([few]) == encode([few])
 
 
 def test_a_lone_surrogate_is_an_error_in_pieces_too() -> None:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote
 
 from hookline.flows.schemas.pattern_states import states_of
 from hookline.kernel.json import JsonObject
@@ -20,6 +19,11 @@ _MOST_PLACES: Final = 300
 """The most places of a body that are told apart."""
 _MOST_PARTS: Final = 1000
 """The most parts of a schema that check one value."""
+_MOST_STEPS: Final = 100_000
+"""A bound for the time that finding the cost takes."""
+_DECIMAL: Final = 60.0
+"""The same for an exact fraction of at most `_LONG` places."""
+_LONG: Final = 40
 _SMALL: Final = 2**53
 """Integers below are binary64 numbers, too."""
 _LONGEST: Final = 2**64
@@ -60,8 +64,13 @@ class CheckingCost(NamedTuple):
                     left -= len(item) * self.character
                 elif kind is dict or kind is list:
                     containers.append(item)
-                elif kind is int or kind is float or kind is Decimal:
+                elif kind is int or kind is float:
                     left -= self.comparisons * _comparison(item)
+                elif kind is Decimal:
+                    _, digits, exponent = item.as_tuple()
+                    if len(digits) + abs(exponent) > _LONG:
+                        return False
+                    left -= self.comparisons * _DECIMAL
         return left >= 0
 
     def plus(self, more: "CheckingCost") -> "CheckingCost":
@@ -71,11 +80,8 @@ class CheckingCost(NamedTuple):
         )
 
 
-def _comparison(number: float | Decimal) -> float:
+def _comparison(number: float) -> float:
     """Return the most microseconds that comparing a number with an integer takes: it may become a fraction."""
-    if isinstance(number, Decimal):
-        _, digits, exponent = number.as_tuple()
-        return 20.0 + len(digits) + abs(int(exponent))
     if isinstance(number, int) and -_SMALL < number < _SMALL:
         return 0.5
     if -_LONGEST < number < _LONGEST:
@@ -103,16 +109,19 @@ def _places(schema: JsonObject) -> Iterator[Sequence[Any]]:
     """
     pending: list[list[Any]] = [[schema]]
     seen: set[frozenset[tuple[int, int]]] = set()
+    left = _MOST_STEPS
     while pending:
         parts = list(_together(schema, pending.pop()))
         place = frozenset(Counter(map(id, parts)).items())
         if place in seen:
             continue
         seen.add(place)
-        if len(seen) > _MOST_PLACES:
+        inner = [part for part in parts if isinstance(part, dict)]
+        left -= len(parts) * (1 + sum(len(part.get("properties", ())) for part in inner))
+        if len(seen) > _MOST_PLACES or left < 0:
             raise _Unknown
         yield parts
-        pending += _below([part for part in parts if isinstance(part, dict)])
+        pending += _below(inner)
 
 
 def _together(schema: JsonObject, parts: Iterable[Any]) -> Iterator[Any]:
@@ -124,7 +133,7 @@ def _together(schema: JsonObject, parts: Iterable[Any]) -> Iterator[Any]:
         part = pending.pop()
         yield part
         if isinstance(part, dict):
-            if part is not schema and ("$id" in part or "id" in part):
+            if part is not schema and _named(part):
                 raise _Unknown
             pending += [part[name] for name in _PARTS if name in part]
             pending += [one for name in _LISTS for one in part.get(name, ())]
@@ -135,15 +144,22 @@ def _together(schema: JsonObject, parts: Iterable[Any]) -> Iterator[Any]:
 
 
 def _target(schema: JsonObject, reference: str) -> Any:
+    """Return the part that a reference names. Raises _Unknown if it isn't a plain pointer to one."""
     found: Any = schema
-    if reference != "#" and not reference.startswith("#/"):
+    if (reference != "#" and not reference.startswith("#/")) or "%" in reference:
         raise _Unknown
     for name in reference.split("/")[1:]:
-        key = unquote(name).replace("~1", "/").replace("~0", "~")
-        found = found.get(key) if isinstance(found, dict) else None
+        # A part with an id is a document of its own, in which references begin anew.
+        if not isinstance(found, dict) or (found is not schema and _named(found)):
+            raise _Unknown
+        found = found.get(name.replace("~1", "/").replace("~0", "~"))
     if not isinstance(found, dict | bool):
         raise _Unknown
     return found
+
+
+def _named(part: Mapping[str, Any]) -> bool:
+    return "$id" in part or "id" in part
 
 
 def _below(parts: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
@@ -205,7 +221,9 @@ def _compared(members: Iterable[Any]) -> CheckingCost:
 def _comparison_with(member: Any) -> CheckingCost:
     if isinstance(member, list | dict):
         raise _Unknown
-    if isinstance(member, str | bool) or member is None:
+    if isinstance(member, str):
+        return CheckingCost(0.05 + 0.001 * len(member))
+    if isinstance(member, bool) or member is None:
         return CheckingCost(0.05)
     if isinstance(member, int) and member.bit_length() > _MOST_BITS:
         raise _Unknown
@@ -239,7 +257,7 @@ _KEYWORDS: Final[Mapping[str, Callable[[Any], CheckingCost]]] = {
     **dict.fromkeys(("minItems", "maxItems", "minProperties", "maxProperties"), _always(_LOW)),
     **dict.fromkeys(("minLength", "maxLength"), _always(CheckingCost(0.1, 0.002))),
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _comparison_with),
-    "type": _each(CheckingCost(0.1, comparisons=0.02)),
+    "type": _each(CheckingCost(0.1, comparisons=0.1)),
     "additionalProperties": _always(CheckingCost(0.3)),
     "enum": _compared,
     "const": lambda given: _compared((given,)),

@@ -2,6 +2,7 @@
 visited."""
 
 import re
+import warnings
 from typing import Any, Final
 
 _ANY: Final = 20
@@ -11,6 +12,7 @@ _WIDE: Final = 4
 _MOST: Final = 5000
 
 _CODES: Final = re._constants  # type: ignore[attr-defined]
+_ENDS: Final = frozenset({_CODES.AT_BEGINNING, _CODES.AT_END, _CODES.AT_BEGINNING_STRING, _CODES.AT_END_STRING})
 _REPEATS: Final = (_CODES.MAX_REPEAT, _CODES.MIN_REPEAT)
 
 
@@ -20,7 +22,10 @@ def states_of(pattern: str) -> int | None:
     `re` reads the pattern, which is written for JavaScript: what both understand means nearly the same.
     """
     try:
-        states = _of(re._parser.parse(pattern))  # type: ignore[attr-defined]
+        with warnings.catch_warnings():
+            # Sets of sets, of which Python may become capable.
+            warnings.simplefilter("ignore", FutureWarning)
+            states = _of(re._parser.parse(pattern))  # type: ignore[attr-defined]
     except (re.error, RecursionError, OverflowError, _Unknown):
         return None
     return states if states <= _MOST else None
@@ -37,7 +42,8 @@ def _of(parsed: Any) -> int:
 def _of_one(operation: Any, argument: Any) -> int:
     if operation is _CODES.LITERAL:
         return 1 if argument < 128 else _WIDE
-    if operation is _CODES.AT:
+    if operation is _CODES.AT and argument in _ENDS:
+        # A boundary of words takes another, slower way.
         return 1
     if operation in (_CODES.ANY, _CODES.NOT_LITERAL, _CODES.CATEGORY):
         return _ANY
