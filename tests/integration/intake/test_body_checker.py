@@ -192,14 +192,6 @@ async def test_a_sender_is_asked_to_come_again_if_each_process_is_ended_by_someb
         await checker.problems(compiled(UNSURE), ([1],), exact=False)
 
 
-async def test_schemas_that_fill_the_memory_reject_no_body(checker: SeparateBodyChecker) -> None:
-    for number in range(8):
-        # Two megabytes, which take dozens when they are compiled.
-        properties = {f"k{number}-{name}": {"pattern": f"^{name}[a-z]{{1,9}}$"} for name in range(40_000)}
-        found = await checker.problems(compiled({"properties": properties, "uniqueItems": True}), ([1],), exact=False)
-        assert found == []
-
-
 async def test_closing_ends_checks_and_starts_that_are_in_progress(checker: SeparateBodyChecker) -> None:
     await checker.problems(compiled(UNSURE), ([1],), exact=False)
     long = asyncio.create_task(checker.problems(compiled(SLOW), (HOSTILE,), exact=False))
