@@ -143,9 +143,13 @@ class SeparateBodyChecker(BodyChecker):
                     return None
                 memory = ended.code == -signal.SIGABRT
             else:
-                if found is not None:
-                    return found
-                memory = True
+                match found:
+                    case None:
+                        memory = True
+                    case str():
+                        raise RuntimeError(f"the check of a body has failed: {found}")
+                    case _:
+                        return found
         if memory:
             return None
         raise ServiceUnavailable("the process that checks the body has ended; try again soon", retry_after=1)

@@ -39,9 +39,9 @@ class Check(msgspec.Struct, frozen=True, array_like=True):
     wanted: Literal["validity", "all problems", "first problem"]
 
 
-Found: TypeAlias = list[tuple[int, Problem]] | bool | None
-"""The problems, each with the place of its body in the list, or whether all bodies are valid. None: there is too little
-memory."""
+Found: TypeAlias = list[tuple[int, Problem]] | bool | str | None
+"""The problems, each with the place of its body in the list, or whether all bodies are valid; a text describes an
+unexpected error. None: there is too little memory."""
 
 
 NO_MEMORY: Final = msgspec.msgpack.encode(None)
@@ -53,6 +53,8 @@ def work(job: bytes) -> bytes:
         return msgspec.msgpack.encode(_check(msgspec.msgpack.decode(job, type=Check)))
     except MemoryError:
         return NO_MEMORY
+    except Exception as error:  # noqa: BLE001 - the server reports it
+        return msgspec.msgpack.encode(f"{type(error).__name__}: {error}")
 
 
 def _check(check: Check) -> Found:

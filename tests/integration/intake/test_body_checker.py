@@ -192,6 +192,14 @@ async def test_a_sender_is_asked_to_come_again_if_each_process_is_ended_by_someb
         await checker.problems(compiled(UNSURE), ([1],), exact=False)
 
 
+async def test_an_unexpected_error_is_reported(checker: SeparateBodyChecker) -> None:
+    wrong = BodySchema(None, b'{"type": "nope"}', None)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="this schema was compiled before"):
+            await checker.problems(wrong, ([1],), exact=False)
+    process_of(checker)
+
+
 async def test_closing_ends_checks_and_starts_that_are_in_progress(checker: SeparateBodyChecker) -> None:
     await checker.problems(compiled(UNSURE), ([1],), exact=False)
     long = asyncio.create_task(checker.problems(compiled(SLOW), (HOSTILE,), exact=False))
