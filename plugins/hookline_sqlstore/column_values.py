@@ -1,11 +1,11 @@
 """Values of columns: times in microseconds since 1970, the beginnings of ids, hashes of keys, and statistics."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, overload
+from typing import Final, overload
 
 from hookline.api_storage import Counts
-from hookline_sqlstore.tables import COUNTED
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -46,8 +46,8 @@ def storable(text: str | None) -> str | None:
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
-def counts_in(row: Any) -> Counts:
-    """The statistics in a row."""
-    accepted, rejected, succeeded, failed, cancelled, *latency = (getattr(row, name) for name in COUNTED)
-    age = timedelta(microseconds=row.queue_age)
+def counts_in(queue_age: int, numbers: Iterable[int]) -> Counts:
+    """The statistics in a row. `queue_age`: in microseconds. `numbers`: those of `tables.COUNTED`."""
+    accepted, rejected, succeeded, failed, cancelled, *latency = numbers
+    age = timedelta(microseconds=queue_age)
     return Counts(accepted, rejected, succeeded, failed, cancelled, age, tuple(latency))

@@ -1,1 +1,1 @@
-"""Accepting messages and callbacks, within limits."""
+"""Accepting messages and callbacks, within limits; the check of bodies against schemas."""

@@ -1,4 +1,4 @@
-"""Checks bodies by the schemas of flows."""
+"""The check of bodies against the schemas of flows."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.flows.schemas.body_schema import BodySchema
+from hookline.flows.schemas.body_schema import BodySchema, problems_of
 from hookline.intake.checking_process import MODULE, NO_MEMORY, SECONDS, Check, Found
 from hookline.kernel.errors import Problem, SchemaViolation, ServiceUnavailable
 from hookline.kernel.json import encode_in_pieces, is_heavy_value
@@ -19,15 +19,15 @@ from hookline.plugin_host.large_value_work import Offloader
 from hookline.plugin_host.process_pool import PoolClosed, ProcessEnded, ProcessPool
 
 PATIENCE: Final = 20.0
-"""Seconds for which a check waits for its turn."""
+"""Seconds for which the check of a request waits for its turn."""
 _CHECKS: Final = 2
-"""Checks at the same time."""
+"""The most checks at the same time."""
 _WALL: Final = 120.0
-"""Seconds after which a process is ended that got no processor time."""
+"""Seconds of wall time after which a check is given up: the processor is too busy to finish it."""
 _AGAIN: Final = 1.0
 """Seconds between attempts to start a process."""
 _TRIES: Final = 3
-"""The number of processes for one check. Each may have been ended by somebody else, or have kept too much in memory."""
+"""The most processes that are tried for one answer: somebody may end one, or it may already hold too much memory."""
 _TOO_LONG: Final = Problem(
     f"checking this body by the schema takes more than {SECONDS:g} s of processor time, or too much memory",
     code="schema.too_long",
@@ -43,12 +43,12 @@ _found: Final = msgspec.msgpack.Decoder[Found](Found)
 
 
 class BodyChecker:
-    """Checks bodies in this process, however long that takes: for simulations and tests."""
+    """The check of bodies in this process, however long it takes: for tests, and simulations without an engine."""
 
     async def check(self, flow: CompiledFlow, body: Any, *, patience: float | None = PATIENCE) -> None:
-        """Raise SchemaViolation, with every problem, if a body doesn't satisfy the flow's schema.
+        """Raise SchemaViolation, with what `problems` returns, if a body doesn't satisfy the flow's schema.
 
-        Raises ServiceUnavailable as `problems`.
+        Raises ServiceUnavailable as `problems` does.
         """
         if flow.schema is not None and (
             found := await self.problems(flow.schema, (body,), exact=flow.exact, patience=patience)
@@ -57,22 +57,23 @@ class BodyChecker:
 
     async def problems(
         self, schema: BodySchema, bodies: Sequence[Any], *, exact: bool, patience: float | None = PATIENCE
-    ) -> list[tuple[int, Problem]]:
-        """Return the problems of bodies, each with the place of its body in the list. `exact`: fractions are Decimals.
+    ) -> list[tuple[int | None, Problem]]:
+        """Return the problems of bodies, each with the index of its body; None if that isn't known.
 
-        Raises ServiceUnavailable if its turn doesn't come within `patience` seconds; None: it waits as long as needed.
+        `exact`: fractions are Decimals. `patience`: the seconds to wait for a turn; None: as long as needed. Raises
+        ServiceUnavailable when they have passed, or if no process can run.
         """
-        return [(place, problem) for place, body in enumerate(bodies) for problem in schema.problems(body)]
+        return list(problems_of(schema, bodies))
 
     async def close(self) -> None:
-        """End what it uses."""
+        """Release the processes that it uses."""
 
 
 class SeparateBodyChecker(BodyChecker):
-    """Checks bodies for which that may take more than a few milliseconds in processes of their own.
+    """The check of bodies in the event loop if it is surely short, otherwise in separate processes.
 
-    So no body delays the messages of other flows. A flow has one check at a time: if its bodies take long, the others
-    still have a process.
+    So no body blocks the event loop. Each version of a flow has one check at a time in these processes: if its bodies
+    take long, other flows still have a process.
     """
 
     def __init__(self) -> None:
@@ -80,12 +81,12 @@ class SeparateBodyChecker(BodyChecker):
             MODULE, name="hookline schema", seconds=_WALL, most_jobs=10_000, last_result=NO_MEMORY
         )
         self._offloader: Final = Offloader()
-        self._places: Final = asyncio.Semaphore(_CHECKS)
+        self._slots: Final = asyncio.Semaphore(_CHECKS)
         self._turns: Final[WeakKeyDictionary[BodySchema, asyncio.Lock]] = WeakKeyDictionary()
 
     async def problems(
         self, schema: BodySchema, bodies: Sequence[Any], *, exact: bool, patience: float | None = PATIENCE
-    ) -> list[tuple[int, Problem]]:
+    ) -> list[tuple[int | None, Problem]]:
         """See `BodyChecker.problems`."""
         if schema.surely_accepts(*bodies):
             return []
@@ -95,17 +96,17 @@ class SeparateBodyChecker(BodyChecker):
             ask = partial(self._ask, schema.document, packed, exact, patience)
             valid = await ask("validity")
             if valid is None:
-                return [(0, _TOO_LONG)]
+                return [(None, _TOO_LONG)]
             if valid:
                 return []
             found = await ask("all problems") or await ask("first problem")
-        return found if isinstance(found, list) and found else [(0, _NOT_LOCATED)]
+        return [*found] if isinstance(found, list) and found else [(None, _NOT_LOCATED)]
 
     @asynccontextmanager
     async def _turn(self, schema: BodySchema, patience: float | None) -> AsyncIterator[None]:
         turn = self._turns.setdefault(schema, asyncio.Lock())
         try:
-            async with asyncio.timeout(patience) as limit, turn, self._places:
+            async with asyncio.timeout(patience) as limit, turn, self._slots:
                 limit.reschedule(None)
                 yield
         except TimeoutError:
@@ -119,7 +120,7 @@ class SeparateBodyChecker(BodyChecker):
         patience: float | None,
         wanted: Literal["validity", "all problems", "first problem"],
     ) -> Found:
-        """None: it takes too long, or too much memory."""
+        """Return the answer of a process; None if it takes too long or too much memory."""
         job = msgspec.msgpack.encode(Check(schema, bodies, exact, wanted))
         while True:
             try:
@@ -132,25 +133,25 @@ class SeparateBodyChecker(BodyChecker):
                 await asyncio.sleep(_AGAIN)
 
     async def _exchange(self, job: bytes) -> Found:
-        memory = False
+        out_of_memory = False
         for _ in range(_TRIES):
             try:
                 found = _found.decode(await self._processes.exchange(job))
             except TimeoutError:
-                return None
+                raise ServiceUnavailable("the check of the body got too little time", retry_after=5) from None
             except ProcessEnded as ended:
                 if ended.code == -signal.SIGPROF:
                     return None
-                memory = ended.code == -signal.SIGABRT
+                out_of_memory = ended.code == -signal.SIGABRT
             else:
                 match found:
                     case None:
-                        memory = True
+                        out_of_memory = True
                     case str():
                         raise RuntimeError(f"the check of a body has failed: {found}")
                     case _:
                         return found
-        if memory:
+        if out_of_memory:
             return None
         raise ServiceUnavailable("the process that checks the body has ended; try again soon", retry_after=1)
 

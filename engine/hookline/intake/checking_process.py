@@ -1,17 +1,16 @@
-"""The process that checks bodies by schemas: `python -m hookline.intake.checking_process`.
+"""The process that checks bodies against schemas: `python -m hookline.intake.checking_process`.
 
-A check holds the interpreter's lock, and a sender can make it take long: here it delays nobody. The process has a
-memory limit, and a check that takes too much processor time ends it.
+A check holds the interpreter's lock, and a sender can make it take long: here it doesn't block the event loop. The
+process has a memory limit, and a check that takes too much processor time ends it.
 """
 
 import signal
 import sys
-from itertools import islice
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from hookline.flows.schemas.body_schema import MAX_PROBLEMS, BodySchema, compile_schema
+from hookline.flows.schemas.body_schema import BodySchema, compile_schema, problems_of
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import DECIMALS, FLOATS
 from hookline.plugin_host.process_pool import limit_memory, prepare_process, serve
@@ -20,15 +19,15 @@ MODULE: Final = "hookline.intake.checking_process"
 SECONDS: Final = 1.0
 """The most seconds of processor time for one check."""
 MEMORY: Final = 1 << 30
-"""Bytes."""
+"""The most bytes of memory of the process."""
 _COMPILING: Final = 60.0
-"""The most seconds of processor time until a schema is compiled."""
+"""The most seconds of processor time to compile the schema and to read the bodies."""
 _KEPT: Final = 4_000_000
-"""The most bytes of schemas that are kept compiled, which takes several times as much memory."""
+"""The most bytes of JSON of the schemas that are kept compiled. Compiled, they take several times as much memory."""
 
 
 class Check(msgspec.Struct, frozen=True, array_like=True):
-    """Check bodies."""
+    """A request to check bodies."""
 
     schema: bytes
     """Its JSON."""
@@ -40,8 +39,8 @@ class Check(msgspec.Struct, frozen=True, array_like=True):
 
 
 Found: TypeAlias = list[tuple[int, Problem]] | bool | str | None
-"""The problems, each with the place of its body in the list, or whether all bodies are valid; a text describes an
-unexpected error. None: there is too little memory."""
+"""The problems, each with the index of its body, or whether all bodies are valid; a text describes an unexpected error.
+None: there is too little memory."""
 
 
 NO_MEMORY: Final = msgspec.msgpack.encode(None)
@@ -55,6 +54,8 @@ def work(job: bytes) -> bytes:
         return NO_MEMORY
     except Exception as error:  # noqa: BLE001 - the server reports it
         return msgspec.msgpack.encode(f"{type(error).__name__}: {error}")
+    finally:
+        _limit_time(0)
 
 
 def _check(check: Check) -> Found:
@@ -66,16 +67,14 @@ def _check(check: Check) -> Found:
     if check.wanted == "validity":
         found = all(map(schema.accepts, bodies))
     elif check.wanted == "first problem":
-        found = next(([(place, one)] for place, body in enumerate(bodies) for one in schema.first_problem(body)), [])
+        found = next(([(index, one)] for index, body in enumerate(bodies) for one in schema.first_problem(body)), [])
     else:
-        each = ((place, one) for place, body in enumerate(bodies) for one in schema.problems(body))
-        found = list(islice(each, MAX_PROBLEMS))
-    _limit_time(0)
+        found = list(problems_of(schema, bodies))
     return found
 
 
 def _limit_time(seconds: float) -> None:
-    """Let the process end after so many seconds of processor time from now on; never after 0."""
+    """Let the process end after so many seconds of processor time from now on. 0 removes the limit."""
     # Nothing handles the signal, so it ends the process, whatever it is doing.
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
@@ -88,7 +87,7 @@ def _compiled(document: bytes) -> BodySchema:
     if schema is None:
         schema, problems = compile_schema(FLOATS.read_object(document))
         if schema is None:
-            raise ValueError(f"this schema was compiled before: {problems}")
+            raise ValueError(f"the server has compiled this schema, but here it is invalid: {problems}")
     _kept[document] = schema
     size = sum(map(len, _kept))
     while size > _KEPT and len(_kept) > 1:
@@ -99,7 +98,7 @@ def _compiled(document: bytes) -> BodySchema:
 
 
 def main() -> None:
-    """Serve. The argument: the folder for files."""
+    """Check bodies until the input ends. The argument: the folder for files."""
     with prepare_process(sys.argv[1]) as results:
         limit_memory(MEMORY)
         serve(results, work)

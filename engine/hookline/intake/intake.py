@@ -278,8 +278,9 @@ class Intake:
         by: Actor,
         dedupe_key: str | None = None,
     ) -> Accepted | Duplicate:
-        """Accept a message with which an operator starts a flow, and that fits its schema; `by` is recorded.
+        """Accept a message with which an operator starts a flow; `by` is recorded.
 
+        The caller has checked its body against the flow's schema.
         A message with the same `dedupe_key` starts nothing within 7 days. Raises the errors of `accept`.
         """
         now = self._clock.now()

@@ -65,7 +65,7 @@ class _Worker:
         return self._process.returncode is None
 
     async def exchange(self, job: bytes) -> bytes:
-        """Raises ProcessEnded."""
+        """Return the result of a job. Raises ProcessEnded."""
         try:
             self._jobs.write(_LENGTH.pack(len(job)))
             self._jobs.write(job)
@@ -75,7 +75,7 @@ class _Worker:
             raise ProcessEnded(await self._process.wait()) from None
 
     async def read(self) -> bytes:
-        """Raises ProcessEnded."""
+        """Return the next message of the process. Raises ProcessEnded."""
         try:
             head = await self._results.readexactly(_LENGTH.size)
             return await self._results.readexactly(_LENGTH.unpack(head)[0])
@@ -99,7 +99,8 @@ class _Worker:
 class ProcessPool:
     """Does jobs in processes, which are started when they are needed and kept for a while.
 
-    The arguments of its module end with the folder for its files.
+    It doesn't limit their number: its caller limits the jobs in progress. The last argument of the module is the folder
+    for temporary files.
     """
 
     def __init__(
@@ -211,7 +212,7 @@ class ProcessPool:
                 self._keep(start.result())
 
     async def _start(self) -> _Worker:
-        # What it works on must not see the server's own settings.
+        # Expressions and plugins that run there must not see the server's own settings.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}
         folder: str | None = None
         try:
@@ -284,6 +285,7 @@ def limit_memory(most: int) -> None:
 def serve(results: BinaryIO, work: Callable[[bytes], bytes]) -> None:
     """Do the jobs that come in one after the other until there are no more."""
     jobs = sys.stdin.buffer
+    # The parent waits for this: the process is ready.
     _write(results, b"")
     while len(head := jobs.read(_LENGTH.size)) == _LENGTH.size:
         job = jobs.read(_LENGTH.unpack(head)[0])

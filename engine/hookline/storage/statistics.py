@@ -39,6 +39,8 @@ _ADDED: Final = tuple(one.name for one in fields(Counts) if one.name not in {"qu
 def total(counts: Iterable[Counts]) -> Counts:
     """The sum of counts; its age is the largest one."""
     listed: Sequence[Counts] = tuple(counts)
+    if len(listed) == 1:
+        return listed[0]
     return Counts(
         **{name: sum(getattr(one, name) for one in listed) for name in _ADDED},
         queue_age=max((one.queue_age for one in listed), default=timedelta(0)),

@@ -55,8 +55,8 @@ def points(
     for asked in portions(sorted(flow_ids), _FLOWS_AT_ONCE):
         for statement in _HOURS if hourly else _MINUTES:
             values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
-            for row in connection.execute(statement, values):
-                found[row.begin_at].append(counts_in(row))
+            for at, queue_age, *numbers in connection.execute(statement, values).all():
+                found[at].append(counts_in(queue_age, numbers))
     return [StatisticsPoint(moment(at), total(counts)) for at, counts in sorted(found.items())]
 
 

@@ -115,7 +115,7 @@ def _variant(*, keyed: bool, known: bool, tagged: bool) -> Statement:
     `keyed`: some messages have keys. `known`: some may have been accepted before. An index of each partition holds the
     ids in it, so that an execution in the history doesn't keep the index of the others from accepting its id again.
     Locking finds it in either place. If another transaction is just moving the execution, this one is a conflict, and
-    is repeated. `tagged`: some messages have tags, which follow their columns.
+    is repeated. `tagged`: some messages have tags; their arrays are the parameters after those of the messages.
     """
     place = {name: f"${number + 1}::{type}[]" for number, (name, type) in enumerate(_COLUMNS)}
     parts, conditions = [], ""
@@ -135,6 +135,7 @@ def _variant(*, keyed: bool, known: bool, tagged: bool) -> Statement:
         conditions += " AND (v.dedupe_hash IS NULL OR v.id IN (SELECT taken.execution_id FROM taken))"
     insert = _INSERT + _INSERTABLE + conditions
     if tagged:
+        # The messages that are inserted: others get no tags.
         parts.append(f"new AS MATERIALIZED (SELECT v.* FROM {{v}}{_INSERTABLE}{conditions})")  # noqa: S608 - as above
         tags = ", ".join(f"${len(_COLUMNS) + number}::{type}[]" for number, (_, type) in enumerate(_TAG_COLUMNS, 1))
         parts.append(
@@ -155,7 +156,7 @@ _VARIANTS: Final = {
 
 
 def insert_messages(connection: Connection, dialect: Dialect, rows: Sequence[Row], tags: Sequence[Row]) -> int:
-    """Insert the messages whose ids are new and whose keys are free, with their tags; return their number.
+    """Insert the messages whose ids are new and whose keys are free, with their tags; return the number of messages.
 
     `tags`: for each tag, the id of its message, its name and its value.
     """

@@ -58,8 +58,10 @@ _DROP_HOURS: Final = text(
 
 def _roll_up(connection: Connection, change: RollUpStatistics) -> None:
     hours: defaultdict[tuple[str, int], list[Counts]] = defaultdict(list)
-    for row in connection.execute(_TAKE_MINUTES, {"before": micros(change.minutes_before)}):
-        hours[row.flow_id, micros(begin_of(moment(row.at), HOUR))].append(counts_in(row))
+    for flow_id, at, queue_age, *numbers in connection.execute(
+        _TAKE_MINUTES, {"before": micros(change.minutes_before)}
+    ):
+        hours[flow_id, micros(begin_of(moment(at), HOUR))].append(counts_in(queue_age, numbers))
     added = [
         {"flow_id": flow_id, "at": at, **dict(zip(_NUMBERS, _values(total(counts)), strict=True))}
         for (flow_id, at), counts in sorted(hours.items())

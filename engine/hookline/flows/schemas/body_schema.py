@@ -1,5 +1,6 @@
 """A flow's `schema`: the JSON Schema of the bodies that it accepts."""
 
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ from hookline.kernel.pointers_and_patches import pointer_to
 
 MAX_PROBLEMS: Final = 1000
 _STEPS: Final = 5000
-"""The steps that a pattern that looks around or back may take from one place of a text; then it doesn't match."""
+"""The steps that a pattern that looks around or back may take from one place of a text; above that, the pattern counts
+as not matching."""
 _MESSAGE: Final = 300
 
 
@@ -20,13 +22,16 @@ class BodySchema:
     """A compiled JSON Schema: draft 2020-12, unless its `$schema` names another. `format` is checked."""
 
     def __init__(self, validator: Any, document: bytes, cost: CheckingCost | None) -> None:
-        """`document`: its JSON. `cost`: that of a check by it; None if it isn't known."""
+        """`document`: the schema as JSON. `cost`: that of a check; None if it isn't known."""
         self._validator = validator
         self.document: Final = document
         self._cost: Final = cost
 
     def surely_accepts(self, *bodies: Any) -> bool:
-        """Return true if bodies are valid, and could be checked within milliseconds. False tells nothing."""
+        """Return true if bodies are valid, and a bound shows that the check takes milliseconds.
+
+        False means that this isn't known.
+        """
         return self._cost is not None and self._cost.is_low(bodies) and all(map(self.accepts, bodies))
 
     def accepts(self, body: Any) -> bool:
@@ -45,6 +50,12 @@ class BodySchema:
         except jsonschema_rs.ValidationError as error:
             return [_problem(error)]
         return []
+
+
+def problems_of(schema: BodySchema, bodies: Iterable[Any]) -> Iterator[tuple[int, Problem]]:
+    """Yield the problems of bodies, each with the index of its body; at most `MAX_PROBLEMS`. This may take long."""
+    found = ((index, problem) for index, body in enumerate(bodies) for problem in schema.problems(body))
+    return islice(found, MAX_PROBLEMS)
 
 
 def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema | None, list[Problem]]:

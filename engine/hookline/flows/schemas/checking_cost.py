@@ -2,7 +2,7 @@
 
 jsonschema-rs holds the interpreter's lock while it checks a body. For a schema of well-known keywords, the most checks
 that any value of a body meets follow from the schema alone; then a small body is checked at once. Everything else is
-checked in a process of its own (`hookline.intake`), so a cost that isn't known costs no more than a moment.
+checked in a separate process (`hookline.intake.body_checker`), so it is harmless if the cost isn't known.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from hookline.flows.schemas.pattern_states import states_of
 from hookline.kernel.json import JsonObject
 
-LIMIT: Final = 10_000.0
+_LIMIT: Final = 10_000.0
 """The most microseconds for which a body is checked in the event loop."""
 _MOST_PLACES: Final = 300
 """The most places of a body that are told apart."""
@@ -22,11 +22,13 @@ _MOST_PARTS: Final = 1000
 _MOST_STEPS: Final = 100_000
 """A bound for the time that finding the cost takes."""
 _DECIMAL: Final = 60.0
-"""The same for an exact fraction of at most `_LONG` places."""
-_LONG: Final = 40
+"""The most microseconds that comparing an exact fraction with an integer takes, if its digits and its exponent together
+are at most `_MOST_DIGITS`."""
+_MOST_DIGITS: Final = 40
 _SMALL: Final = 2**53
-"""Integers below are binary64 numbers, too."""
-_LONGEST: Final = 2**64
+"""Integers whose absolute value is below this are exact in binary64."""
+_WIDE: Final = 2**64
+"""Integers from here on are compared digit by digit."""
 _MOST_BITS: Final = 512
 """The most bits of an integer in a schema."""
 _FORMATS: Final = frozenset({"date-time", "date", "time", "duration", "uuid", "uri", "email", "ipv4", "ipv6"})
@@ -40,18 +42,18 @@ _PARTS: Final = ("not", "if", "then", "else")
 
 
 class CheckingCost(NamedTuple):
-    """The most microseconds that checking a body takes, on a slow computer."""
+    """A bound for the microseconds that checking a body takes on a slow computer, in three parts."""
 
     value: float = 0.0
     """For each value."""
     character: float = 0.0
     """For each character of a text, besides."""
     comparisons: float = 0.0
-    """Comparisons of each number with an integer; one with a fraction counts as several."""
+    """The comparisons with an integer that each number costs; one with a fraction counts as six."""
 
     def is_low(self, bodies: Sequence[Any]) -> bool:
-        """Return true if checking bodies takes less than `LIMIT`."""
-        left = LIMIT
+        """Return true if checking bodies takes at most `_LIMIT`."""
+        left = _LIMIT
         containers: list[Any] = [bodies]
         while containers:
             container = containers.pop()
@@ -68,7 +70,7 @@ class CheckingCost(NamedTuple):
                     left -= self.comparisons * _comparison(item)
                 elif kind is Decimal:
                     _, digits, exponent = item.as_tuple()
-                    if len(digits) + abs(exponent) > _LONG:
+                    if len(digits) + abs(exponent) > _MOST_DIGITS:
                         return False
                     left -= self.comparisons * _DECIMAL
         return left >= 0
@@ -84,7 +86,7 @@ def _comparison(number: float) -> float:
     """Return the most microseconds that comparing a number with an integer takes: it may become a fraction."""
     if isinstance(number, int) and -_SMALL < number < _SMALL:
         return 0.5
-    if -_LONGEST < number < _LONGEST:
+    if -_WIDE < number < _WIDE:
         return 4.0 if isinstance(number, float) and (abs(number) > 1e-6 or not number) else 60.0
     return 60.0 if isinstance(number, float) else 60.0 + number.bit_length()
 
@@ -171,13 +173,15 @@ def _below(parts: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
         yield known + [part["additionalProperties"] for part in others if name not in part.get("properties", ())]
     if others:
         yield [part["additionalProperties"] for part in others]
-    items = [one for part in parts for name in ("prefixItems", "items", "additionalItems") for one in _some(part, name)]
+    items = [
+        one for part in parts for name in ("prefixItems", "items", "additionalItems") for one in _as_list(part, name)
+    ]
     if items:
-        # More than check any one item, if there are some for single places.
+        # All of them count for each item, although each of `prefixItems` checks only one.
         yield items
 
 
-def _some(part: Mapping[str, Any], name: str) -> Sequence[Any]:
+def _as_list(part: Mapping[str, Any], name: str) -> Sequence[Any]:
     found = part.get(name, ())
     return found if isinstance(found, list | tuple) else (found,)
 
@@ -198,7 +202,7 @@ def _cost(parts: Iterable[Any]) -> CheckingCost:
 
 
 def _each(cost: CheckingCost) -> Callable[[Any], CheckingCost]:
-    """The cost of a keyword that has so many members."""
+    """Return the function that gives the cost of a keyword: `cost` for each member of its value."""
 
     def of(given: Any) -> CheckingCost:
         count = len(given) if isinstance(given, list | dict) else 1

@@ -1,5 +1,4 @@
-"""The size of the automaton that matches a pattern: for each character of a text, at most each of its states is
-visited."""
+"""A bound for the automaton that matches a pattern: the states that it visits for each character of a text."""
 
 import re
 import warnings
@@ -17,7 +16,7 @@ _REPEATS: Final = (_CODES.MAX_REPEAT, _CODES.MIN_REPEAT)
 
 
 def states_of(pattern: str) -> int | None:
-    """Return the most states of the automaton of a pattern; None if it has too many, or if that isn't known.
+    """Return the most states that a character of a text visits; None if they are too many, or aren't known.
 
     `re` reads the pattern, which is written for JavaScript: what both understand means nearly the same.
     """
@@ -42,8 +41,8 @@ def _of(parsed: Any) -> int:
 def _of_one(operation: Any, argument: Any) -> int:
     if operation is _CODES.LITERAL:
         return 1 if argument < 128 else _WIDE
+    # The library matches boundaries of words in a slower way: they are unknown.
     if operation is _CODES.AT and argument in _ENDS:
-        # A boundary of words takes another, slower way.
         return 1
     if operation in (_CODES.ANY, _CODES.NOT_LITERAL, _CODES.CATEGORY):
         return _ANY

@@ -66,9 +66,9 @@ async def read_messages(
     return tuple(read)
 
 
-def _located(index: int, problem: Problem, count: int) -> Problem:
+def _located(index: int | None, problem: Problem, count: int) -> Problem:
     """Return a problem with its pointer into the body, or into the list of bodies if there are several messages."""
-    at = f"/{index}{problem.pointer}" if count > 1 else problem.pointer
+    at = f"/{index}{problem.pointer}" if count > 1 and index is not None else problem.pointer
     return Problem(problem.message, at, problem.code, problem.remedy)
 
 

@@ -140,9 +140,8 @@ class RequestReceiver:
         http: HttpClient,
         clock: Clock,
         options: HookOptions,
-        body_checker: BodyChecker | None = None,
+        body_checker: BodyChecker,
     ) -> None:
-        """`body_checker`: by default, bodies are checked in this process."""
         self._credentials = credentials
         self._subscriptions = subscriptions
         self._blobs = blobs
@@ -152,7 +151,7 @@ class RequestReceiver:
         self._clock = clock
         self._options = options
         self._offloader = Offloader()
-        self._body_checker = body_checker or BodyChecker()
+        self._body_checker = body_checker
         self._clients = Senders(options.trusted_proxies, options.forwarded_header)
         self._public_url = options.public_url.rstrip("/")
 

@@ -42,7 +42,7 @@ MODULE: Final = "hookline.simulation.authoring.worker"
 MOST_WAITING: Final = 20
 """The most requests that wait for a place: each holds its document meanwhile."""
 _GRACE: Final = 1.0
-"""Seconds beyond the time limit, after which a process ends itself if its parent hasn't ended it."""
+"""Seconds beyond the time limit after which a process ends itself if its parent hasn't ended it."""
 _OUT_OF_MEMORY: Final = msgspec.msgpack.encode(OUT_OF_MEMORY)
 _result: Final = msgspec.msgpack.Decoder[JobResult](JobResult)
 
@@ -59,7 +59,7 @@ class WorkerPool:
         self._patience: Final = patience
         self._places: Final = asyncio.Semaphore(most)
         self._waiting = 0
-        # The data that a process keeps may leave too little memory for the job after one that had too little.
+        # A process that ran out of memory isn't used again: what it still holds could make the next job fail, too.
         self._processes: Final = ProcessPool(
             MODULE,
             (str(seconds + _GRACE), str(memory)),
@@ -114,7 +114,10 @@ class WorkerPool:
         return done
 
     async def exchange(self, job: bytes) -> bytes:
-        """Let a process do a packed job, and return its packed result. Raises as `run`."""
+        """Let a process do a packed job, and return its packed result.
+
+        Raises WorkLimit, and ServiceUnavailable if no process can be started.
+        """
         try:
             return await self._processes.exchange(job)
         except TimeoutError:
