@@ -20,7 +20,7 @@ OVERVIEW_S: Final = 10.0
 LIST_S: Final = 5.0
 _SETTLE_S: Final = 2.0
 _API: Final = "/api/v1"
-_OVERVIEW: Final = (f"{_API}/attention", f"{_API}/stats?step=1m&since={{since}}")
+_OVERVIEW: Final = (f"{_API}/attention", f"{_API}/stats?step=1h&since={{since}}")
 _LIST: Final = (f"{_API}/executions?limit=100",)
 
 
