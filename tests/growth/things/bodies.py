@@ -317,6 +317,7 @@ WITHOUT: Final[Mapping[str, str]] = {
     "hookline.kernel.json.within_bounds": "sees one number, whose length is bounded",
     "hookline.kernel.json.fraction": "reads what Hookline wrote itself",
     "hookline.kernel.json.reader": "makes a decoder for what Hookline wrote itself",
+    "hookline.flows.schemas.body_schema.problems_of": "runs in a process with a time limit",
     "hookline.kernel.pointers_and_patches.adding": "makes a patch of what it is given",
     "hookline.kernel.pointers_and_patches.pointer_to": "`escape` does its work",
     "hookline.kernel.pointers_and_patches.removing": "makes a patch of what it is given",
