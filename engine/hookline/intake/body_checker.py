@@ -29,7 +29,7 @@ _AGAIN: Final = 1.0
 _TRIES: Final = 3
 """The most processes that are tried for one answer: somebody may end one, or it may already hold too much memory."""
 _TOO_LONG: Final = Problem(
-    f"checking this body by the schema takes more than {SECONDS:g} s of processor time, or too much memory",
+    f"checking this body against the schema takes more than {SECONDS:g} s of processor time, or too much memory",
     code="schema.too_long",
     remedy="send it in parts, or make the schema simpler: patterns, `uniqueItems`, `enum`, `const` and `multipleOf`"
     " take longest, and each branch of `anyOf` and `oneOf` counts",

@@ -47,7 +47,7 @@ NO_MEMORY: Final = msgspec.msgpack.encode(None)
 
 
 def work(job: bytes) -> bytes:
-    """Do a packed `Check`, and return what was `Found`, packed."""
+    """Do a packed `Check`, and return the packed `Found`."""
     try:
         return msgspec.msgpack.encode(_check(msgspec.msgpack.decode(job, type=Check)))
     except MemoryError:

@@ -96,7 +96,7 @@ class _Unknown(Exception):
 
 
 def cost_of(schema: JsonObject) -> CheckingCost | None:
-    """Return the cost of checking by a schema; None if it isn't known."""
+    """Return the cost of checking a body against a schema; None if it isn't known."""
     try:
         costs = [_cost(parts) for parts in _places(schema)]
     except (_Unknown, RecursionError):
@@ -107,7 +107,7 @@ def cost_of(schema: JsonObject) -> CheckingCost | None:
 def _places(schema: JsonObject) -> Iterator[Sequence[Any]]:
     """Yield the parts of a schema that check one value, for each kind of place in a body.
 
-    A part that checks it twice is there twice.
+    If a part checks the value twice, it is listed twice.
     """
     pending: list[list[Any]] = [[schema]]
     seen: set[frozenset[tuple[int, int]]] = set()

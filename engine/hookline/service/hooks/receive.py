@@ -18,7 +18,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.schemas.body_schema import BodySchema
 from hookline.intake.body_checker import BodyChecker
 from hookline.kernel.clocks import Clock
-from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge, UnsupportedMedia
+from hookline.kernel.errors import MethodNotAllowed, NotVerified, TooLarge, UnsupportedMedia
 from hookline.model.webhook import RequestSettings, takes
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.sdk.http_client import HttpClient
@@ -248,9 +248,7 @@ class RequestReceiver:
                 exact=target.flow.exact,
             )
         elif target.schema is not None:
-            exact = target.flow.exact
-            if found := await self._body_checker.problems(target.schema, (received.body,), exact=exact):
-                raise SchemaViolation(problems=[problem for _, problem in found])
+            await self._body_checker.check(target.flow, received.body)
         # Files that came first must not be swept before the commit that refers to them.
         stream.check_time()
         scheme = target.verifier.scheme
