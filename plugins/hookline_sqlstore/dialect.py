@@ -6,6 +6,7 @@ of rows in one step of the database. A step of SQLite releases the interpreter's
 event loop takes up to 5 ms, which `executemany` would pay for each row.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -126,6 +127,22 @@ class SqliteDialect:
             connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST])).rowcount
             for start in range(0, len(rows), LARGEST)
         )
+
+    def write_alone(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> bool:
+        """Run a statement that changes all rows or fails, as its own transaction; return false if nothing changed.
+
+        Raises `sqlite3.Error` if the database can't be written.
+        """
+        # One step of SQLite begins, writes and commits: getting the interpreter's lock back after each of three steps
+        # would take longer than the steps.
+        driver = connection.connection.driver_connection
+        if driver is None or not 0 < len(rows) <= LARGEST:
+            return False
+        try:
+            driver.execute(*filled(statement, rows)).close()
+        except (sqlite3.IntegrityError, sqlite3.DataError):
+            return False
+        return True
 
     def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
         return [

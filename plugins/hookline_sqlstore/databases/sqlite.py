@@ -31,8 +31,9 @@ T = TypeVar("T")
 
 READERS: Final = 3
 _GATHER: Final = 0.0002
-"""Seconds for which the writer waits for more commits if several came together before: writing to the disk once costs
-as much as many messages."""
+"""Seconds for which the writer waits for more commits if several came together before, and the disk is slow."""
+_SLOW: Final = 0.002
+"""Seconds of a transaction from which the disk is slow: then writing once costs as much as many messages."""
 _BUSY_TIMEOUT: Final = 4000
 """Milliseconds to wait for a lock that another program holds, such as a SQLite shell. It is shorter than the limit of a
 commit, whose caller then learns the reason."""
@@ -151,13 +152,14 @@ class SqliteDatabase:
     def _write(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         """Run the writer thread; commits that arrive during a transaction share the next one."""
         dialect = SqliteDialect()
-        group, ended = list[Pending](), False
+        group, ended, slow = list[Pending](), False, False
         with engine.connect() as connection:
             while not ended:
-                group, ended = self._next_group(gather=len(group) > 1)
+                group, ended = self._next_group(gather=slow and len(group) > 1)
                 group = self._pending.begin(group)
                 if not group:
                     continue
+                began = time.monotonic()
                 try:
                     failures = apply(connection, dialect, [pending.commit for pending in group])
                     # After the commit, so that the reported state is the stored one.
@@ -167,6 +169,7 @@ class SqliteDatabase:
                     loop.call_soon_threadsafe(self._tell_failure, group, self._failure(error))
                 else:
                     loop.call_soon_threadsafe(self._tell, group, failures)
+                slow = time.monotonic() - began > _SLOW
 
     def _tell(self, group: list[Pending], failures: list[Failure | None]) -> None:
         self._pending.end(group, failures)

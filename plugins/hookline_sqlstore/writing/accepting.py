@@ -29,6 +29,7 @@ _COLUMNS: Final = (
 )
 _PLACES: Final = {name: place for place, (name, _) in enumerate(_COLUMNS)}
 _HASH: Final = _PLACES["dedupe_hash"]
+_ORDER_KEY: Final = _PLACES["order_key"]
 _STARTED_AT: Final = _PLACES["started_at"]
 
 
@@ -59,6 +60,15 @@ _INSERTABLE: Final = f" WHERE v.id IS NOT NULL AND {serves('v.flow_id')}"
 _ONCE: Final = " ON CONFLICT DO NOTHING"
 
 ACCEPT: Final = Statement("accept", _COLUMNS, _INSERT + _INSERTABLE + _ONCE)
+
+#: All messages or, with an error, none: the table rejects an id that is there already, and the null in place of the id
+#: of a message that isn't insertable.
+ACCEPT_ALL: Final = Statement(
+    "accept",
+    _COLUMNS,
+    _INSERT.replace("SELECT v.id,", f"SELECT CASE WHEN {serves('v.flow_id')} THEN v.id END,", 1)
+    + " WHERE v.id IS NOT NULL",
+)
 
 _TAG_COLUMNS: Final = (("execution_id", "text"), ("name", "text"), ("value", "text"))
 #: It joins the execution, so that a message that wasn't accepted has no tags.
@@ -173,6 +183,11 @@ def insert_messages(connection: Connection, dialect: Dialect, rows: Sequence[Row
     if tags:
         dialect.write(connection, _TAG, tags)
     return inserted
+
+
+def is_plain(row: Row) -> bool:
+    """Return true if a message has no keys, so that only its id can be there already."""
+    return row[_HASH] is None and row[_ORDER_KEY] is None
 
 
 def clashes(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> dict[str, Any]:

@@ -20,10 +20,17 @@ from hookline.api_storage import (
     VersionOutdated,
     fault,
 )
-from hookline_sqlstore.dialect import Dialect, Row, Statement
+from hookline_sqlstore.dialect import Dialect, Row, SqliteDialect, Statement
 from hookline_sqlstore.tables import executions, served_flows
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.accepting import ACCEPT, clashes, insert_messages, release_spent_keys
+from hookline_sqlstore.writing.accepting import (
+    ACCEPT,
+    ACCEPT_ALL,
+    clashes,
+    insert_messages,
+    is_plain,
+    release_spent_keys,
+)
 from hookline_sqlstore.writing.order_places import Lines
 from hookline_sqlstore.writing.prepared_commit import Commit, Operation
 
@@ -38,12 +45,14 @@ class _Short(Exception):
 def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -> list[Failure | None]:
     """Apply commits in one transaction; return the failure of each, or None if it is durable.
 
-    A durable commit holds the results of its changes. Raises `sqlalchemy.exc.DBAPIError` if the whole transaction
-    failed: then nothing is known to be durable.
+    A durable commit holds the results of its changes. Raises `sqlalchemy.exc.DBAPIError` or `sqlite3.Error` if the
+    whole transaction failed: then nothing is known to be durable.
     """
     points = {operation.statement.name for commit in commits for operation in commit.operations}
     if any(commit.started for commit in commits):
         points.add(statements.START.name)
+    if _accept_plain(connection, dialect, commits, points):
+        return [None] * len(commits)
     # A database that is locked is not asked twice.
     transaction = dialect.transaction(connection)
     try:
@@ -69,6 +78,24 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
         fault(*(f"{point}.before_commit" for point in points))
     fault(*(f"{point}.after_commit" for point in points))
     return failures
+
+
+def _accept_plain(connection: Connection, dialect: Dialect, commits: Sequence[Commit], points: set[str]) -> bool:
+    """Apply commits that only accept plain messages, in one statement; return false if nothing was applied."""
+    operations = [(commit, operation) for commit in commits for operation in commit.operations]
+    if (
+        not isinstance(dialect, SqliteDialect)
+        or any(operation.statement is not ACCEPT or not is_plain(operation.row) for _, operation in operations)
+        or any(commit.tags for commit in commits)
+    ):
+        return False
+    fault(*(f"{point}.before_commit" for point in points))
+    if not dialect.write_alone(connection, ACCEPT_ALL, [operation.row for _, operation in operations]):
+        return False
+    fault(*(f"{point}.after_commit" for point in points))
+    for commit, operation in operations:
+        commit.results[operation.change] = Accepted(operation.row[0])
+    return True
 
 
 def _prepare(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -> Lines:

@@ -144,17 +144,31 @@ async def test_commits_are_on_the_disk_when_they_return(backend: Backend) -> Non
 
 
 @pytest.mark.rule(1)
-async def test_what_many_callers_commit_shares_transactions(backend: Backend, envelopes: Envelopes) -> None:
-    begun = 0
+@pytest.mark.parametrize(
+    ("key", "steps"), [(None, ["INSERT"]), ("k", ["BEGIN", "INSERT", "INSERT", "COMMIT"])], ids=["plain", "keyed"]
+)
+async def test_what_many_callers_commit_shares_transactions(
+    key: str | None, steps: list[str], tmp_path: Path, clock: ManualClock, envelopes: Envelopes
+) -> None:
+    run = list[str]()
 
-    def count(*_: object) -> None:
-        nonlocal begun
-        begun += 1
+    def trace(connection: sqlite3.Connection, _record: object) -> None:
+        connection.set_trace_callback(lambda statement: run.append(statement.split()[0]))
 
-    event.listen(Engine, "commit", count)
-    await asyncio.gather(*(backend.queue.put(envelopes.make()) for _ in range(200)))
-    event.remove(Engine, "commit", count)
-    assert 1 <= begun < 20
+    event.listen(Engine, "connect", trace)
+    backend = sqlite(f"sqlite:///{tmp_path}/x.db", clock=clock)
+    await backend.open()
+    event.remove(Engine, "connect", trace)
+    try:
+        run.clear()
+        messages = [envelopes.make(key=key and f"{key}{number}") for number in range(200)]
+        accepted = await asyncio.gather(*(backend.queue.put(message) for message in messages))
+    finally:
+        await backend.close()
+    assert accepted == [Accepted(message.execution_id) for message in messages]
+    groups = len(run) // len(steps)
+    assert 1 <= groups < 20
+    assert run == steps * groups
 
 
 async def test_a_full_disk_is_a_store_error_and_ends_when_there_is_room(
