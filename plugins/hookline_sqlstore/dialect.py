@@ -3,7 +3,7 @@
 Only `v` differs. PostgreSQL unnests one array for each column. SQLite gets a VALUES list whose number of rows is a
 power of two, filled up with rows of nulls, which every statement ignores. So one prepared statement writes any number
 of rows in one step of the database. A step of SQLite releases the interpreter's lock, and getting it back from a busy
-event loop takes up to 5 ms, which `executemany` would pay for each row.
+event loop may take longer than the step, which `executemany` would pay for each row.
 """
 
 import sqlite3
@@ -133,8 +133,7 @@ class SqliteDialect:
 
         Raises `sqlite3.Error` if the database can't be written.
         """
-        # One step of SQLite begins, writes and commits: getting the interpreter's lock back after each of three steps
-        # would take longer than the steps.
+        # Outside of a transaction, one step of SQLite begins, writes and commits.
         driver = connection.connection.driver_connection
         if driver is None or not 0 < len(rows) <= LARGEST:
             return False
