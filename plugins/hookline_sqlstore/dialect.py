@@ -129,7 +129,7 @@ class SqliteDialect:
         )
 
     def write_alone(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> bool:
-        """Run a statement that changes all rows or fails, as its own transaction; return false if nothing changed.
+        """Run a statement that changes all rows or none, as its own transaction; return false if a row is rejected.
 
         Raises `sqlite3.Error` if the database can't be written.
         """

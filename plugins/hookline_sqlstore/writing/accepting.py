@@ -61,8 +61,8 @@ _ONCE: Final = " ON CONFLICT DO NOTHING"
 
 ACCEPT: Final = Statement("accept", _COLUMNS, _INSERT + _INSERTABLE + _ONCE)
 
-#: All messages or, with an error, none: the table rejects an id that is there already, and the null in place of the id
-#: of a message that isn't insertable.
+#: Inserts all messages, or fails and inserts none. It fails if an id is there already; or if the version of a start
+#: doesn't serve the flow, since the id is null then, which the table rejects.
 ACCEPT_ALL: Final = Statement(
     "accept",
     _COLUMNS,
@@ -186,7 +186,7 @@ def insert_messages(connection: Connection, dialect: Dialect, rows: Sequence[Row
 
 
 def is_plain(row: Row) -> bool:
-    """Return true if a message has no keys, so that only its id can be there already."""
+    """Return true if a message has neither a dedupe key nor an order key."""
     return row[_HASH] is None and row[_ORDER_KEY] is None
 
 

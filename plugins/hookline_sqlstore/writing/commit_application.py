@@ -81,7 +81,8 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
 
 
 def _accept_plain(connection: Connection, dialect: Dialect, commits: Sequence[Commit], points: set[str]) -> bool:
-    """Apply commits that only accept plain messages, in one statement; return false if nothing was applied."""
+    """Apply commits that only accept messages without keys and tags, in one statement; return false if that fails,
+    or if they do something else: then nothing was applied."""
     operations = [(commit, operation) for commit in commits for operation in commit.operations]
     if (
         not isinstance(dialect, SqliteDialect)
