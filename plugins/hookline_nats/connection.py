@@ -86,12 +86,12 @@ def reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def failing(name: str, what: str) -> Iterator[None]:
-    """Raise the errors of calls as StoreError."""
+def failing(name: str, what: str, *, in_doubt: bool = False) -> Iterator[None]:
+    """Raise the errors of calls as StoreError; `in_doubt`: a message may be stored by then."""
     try:
         yield
     except ERRORS as error:
-        raise StoreError(f"{name} can't be {what}: {reason(error)}") from error
+        raise StoreError(f"{name} can't be {what}: {reason(error)}", in_doubt=in_doubt) from error
 
 
 def check_cancelled() -> None:

@@ -102,7 +102,7 @@ class JetStreamQueue:
     async def _published(self, envelope: Envelope, data: bytes, headers: dict[str, str]) -> PubAck:
         """Publish until the stream's quorum has acknowledged it. Raises StoreError."""
         loop = asyncio.get_running_loop()
-        until, failure = loop.time() + _LIMIT, "there is no connection"
+        until, failure, in_doubt = loop.time() + _LIMIT, "there is no connection", False
         subject = self._subjects.of(envelope.flow_id, ordered=envelope.order_key is not None)
         while (left := until - loop.time()) > 0:
             client, jetstream = self._connected()
@@ -113,21 +113,26 @@ class JetStreamQueue:
                     # A cluster knows an id before the quorum has its message, and then has no place to name.
                     if ack.seq:
                         return ack
-                    failure = "another message with its id is in process"
+                    failure, in_doubt = "another message with its id is in process", True
                 except ERRORS as error:
                     failure = reason(error)
                     if error_code(error) in _FULL:
                         raise StoreError(
-                            f"{self._name} is full: let the database take its messages, or raise its max_bytes"
+                            f"{self._name} is full: let the database take its messages, or raise its max_bytes",
+                            in_doubt=in_doubt,
                         ) from error
                     if not _is_temporary(error):
-                        raise StoreError(f"{self._name} has rejected a message: {failure}") from error
+                        message = f"{self._name} has rejected a message: {failure}"
+                        raise StoreError(message, in_doubt=in_doubt) from error
+                    # The server may have the message, although its answer was lost.
+                    in_doubt = in_doubt or not isinstance(error, NoStreamResponseError)
             await asyncio.sleep(_PAUSE)
-        raise StoreError(f"{self._name} hasn't acknowledged a message within {_LIMIT:g} s: {failure}")
+        message = f"{self._name} hasn't acknowledged a message within {_LIMIT:g} s: {failure}"
+        raise StoreError(message, in_doubt=in_doubt)
 
     async def _message(self, seq: int) -> RawStreamMsg | None:
-        """A message of the stream; None if it has left it."""
-        with failing(self._name, "read"):
+        """A message of the stream; None if it has left it. It may be the one that is being published."""
+        with failing(self._name, "read", in_doubt=True):
             try:
                 return await self._connected()[1].get_msg(self._address.stream, seq)
             except NotFoundError:

@@ -129,7 +129,8 @@ class SqliteDialect:
         )
 
     def write_alone(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> bool:
-        """Run a statement that changes all rows or none, as its own transaction; return false if a row is rejected.
+        """Run a statement that changes all rows or none, as its own transaction; return false if a row is rejected, or
+        if there is no room for all of them.
 
         Raises `sqlite3.Error` if the database can't be written.
         """
@@ -141,6 +142,10 @@ class SqliteDialect:
             driver.execute(*filled(statement, rows)).close()
         except (sqlite3.IntegrityError, sqlite3.DataError):
             return False
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                return False  # there may be room for some of the rows
+            raise
         return True
 
     def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:

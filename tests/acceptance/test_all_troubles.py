@@ -42,6 +42,9 @@ class Watched:
         self.disk = disk
         self.postgres = postgres
         self.accepted: list[str] = []
+        """The executions of the messages that got 202."""
+        self.rejected: set[str] = set()
+        """The messages whose answers say that they aren't stored."""
         self.answers: dict[int, int] = {}
         self.before = (0, 0)
         self.printed = b""
@@ -76,12 +79,15 @@ class Watched:
 
     async def send(self, session: aiohttp.ClientSession, number: int) -> None:
         """Send a message; what isn't accepted is sent again by nobody."""
-        body = {"n": f"{self.server.port}-{number}", "key": number % 7}
+        body: dict[str, Any] = {"n": f"{self.server.port}-{number}", "key": number % 7}
         try:
             async with session.post(f"{self.server.url}/hook/f", json=body) as response:
                 self.answers[response.status] = self.answers.get(response.status, 0) + 1
+                said = await response.json(content_type=None)
                 if response.status == 202:
-                    self.accepted.append((await response.json())["execution_id"])
+                    self.accepted.append(said["execution_id"])
+                elif said["code"] != "request.possibly_stored":
+                    self.rejected.add(body["n"])
         except (aiohttp.ClientError, OSError):
             self.answers[0] = self.answers.get(0, 0) + 1
 
@@ -200,6 +206,7 @@ def check(watched: Watched, sink: Sink) -> dict[str, Any]:
     assert lost == [], f"{len(lost)} of {len(watched.accepted)}: {[states.get(one) for one in lost[:5]]}"
     assert set(states.values()) == {"succeeded"}
     assert len(sink.keys) >= len(watched.accepted)
+    assert not watched.rejected & {received.body["n"] for received in sink.received}, "stored, unlike their answers say"
     eventually("its descriptors are closed", lambda: watched.measure()[1] <= watched.before[1] + 20, 40)
     memory, files = watched.measure()
     assert memory < watched.before[0] + _MEMORY

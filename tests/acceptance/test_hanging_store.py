@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,13 +43,18 @@ def server(postgres: OwnPostgres, schema: str, sink: Sink, make_server: Callable
     return server
 
 
-def assert_503(server: ServerProcess, bodies: Iterable[object], *paths: str) -> None:
+def assert_503(server: ServerProcess, bodies: Iterable[object], *paths: str) -> list[object]:
     """All messages and all requests for pages that are sent at once get 503, while the store goes on to hang. Those
-    of messages say when to send it again."""
+    of messages say when to send it again. Return the messages whose answers say that they aren't stored."""
+    unstored: list[object] = []
 
     def sent(body: object) -> tuple[int, bool]:
         kind = {"Content-Type": "application/json"}
-        status, _, headers = server.request("POST", "/hook/f", str(body).encode(), kind)
+        status, answer, headers = server.request("POST", "/hook/f", str(body).encode(), kind)
+        code = answer["code"]
+        assert code in ("request.unavailable", "request.possibly_stored"), answer
+        if code == "request.unavailable":
+            unstored.append(body)
         return status, "retry-after" in {name.lower() for name in headers}
 
     with ThreadPoolExecutor(100) as threads:
@@ -59,10 +65,13 @@ def assert_503(server: ServerProcess, bodies: Iterable[object], *paths: str) -> 
         pages = list(asked)
     assert set(answers) == {(503, True)}, answers
     assert set(pages) == {503}, pages
+    return unstored
 
 
-def assert_each_once(server: ServerProcess, sink: Sink, accepted: list[object], *, repeated: bool = False) -> None:
-    """All accepted messages ended, none twice; others may have been stored too, although their sender got a 503.
+def assert_each_once(
+    server: ServerProcess, sink: Sink, accepted: list[object], unstored: list[object], *, repeated: bool = False
+) -> None:
+    """All accepted messages ended, none twice; others may be stored too, if their senders were told so.
 
     `repeated`: an action whose result could not be stored in time may be called again, with the same key.
     """
@@ -72,6 +81,9 @@ def assert_each_once(server: ServerProcess, sink: Sink, accepted: list[object], 
     assert repeated or len(sink.received) == len(sink.keys), "an action ran twice"
     assert len(sink.keys) == len(set(map(str, sent))), "a message ran twice"
     assert {str(body) for body in accepted} <= {str(body) for body in sent}
+    assert not {str(body) for body in unstored} & {str(body) for body in sent}, (
+        "their senders were told that they aren't"
+    )
 
 
 def test_a_frozen_postgresql_makes_503_and_nothing_is_lost(
@@ -80,13 +92,13 @@ def test_a_frozen_postgresql_makes_503_and_nothing_is_lost(
     accepted: list[object] = list(range(20))
     assert {server.post("f", n)[0] for n in accepted} == {202}
     with postgres.frozen():
-        assert_503(server, range(100, 130), "/api/v1/executions")
+        unstored = assert_503(server, range(100, 130), "/api/v1/executions")
         assert [server.get(path)[0] for path in ("/metrics", "/healthz")] == [200, 200]
         server.eventually("the problem is logged while it lasts", lambda: "the store can't be used" in server.log(), 5)
     eventually("the server is ready again", server.is_ready, 40)
     assert server.post("f", 200)[0] == 202, server.log()
     # The server ends the transaction of a session that it hasn't heard of for some seconds.
-    assert_each_once(server, sink, [*accepted, 200], repeated=True)
+    assert_each_once(server, sink, [*accepted, 200], unstored, repeated=True)
     assert_logged_once(server)
 
 
@@ -108,10 +120,10 @@ def test_a_locked_table_makes_503_and_what_was_running_ends_once(
     assert {server.post("f", n)[0] for n in accepted} == {202}
     server.eventually("they run", lambda: len(sink.received) == 10)
     with postgres.locked(f'"{schema}".executions'):
-        assert_503(server, range(100, 110))
+        unstored = assert_503(server, range(100, 110))
     sink.delay = 0.0
     eventually("the server is ready again", server.is_ready, 40)
-    assert_each_once(server, sink, accepted)
+    assert_each_once(server, sink, accepted, unstored)
     assert_logged_once(server)
 
 
@@ -127,11 +139,16 @@ def test_a_sqlite_file_that_another_program_locks_makes_503_until_it_is_free(
     assert {server.post("f", n)[0] for n in accepted} == {202}
     shell = sqlite3.connect(server.folder / ".hookline" / "hookline.db", isolation_level=None)
     shell.execute("BEGIN IMMEDIATE")
-    assert_503(server, range(100, 110))
+    with ThreadPoolExecutor(1) as thread:
+        # The later ones wait behind the first, and are given up just before the lock is free.
+        first = thread.submit(assert_503, server, range(100, 110))
+        time.sleep(2)
+        unstored = assert_503(server, range(110, 120)) + first.result()
     shell.close()
+    assert sorted(map(str, unstored)) == [str(n) for n in range(100, 120)]
     sink.delay = 0.0
     eventually("the server is ready again", server.is_ready, 40)
-    assert_each_once(server, sink, accepted)
+    assert_each_once(server, sink, accepted, unstored)
     assert_logged_once(server)
     assert "database is locked" in server.log()
 

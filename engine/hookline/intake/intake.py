@@ -267,7 +267,7 @@ class Intake:
         """The error for the sender, who only learns that it may try again; the reason is for the operator."""
         if self._store_problem is not None:
             self._store_problem.report(error, flow_id=flow_id)
-        return ServiceUnavailable("the message can't be stored now", retry_after=RETRY_AFTER)
+        return error.for_sender(RETRY_AFTER)
 
     async def start(
         self,

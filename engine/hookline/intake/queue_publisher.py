@@ -74,7 +74,7 @@ class Publisher:
                 result = await self._stored_before(envelope) or await self._queue.publish(envelope, new=True)
         except StoreError as error:
             self._problem.noticed(error=error.message, flow_id=envelope.flow_id)
-            raise _unavailable() from error
+            raise error.for_sender(_RETRY_AFTER) from error
         self._problem.absent()
         # With `new`, it isn't compared with any other.
         return Accepted(envelope.execution_id) if result is None else result
@@ -99,11 +99,7 @@ class Publisher:
             first = await self._store.accepted_as(envelope.flow_id, envelope.dedupe_key, self._clock.now())
         except StoreError as error:
             self._store_problem.report_store(error, flow_id=envelope.flow_id)
-            raise _unavailable() from error
+            raise error.for_sender(_RETRY_AFTER) from error
         if first is None:
             return None
         return Accepted(first) if first == envelope.execution_id else Duplicate(first)
-
-
-def _unavailable() -> ServiceUnavailable:
-    return ServiceUnavailable("the message can't be stored now", retry_after=_RETRY_AFTER)

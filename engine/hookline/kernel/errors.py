@@ -72,7 +72,8 @@ HooklineError
 │   ├── TooManyRequests      429
 │   ├── HeadTooLarge         431
 │   └── ServiceUnavailable   503
-│       └── CannotVerify     the sender can't be verified now
+│       ├── CannotVerify     the sender can't be verified now
+│       └── PossiblyStored   it may be stored; nobody knows now
 └── StoreError               the backend can't be read or written now
     ├── StoreAway            it can't be reached now, but may be reachable soon
     ├── StoreTooNew          it belongs to a newer release of Hookline
@@ -655,10 +656,33 @@ class CannotVerify(ServiceUnavailable):
     """The error of a scheme that has a defect."""
 
 
+class PossiblyStored(ServiceUnavailable):
+    """The request may have been stored, since the database gave no answer."""
+
+    code = "request.possibly_stored"
+
+
 class StoreError(HooklineError):
     """The backend can't be used now."""
 
     code = "store"
+
+    def __init__(self, message: str | None = None, *, in_doubt: bool = False) -> None:
+        """`in_doubt`: what was to be stored may be stored nevertheless."""
+        super().__init__(message)
+        if in_doubt:
+            self.message += "; what was to be stored may be stored nevertheless"
+        self.in_doubt = in_doubt
+
+    def for_sender(self, retry_after: float) -> ServiceUnavailable:
+        """The error for a sender whose request was to be stored. The reason isn't in it: that is for operators."""
+        if self.in_doubt:
+            return PossiblyStored(
+                "the database gave no answer: the request may be stored, and then it counts. Repeating it is safe with"
+                " the same dedupe key; without one, it may count twice",
+                retry_after=retry_after,
+            )
+        return ServiceUnavailable("the request can't be stored now", retry_after=retry_after)
 
 
 class StoreAway(StoreError):

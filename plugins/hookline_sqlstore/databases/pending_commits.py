@@ -99,7 +99,7 @@ class PendingCommits:
             self._doubtful.add(pending)
             self.begin_doubt()
         if not pending.done.done():
-            pending.done.set_exception(no_answer(self._name, pending.limit))
+            pending.done.set_exception(no_answer(self._name, pending.limit, in_doubt=not pending.withdrawn))
 
     def begin(self, group: Sequence[Pending]) -> list[Pending]:
         """Return the commits that nobody has withdrawn; from now on they can't be. May be called in a thread."""
@@ -196,6 +196,6 @@ def retrieve(work: "asyncio.Future[T]") -> None:
         work.exception()
 
 
-def no_answer(name: str, seconds: float) -> StoreError:
+def no_answer(name: str, seconds: float, *, in_doubt: bool = False) -> StoreError:
     """The failure of a call that took too long."""
-    return StoreAway(f"{name} hasn't answered within {seconds:g} s")
+    return StoreAway(f"{name} hasn't answered within {seconds:g} s", in_doubt=in_doubt)

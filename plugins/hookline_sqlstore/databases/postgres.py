@@ -29,7 +29,7 @@ from hookline_sqlstore.databases.pending_commits import (
     retrieve,
     within_limit,
 )
-from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address, quoted
+from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address, is_away, quoted
 from hookline_sqlstore.databases.postgres_session_upkeep import (
     dispose,
     renew_plans,
@@ -253,8 +253,13 @@ class PostgresDatabase:
             with contextlib.suppress(Conflict):
                 return await self._transaction(connection, dialect, commits)
         alone, failures = PostgresDialect(lease, lock_limit=_LOCK_LIMIT_ALONE), list[Failure | None]()
-        for commit in commits:
-            failures += await self._applied_alone(connection, alone, commit)
+        try:
+            for commit in commits:
+                failures += await self._applied_alone(connection, alone, commit)
+        except DBAPIError as error:
+            if failures:  # then some are stored
+                raise self._address.failure("written", error, in_doubt=True) from error
+            raise
         return failures
 
     async def _applied_alone(
@@ -308,7 +313,11 @@ class PostgresDatabase:
         except Exception as error:  # noqa: BLE001 - as above
             self._pending.begin_doubt()
             await self._disconnect()
-            return error if isinstance(error, StoreError) else self._address.failure("written", error)
+            if isinstance(error, StoreError):
+                return error
+            # After an error of a statement, the database has rolled the transaction back.
+            in_doubt = not isinstance(error, DBAPIError) or is_away(error)
+            return self._address.failure("written", error, in_doubt=in_doubt)
 
     def _lose_lease(self) -> None:
         self._listener.lost()

@@ -86,14 +86,16 @@ class Address:
                 return session
         raise OSError("; ".join(problems))
 
-    def failure(self, what: str, error: BaseException) -> StoreError:
+    def failure(self, what: str, error: BaseException, *, in_doubt: bool = False) -> StoreError:
         """Return the error of a database that can't be `what`, such as `read`: StoreAway if it may be reached soon."""
         cause = error.orig if isinstance(error, DBAPIError) else error
         said = f"{self.name} can't be {what}: {str(cause) or type(cause).__name__}"
         if is_away(error):
-            return StoreAway(said)
+            return StoreAway(said, in_doubt=in_doubt)
         remedy = _UNKNOWN_HOST if isinstance(error, socket.gaierror) else _REMEDIES.get(_state(error))
-        return StoreError(said if remedy is None else f"{said}; {remedy} in the setting `db` (HOOKLINE_DB)")
+        if remedy is not None:
+            said += f"; {remedy} in the setting `db` (HOOKLINE_DB)"
+        return StoreError(said, in_doubt=in_doubt)
 
 
 _UNKNOWN_HOST: Final = "correct the host"

@@ -152,23 +152,28 @@ class SqliteDatabase:
     def _write(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         """Run the writer thread; commits that arrive during a transaction share the next one."""
         dialect = SqliteDialect()
-        group, ended, slow = list[Pending](), False, False
+        group, ended, slow, failed = list[Pending](), False, False, False
         with engine.connect() as connection:
             while not ended:
                 group, ended = self._next_group(gather=slow and len(group) > 1)
-                group = self._pending.begin(group)
-                if not group:
-                    continue
                 began = time.monotonic()
                 try:
-                    failures = apply(connection, dialect, [pending.commit for pending in group])
+                    if failed:
+                        # Nothing is begun until it would succeed. Meanwhile, callers may still give up.
+                        with connection.begin():
+                            pass
+                        self._check_places(written=False)
+                    group = self._pending.begin(group)
+                    failures = apply(connection, dialect, [pending.commit for pending in group]) if group else []
                     # After the commit, so that the reported state is the stored one.
-                    self._check_places()
+                    self._check_places(written=True)
                 except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
                     # Once for the whole group, since each call wakes the loop through its socket.
                     loop.call_soon_threadsafe(self._tell_failure, group, self._failure(error))
+                    failed = True
                 else:
                     loop.call_soon_threadsafe(self._tell, group, failures)
+                    failed = False
                 slow = time.monotonic() - began > _SLOW
 
     def _tell(self, group: list[Pending], failures: list[Failure | None]) -> None:
@@ -212,8 +217,8 @@ class SqliteDatabase:
         failure.__cause__ = error
         return failure
 
-    def _check_places(self) -> None:
-        """Raise StoreError if a file was deleted or replaced, since writes to the old one are lost with it.
+    def _check_places(self, *, written: bool) -> None:
+        """Raise StoreError if a file was deleted or replaced; what was `written` is lost unless the file is put back.
 
         SQLite itself continues, with files that nobody can open any more.
         """
@@ -222,10 +227,10 @@ class SqliteDatabase:
                 now = _place(path)
             except FileNotFoundError:
                 raise StoreError(
-                    f"{path} was deleted while the server ran; put it back, or restart the server"
+                    f"{path} was deleted while the server ran; put it back, or restart the server", in_doubt=written
                 ) from None
             if now != place:
-                raise StoreError(f"another file has taken the place of {path}; restart the server")
+                raise StoreError(f"another file has taken the place of {path}; restart the server", in_doubt=written)
 
     def tell(self, flow_ids: Iterable[str]) -> None:
         """Do nothing: there is no other node."""

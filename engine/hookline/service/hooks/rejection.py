@@ -120,8 +120,8 @@ class RejectionHandler:
         """Log an error that isn't the sender's, and return a response that asks the sender to try again."""
         if isinstance(error, StoreError):
             self._store_problem.report(error, flow_id=context.flow_id)
-        else:
-            self._defect.noticed(context.flow_id, flow=context.flow_id, exc_info=error)
+            return self.reject(request, context, error.for_sender(RETRY_AFTER))
+        self._defect.noticed(context.flow_id, flow=context.flow_id, exc_info=error)
         return self.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))
 
     def answer(self, request: HookRequest, context: RequestContext, error: Exception) -> HookResponse:

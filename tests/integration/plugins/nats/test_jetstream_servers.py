@@ -24,6 +24,7 @@ from hookline.testing.contracts.intake_queue import Inserted, IntakeQueueContrac
 from hookline.testing.envelopes import Envelopes
 from hookline.testing.eventually import assert_eventually
 from hookline_nats import address
+from hookline_nats import queue as queue_module
 from hookline_nats.unordered_handover import UnorderedHandover
 from hookline_nats.unreadable_messages import UnreadableMessages
 
@@ -123,6 +124,25 @@ async def test_a_full_stream_takes_messages_again_when_it_has_room(
         await inserted.have(taken)
         await is_empty(queue)
     await queue.publish(envelopes.make(body="x" * 100_000))
+
+
+@pytest.mark.rule(38)
+async def test_a_message_without_an_acknowledgement_is_in_doubt_if_it_was_sent(
+    tmp_path: Path, make_queue: MakeQueue, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "_LIMIT", 1.0)
+    envelopes = Envelopes(clock)
+    with OwnNats(tmp_path) as own:
+        queue = await make_queue(url_of([own], "?replicas=1&max_bytes=20MB"))
+        with own.frozen(), pytest.raises(StoreError, match="hasn't acknowledged") as raised:
+            await queue.publish(envelopes.make())
+        assert raised.value.in_doubt
+        await queue.publish(envelopes.make())
+        own.kill()
+        await asyncio.sleep(0.2)  # the client hears of it
+        with pytest.raises(StoreError, match="there is no connection") as raised:
+            await queue.publish(envelopes.make())
+        assert not raised.value.in_doubt
 
 
 async def kept_blobs(blobs: Blobs, clock: ManualClock) -> list[str]:

@@ -187,6 +187,28 @@ async def test_a_connection_that_breaks_is_made_again(server: Any, tables: str, 
 
 
 @pytest.mark.rule(38)
+async def test_a_message_isnt_in_doubt_after_an_error_of_a_statement(
+    server: Any, tables: str, clock: ManualClock
+) -> None:
+    envelopes = Envelopes(clock)
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    schema = make_url(tables).query["schema"]
+    await server.execute(
+        f"""CREATE FUNCTION "{schema}".no_space() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER no_space BEFORE INSERT ON "{schema}".executions EXECUTE FUNCTION "{schema}".no_space()"""
+    )
+    with pytest.raises(StoreError, match="no space left") as raised:
+        await backend.queue.put(envelopes.make())
+    assert not raised.value.in_doubt
+    await server.execute(f'DROP FUNCTION "{schema}".no_space() CASCADE')
+    again = envelopes.make()
+    assert await backend.queue.put(again) == Accepted(again.execution_id)
+    await backend.close()
+
+
+@pytest.mark.rule(38)
 async def test_a_transaction_without_end_is_ended_and_nothing_is_read_before(
     server: Any, tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,10 +222,10 @@ async def test_a_transaction_without_end_is_ended_and_nothing_is_read_before(
     lost, withdrawn = envelopes.make(), envelopes.make()
     with monkeypatch.context() as patch:
         patch.setattr(pending_commits, "LIMIT", 0.3)
-        with pytest.raises(StoreError, match="hasn't answered"):
-            await backend.queue.put(lost)
-        with pytest.raises(StoreError, match="hasn't answered"):
-            await backend.queue.put(withdrawn)
+        for envelope, in_doubt in ((lost, True), (withdrawn, False)):
+            with pytest.raises(StoreError, match="hasn't answered") as raised:
+                await backend.queue.put(envelope)
+            assert raised.value.in_doubt == in_doubt
     # The lock lets others read, but the first message may still be stored until its session has been ended.
     assert await backend.store.execution(lost.execution_id) is None
     assert not backend._database._pending.in_doubt  # type: ignore[attr-defined]  # nothing else shows it

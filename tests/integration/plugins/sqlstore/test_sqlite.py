@@ -498,6 +498,32 @@ async def test_another_database_in_the_place_of_the_known_one_is_told(
         await _used(tmp_path / "x.db", clock, envelopes)
 
 
+@pytest.mark.rule(1)
+async def test_of_messages_that_share_a_statement_those_for_which_there_is_room_are_accepted(
+    backend: Backend, envelopes: Envelopes
+) -> None:
+    limited = False
+
+    def limit(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        nonlocal limited
+        if not limited and statement == "BEGIN IMMEDIATE":
+            limited = True
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            raw.execute(f"PRAGMA max_page_count={raw.execute('PRAGMA page_count').fetchone()[0] + 8}")
+
+    event.listen(Engine, "before_cursor_execute", limit)
+    # With a key, it is accepted in a transaction, which is seen here.
+    await backend.queue.put(envelopes.make(order_key="k"))
+    event.remove(Engine, "before_cursor_execute", limit)
+    assert limited
+    # While the writer accepts the first one, the others come, and share the next statement.
+    made = [*(envelopes.make() for _ in range(10)), *(envelopes.make(body="x" * 15_000) for _ in range(5))]
+    results = await asyncio.gather(*map(backend.queue.put, made), return_exceptions=True)
+    assert results[:10] == [Accepted(envelope.execution_id) for envelope in made[:10]]
+    assert "full" in str(results[-1])
+
+
 @pytest.mark.rule(38)
 async def test_a_lock_of_another_program_fails_in_time_and_nothing_is_lost(
     backend: Backend, envelopes: Envelopes, tmp_path: Path

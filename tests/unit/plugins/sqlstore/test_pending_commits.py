@@ -54,8 +54,9 @@ async def _given_up(commits: PendingCommits, *, begun: bool) -> Pending:
     pending = commits.add(Commit([], []))
     if begun:
         assert commits.begin([pending]) == [pending]
-    with pytest.raises(StoreError, match=r"the database hasn't answered within 0\.02 s"):
+    with pytest.raises(StoreError, match=r"the database hasn't answered within 0\.02 s") as raised:
         await pending.done
+    assert raised.value.in_doubt == begun
     return pending
 
 

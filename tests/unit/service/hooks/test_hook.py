@@ -128,6 +128,19 @@ async def test_429_and_503_say_when_to_come_again() -> None:
     assert hook.metrics == [("orders", "request.too_many")] + [("orders", "request.unavailable")] * 3
 
 
+@pytest.mark.rule(38)
+async def test_a_sender_learns_that_its_message_may_be_stored() -> None:
+    hook = HookOverMemory(webhook_flow())
+    hook.intake.failure = StoreError("10.0.0.1 hasn't answered", in_doubt=True)
+    reply = await hook.send(b"{}")
+    rejected = document(reply)
+    assert (rejected["status"], rejected["code"]) == (503, "request.possibly_stored")
+    assert "may be stored" in rejected["detail"]
+    assert "dedupe key" in rejected["detail"]
+    assert int(dict(reply.headers)[b"retry-after"]) > 0
+    assert b"10.0.0.1" not in reply.body
+
+
 async def test_a_body_over_the_bound_is_413_while_it_comes() -> None:
     hook = HookOverMemory(webhook_flow(max_body=100))
     seen = []

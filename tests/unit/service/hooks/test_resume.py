@@ -72,6 +72,7 @@ async def test_a_call_with_the_providers_own_id_is_known_by_that() -> None:
         (NotWaiting(), 410, "request.wait_over"),
         (TooManyEarlyCallbacks(), 429, "request.too_many"),
         (StoreError("full"), 503, "request.unavailable"),
+        (StoreError("silent", in_doubt=True), 503, "request.possibly_stored"),
         (RuntimeError("a defect"), 503, "request.unavailable"),
     ],
 )
