@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from importlib import import_module
 from typing import Any, Final
 
 _ANY: Final = 20
@@ -10,7 +11,9 @@ _WIDE: Final = 4
 """States for one character outside of ASCII."""
 _MOST: Final = 5000
 
-_CODES: Final = re._constants  # type: ignore[attr-defined]
+# Not every release of the type checker knows these modules as attributes of `re`.
+_CODES: Final = import_module("re._constants")
+_PARSER: Final = import_module("re._parser")
 _ENDS: Final = frozenset({_CODES.AT_BEGINNING, _CODES.AT_END, _CODES.AT_BEGINNING_STRING, _CODES.AT_END_STRING})
 _REPEATS: Final = (_CODES.MAX_REPEAT, _CODES.MIN_REPEAT)
 
@@ -24,7 +27,7 @@ def states_of(pattern: str) -> int | None:
         with warnings.catch_warnings():
             # Sets of sets, of which Python may become capable.
             warnings.simplefilter("ignore", FutureWarning)
-            states = _of(re._parser.parse(pattern))  # type: ignore[attr-defined]
+            states = _of(_PARSER.parse(pattern))
     except (re.error, RecursionError, OverflowError, _Unknown):
         return None
     return states if states <= _MOST else None
