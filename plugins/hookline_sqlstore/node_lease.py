@@ -56,8 +56,9 @@ _RENEW: Final = (
 class LeaseLost(StoreAway):
     """Another node may have taken over: this one drops what it runs, and registers anew."""
 
-    def __init__(self) -> None:
-        super().__init__("this node has lost its lease of the database; it drops what it runs, and registers anew")
+    def __init__(self, *, in_doubt: bool = False) -> None:
+        message = "this node has lost its lease of the database; it drops what it runs, and registers anew"
+        super().__init__(message, in_doubt=in_doubt)
 
 
 class Lease:

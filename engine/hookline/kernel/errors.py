@@ -73,7 +73,7 @@ HooklineError
 │   ├── HeadTooLarge         431
 │   └── ServiceUnavailable   503
 │       ├── CannotVerify     the sender can't be verified now
-│       └── PossiblyStored   it may be stored; nobody knows now
+│       └── PossiblyStored   it may be stored; that isn't known now
 └── StoreError               the backend can't be read or written now
     ├── StoreAway            it can't be reached now, but may be reachable soon
     ├── StoreTooNew          it belongs to a newer release of Hookline
@@ -657,7 +657,7 @@ class CannotVerify(ServiceUnavailable):
 
 
 class PossiblyStored(ServiceUnavailable):
-    """The request may have been stored, since the database gave no answer."""
+    """The request may be stored: the database gave no answer."""
 
     code = "request.possibly_stored"
 
@@ -669,17 +669,15 @@ class StoreError(HooklineError):
 
     def __init__(self, message: str | None = None, *, in_doubt: bool = False) -> None:
         """`in_doubt`: what was to be stored may be stored nevertheless."""
-        super().__init__(message)
-        if in_doubt:
-            self.message += "; what was to be stored may be stored nevertheless"
+        super().__init__(f"{message}; what was to be stored may be stored nevertheless" if in_doubt else message)
         self.in_doubt = in_doubt
 
     def for_sender(self, retry_after: float) -> ServiceUnavailable:
         """The error for a sender whose request was to be stored. The reason isn't in it: that is for operators."""
         if self.in_doubt:
             return PossiblyStored(
-                "the database gave no answer: the request may be stored, and then it counts. Repeating it is safe with"
-                " the same dedupe key; without one, it may count twice",
+                "the database gave no answer, so the request may be stored. Send it again with the same dedupe key:"
+                " then it runs once. Without a dedupe key, it may run twice",
                 retry_after=retry_after,
             )
         return ServiceUnavailable("the request can't be stored now", retry_after=retry_after)

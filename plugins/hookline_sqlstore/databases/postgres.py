@@ -256,10 +256,13 @@ class PostgresDatabase:
         try:
             for commit in commits:
                 failures += await self._applied_alone(connection, alone, commit)
-        except DBAPIError as error:
-            if failures:  # then some are stored
-                raise self._address.failure("written", error, in_doubt=True) from error
-            raise
+        except (DBAPIError, LeaseLost) as error:
+            if not failures:
+                raise
+            # Those before it are stored.
+            if isinstance(error, LeaseLost):
+                raise LeaseLost(in_doubt=True) from error
+            raise self._address.failure("written", error, in_doubt=True) from error
         return failures
 
     async def _applied_alone(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
@@ -213,7 +214,10 @@ class SqliteDatabase:
     def _failure(self, error: Exception) -> StoreError:
         if isinstance(error, StoreError):
             return error
-        failure = StoreError(f"{self.path} can't be written: {_cause(error)}")
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        # Once all of it is in the log, a crash may make it durable although it couldn't be synced.
+        in_doubt = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_FSYNC
+        failure = StoreError(f"{self.path} can't be written: {_cause(error)}", in_doubt=in_doubt)
         failure.__cause__ = error
         return failure
 

@@ -14,6 +14,7 @@ import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.acceptance.postgres import POSTGRES
 from tests.integration.plugins.brokers.proxy import proxy_to
@@ -26,7 +27,9 @@ from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend_makers import postgresql
 from hookline_sqlstore.databases import pending_commits, postgres, postgres_address, postgres_session_upkeep
+from hookline_sqlstore.databases.postgres import Conflict
 from hookline_sqlstore.databases.postgres_session_upkeep import socket_of
+from hookline_sqlstore.node_lease import LeaseLost
 from hookline_sqlstore.queue.flow_feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
 
@@ -205,6 +208,36 @@ async def test_a_message_isnt_in_doubt_after_an_error_of_a_statement(
     await server.execute(f'DROP FUNCTION "{schema}".no_space() CASCADE')
     again = envelopes.make()
     assert await backend.queue.put(again) == Accepted(again.execution_id)
+    await backend.close()
+
+
+@pytest.mark.rule(38)
+@pytest.mark.parametrize("failure", [DBAPIError("INSERT", (), RuntimeError("no space left")), LeaseLost()])
+async def test_messages_that_are_stored_one_by_one_are_in_doubt_if_one_of_them_fails(
+    tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    envelopes = Envelopes(clock)
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    database = backend._database  # type: ignore[attr-defined]  # nothing else applies groups
+    real, stored = database._transaction, list[str]()
+
+    async def conflicting(connection: Any, dialect: Any, commits: Any) -> Any:
+        if len(commits) > 1:
+            raise Conflict("deadlock")
+        if stored:
+            raise failure
+        stored.append(commits[0].operations[0].row[0])
+        return await real(connection, dialect, commits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_transaction", conflicting)
+        puts = [backend.queue.put(envelopes.make()) for _ in range(2)]
+        failed = await asyncio.gather(*puts, return_exceptions=True)
+    assert [isinstance(each, StoreError) and each.in_doubt for each in failed] == [True, True]
+    again = envelopes.make()
+    assert await backend.queue.put(again) == Accepted(again.execution_id)
+    assert {one.execution.id for one in (await backend.store.executions()).items} == {*stored, again.execution_id}
     await backend.close()
 
 

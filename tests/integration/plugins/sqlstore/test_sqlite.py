@@ -26,6 +26,7 @@ from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend_makers import sqlite
 from hookline_sqlstore.databases import pending_commits
+from hookline_sqlstore.databases import sqlite as sqlite_module
 from hookline_sqlstore.queue.flow_feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.reading.executions import open_executions
@@ -522,6 +523,24 @@ async def test_of_messages_that_share_a_statement_those_for_which_there_is_room_
     results = await asyncio.gather(*map(backend.queue.put, made), return_exceptions=True)
     assert results[:10] == [Accepted(envelope.execution_id) for envelope in made[:10]]
     assert "full" in str(results[-1])
+
+
+@pytest.mark.rule(38)
+@pytest.mark.parametrize(
+    ("code", "in_doubt"), [(sqlite3.SQLITE_IOERR_WRITE, False), (sqlite3.SQLITE_IOERR_FSYNC, True)]
+)
+async def test_a_commit_that_is_written_but_not_synced_is_in_doubt(
+    backend: Backend, envelopes: Envelopes, monkeypatch: pytest.MonkeyPatch, code: int, in_doubt: bool
+) -> None:
+    def fail(*_: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(sqlite_module, "apply", fail)
+    with pytest.raises(StoreError, match="disk I/O error") as raised:
+        await backend.queue.put(envelopes.make())
+    assert raised.value.in_doubt == in_doubt
 
 
 @pytest.mark.rule(38)
