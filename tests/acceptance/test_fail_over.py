@@ -39,18 +39,22 @@ class Senders:
         self.accepted: list[object] = []
         self.other: list[tuple[int, str | None]] = []
         """The status and the `Retry-After` of each message that wasn't accepted."""
+        self.unstored: list[object] = []
+        """The messages whose answers say that they aren't stored."""
         self._pool = ThreadPoolExecutor(count)
         self._threads = [self._pool.submit(self._send) for _ in range(count)]
 
     def _send(self) -> None:
         while not self._stopped.is_set():
             body = next(self._bodies)
-            status, _, headers = self._server.request(
+            status, answer, headers = self._server.request(
                 "POST", "/hook/f", str(body).encode(), {"Content-Type": "application/json"}
             )
             if status == 202:
                 self.accepted.append(body)
             else:
+                if answer["code"] != "request.possibly_stored":
+                    self.unstored.append(body)
                 self.other.append((status, {name.lower(): text for name, text in headers.items()}.get("retry-after")))
 
     def stop(self) -> None:
@@ -79,7 +83,7 @@ def test_nothing_is_lost_when_the_standby_takes_over(
     sink.delay = 0.0
     assert {status for status, _ in senders.other} == {503}
     assert all(after is not None and int(after) > 0 for _, after in senders.other)
-    assert_each_once(server, sink, senders.accepted)
+    assert_each_once(server, sink, senders.accepted, senders.unstored)
     assert_logged_once(server)
 
 

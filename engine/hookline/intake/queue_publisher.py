@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from hookline.kernel.clocks import Clock
-from hookline.kernel.errors import ServiceUnavailable, StoreError
+from hookline.kernel.errors import PossiblyStored, ServiceUnavailable, StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
 from hookline.model.message import Envelope
@@ -99,7 +99,8 @@ class Publisher:
             first = await self._store.accepted_as(envelope.flow_id, envelope.dedupe_key, self._clock.now())
         except StoreError as error:
             self._store_problem.report_store(error, flow_id=envelope.flow_id)
-            raise error.for_sender(_RETRY_AFTER) from error
+            # The message may be the one that has left the queue, if an acknowledgement of this publish was lost.
+            raise PossiblyStored(retry_after=_RETRY_AFTER) from error
         if first is None:
             return None
         return Accepted(first) if first == envelope.execution_id else Duplicate(first)

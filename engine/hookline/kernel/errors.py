@@ -657,9 +657,16 @@ class CannotVerify(ServiceUnavailable):
 
 
 class PossiblyStored(ServiceUnavailable):
-    """The request may be stored: the database gave no answer."""
+    """It isn't known whether the request is stored."""
 
     code = "request.possibly_stored"
+
+    def __init__(self, *, retry_after: float | None) -> None:
+        super().__init__(
+            "it isn't known whether the request is stored. Sending it again is safe if the flow has a dedupe key, or if"
+            " a step waits for it; otherwise it may run twice",
+            retry_after=retry_after,
+        )
 
 
 class StoreError(HooklineError):
@@ -675,11 +682,7 @@ class StoreError(HooklineError):
     def for_sender(self, retry_after: float) -> ServiceUnavailable:
         """The error for a sender whose request was to be stored. The reason isn't in it: that is for operators."""
         if self.in_doubt:
-            return PossiblyStored(
-                "the database gave no answer, so the request may be stored. Send it again with the same dedupe key:"
-                " then it runs once. Without a dedupe key, it may run twice",
-                retry_after=retry_after,
-            )
+            return PossiblyStored(retry_after=retry_after)
         return ServiceUnavailable("the request can't be stored now", retry_after=retry_after)
 
 

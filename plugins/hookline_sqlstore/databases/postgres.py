@@ -29,7 +29,7 @@ from hookline_sqlstore.databases.pending_commits import (
     retrieve,
     within_limit,
 )
-from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address, is_away, quoted
+from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address, is_rolled_back, quoted
 from hookline_sqlstore.databases.postgres_session_upkeep import (
     dispose,
     renew_plans,
@@ -318,9 +318,7 @@ class PostgresDatabase:
             await self._disconnect()
             if isinstance(error, StoreError):
                 return error
-            # After an error of a statement, the database has rolled the transaction back.
-            in_doubt = not isinstance(error, DBAPIError) or is_away(error)
-            return self._address.failure("written", error, in_doubt=in_doubt)
+            return self._address.failure("written", error, in_doubt=not is_rolled_back(error))
 
     def _lose_lease(self) -> None:
         self._listener.lost()

@@ -112,14 +112,21 @@ _CONNECTION: Final = "08"
 
 
 def _state(error: BaseException) -> str | None:
-    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+
+
+def is_rolled_back(error: BaseException) -> bool:
+    """Return true if a server has rejected a statement, so that nothing of its transaction becomes durable."""
+    return _state(error) is not None and not is_away(error)
 
 
 def is_away(error: BaseException) -> bool:
     """Return true if a server can't be reached, or isn't ready, although its address may be right."""
+    state = _state(error)
+    if state is not None and (state in _AWAY or state.startswith(_CONNECTION)):
+        return True
     if isinstance(error, DBAPIError):
-        state = _state(error)
-        return error.connection_invalidated or (state is not None and (state in _AWAY or state.startswith(_CONNECTION)))
+        return error.connection_invalidated
     if isinstance(error, socket.gaierror):
         return error.errno == socket.EAI_AGAIN
     return isinstance(error, OSError | TimeoutError) and not isinstance(error, ssl.SSLError | PermissionError)

@@ -36,6 +36,19 @@ _GATHER: Final = 0.0002
 _SLOW: Final = 0.002
 """Seconds of a transaction from which the disk is slow: then writing once costs as much as many messages."""
 _BUSY_TIMEOUT: Final = 4000
+_UNWRITTEN: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+    }
+)
+"""The errors after which nothing of a transaction is in the log, without their details."""
 """Milliseconds to wait for a lock that another program holds, such as a SQLite shell. It is shorter than the limit of a
 commit, whose caller then learns the reason."""
 
@@ -215,9 +228,9 @@ class SqliteDatabase:
         if isinstance(error, StoreError):
             return error
         cause = error.orig if isinstance(error, DBAPIError) else error
-        # Once all of it is in the log, a crash may make it durable although it couldn't be synced.
-        in_doubt = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_FSYNC
-        failure = StoreError(f"{self.path} can't be written: {_cause(error)}", in_doubt=in_doubt)
+        # After other errors, all of it may be in the log, so that a crash makes it durable.
+        unwritten = getattr(cause, "sqlite_errorcode", 0) & 0xFF in _UNWRITTEN
+        failure = StoreError(f"{self.path} can't be written: {_cause(error)}", in_doubt=not unwritten)
         failure.__cause__ = error
         return failure
 

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from hookline.intake.queue_publisher import Publisher
-from hookline.kernel.errors import ServiceUnavailable, StoreError
+from hookline.kernel.errors import PossiblyStored, ServiceUnavailable, StoreError
 from hookline.storage.change_declarations import Accepted, Duplicate
 from hookline.telemetry.store_problem import EVERY, WATCH, StoreProblem
 from hookline.testing.clock import ManualClock
@@ -115,6 +115,20 @@ async def test_a_dedupe_key_is_looked_up_while_only_files_have_a_problem(
         assert await publisher.publish(Envelopes(clock).make(key="k")) == Duplicate("first")
         assert not publisher.stale
     assert stores.queued == 0
+
+
+@pytest.mark.rule(38)
+@pytest.mark.cluster_rule("C20")
+async def test_a_message_that_may_have_left_the_queue_already_is_in_doubt_while_the_store_doesnt_answer(
+    stores: Stores, publisher: Publisher, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def known(_envelope: Any) -> None:
+        """The queue has had a message with the key: another one, or this one, whose acknowledgement was lost."""
+
+    monkeypatch.setattr(stores, "publish", known)
+    stores.store_fails = True
+    with pytest.raises(PossiblyStored):
+        await publisher.publish(Envelopes(clock).make(key="k"))
 
 
 @pytest.mark.cluster_rule("C20")

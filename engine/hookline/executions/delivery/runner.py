@@ -127,7 +127,7 @@ class Runner:
             self._services.replies.may_be_stored(delivery.execution_id)
             await delivery.redeliver(STORE_RETRY)
             self._services.log.info(
-                "the execution was ended or changed by someone else",
+                "the execution was ended or changed by someone else, or a commit in doubt was stored",
                 execution_id=delivery.execution_id,
                 error=error.message,
             )

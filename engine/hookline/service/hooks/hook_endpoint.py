@@ -16,7 +16,7 @@ from hookline.bodies.urlencoded import lenient_query
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelope_creation import request_envelope, with_keys
 from hookline.kernel.clocks import Clock
-from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooManyRequests, UnsupportedMedia
+from hookline.kernel.errors import FlowUnknown, PossiblyStored, SchemaViolation, TooManyRequests, UnsupportedMedia
 from hookline.kernel.ids import Ids
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
@@ -213,12 +213,10 @@ class Hook:
             )
         finally:
             blobs.release()
-        accepted: list[Accepted | Duplicate] = []
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            accepted.append(outcome)
-        return accepted
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failures:
+            raise next((failure for failure in failures if isinstance(failure, PossiblyStored)), failures[0])
+        return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
     def _options(self, flow: CompiledFlow, webhook: WebhookSettings, headers: Headers) -> HookResponse:
         trigger = flow.trigger.request

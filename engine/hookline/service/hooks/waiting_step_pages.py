@@ -7,7 +7,7 @@ from typing import Any, Final
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.wait_page import FORM
-from hookline.kernel.errors import Problem, RequestRejected
+from hookline.kernel.errors import PossiblyStored, Problem, RequestRejected
 from hookline.kernel.json import decode
 from hookline.model.callbacks_and_pages import CHOICE, FormField, Page
 from hookline.model.webhook import takes
@@ -32,6 +32,10 @@ _TEXTS: Final[Mapping[int, str]] = {
     410: "The time to answer is over, or an answer isn't needed any more. Nothing was recorded.",
     503: "Please try again in a moment. Nothing was recorded.",
 }
+_POSSIBLY_RECORDED: Final = (
+    "It isn't known whether your answer was recorded. Please open the link again in a moment: if it still asks, answer"
+    " again."
+)
 
 
 def is_browser(headers: Headers) -> bool:
@@ -77,9 +81,8 @@ def recorded_page(flow: CompiledFlow, status: int) -> HookResponse:
 def rejection_page(error: RequestRejected) -> HookResponse:
     """The response to any other request of a browser that was rejected."""
     headers = [header for header in rejection_response(error).headers if header != (b"content-type", MEDIA_TYPE)]
-    return text_page(
-        error.status, _TITLES.get(error.status, "Not accepted"), _TEXTS.get(error.status, error.message), headers
-    )
+    text = _POSSIBLY_RECORDED if isinstance(error, PossiblyStored) else _TEXTS.get(error.status, error.message)
+    return text_page(error.status, _TITLES.get(error.status, "Not accepted"), text, headers)
 
 
 def form_page(

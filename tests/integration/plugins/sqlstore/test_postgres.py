@@ -183,6 +183,8 @@ async def test_a_connection_that_breaks_is_made_again(server: Any, tables: str, 
     await server.execute("SELECT pg_terminate_backend($1)", session)
     failed = await asyncio.gather(backend.queue.put(envelopes.make()), return_exceptions=True)
     assert isinstance(failed[0], StoreError)
+    assert failed[0].in_doubt
+    assert "state" not in str(failed[0]), "it is about the failing rollback"
     again = envelopes.make()
     assert await backend.queue.put(again) == Accepted(again.execution_id)
     assert await backend.store.execution(again.execution_id) is not None
@@ -190,8 +192,18 @@ async def test_a_connection_that_breaks_is_made_again(server: Any, tables: str, 
 
 
 @pytest.mark.rule(38)
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        pytest.param("TRIGGER no_space BEFORE INSERT ON {}", id="an insert"),
+        pytest.param(
+            "CONSTRAINT TRIGGER no_space AFTER INSERT ON {} INITIALLY DEFERRED FOR EACH ROW",
+            id="the end of a transaction",
+        ),
+    ],
+)
 async def test_a_message_isnt_in_doubt_after_an_error_of_a_statement(
-    server: Any, tables: str, clock: ManualClock
+    server: Any, tables: str, clock: ManualClock, trigger: str
 ) -> None:
     envelopes = Envelopes(clock)
     backend = postgresql(tables, clock=clock)
@@ -200,7 +212,7 @@ async def test_a_message_isnt_in_doubt_after_an_error_of_a_statement(
     await server.execute(
         f"""CREATE FUNCTION "{schema}".no_space() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
-        CREATE TRIGGER no_space BEFORE INSERT ON "{schema}".executions EXECUTE FUNCTION "{schema}".no_space()"""
+        CREATE {trigger.format(f'"{schema}".executions')} EXECUTE FUNCTION "{schema}".no_space()"""
     )
     with pytest.raises(StoreError, match="no space left") as raised:
         await backend.queue.put(envelopes.make())

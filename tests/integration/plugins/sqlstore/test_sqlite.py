@@ -527,9 +527,16 @@ async def test_of_messages_that_share_a_statement_those_for_which_there_is_room_
 
 @pytest.mark.rule(38)
 @pytest.mark.parametrize(
-    ("code", "in_doubt"), [(sqlite3.SQLITE_IOERR_WRITE, False), (sqlite3.SQLITE_IOERR_FSYNC, True)]
+    ("code", "in_doubt"),
+    [
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_READONLY_DBMOVED, False),
+        (sqlite3.SQLITE_IOERR_FSYNC, True),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, True),
+        (sqlite3.SQLITE_NOMEM, True),
+    ],
 )
-async def test_a_commit_that_is_written_but_not_synced_is_in_doubt(
+async def test_a_commit_whose_content_may_be_in_the_log_is_in_doubt(
     backend: Backend, envelopes: Envelopes, monkeypatch: pytest.MonkeyPatch, code: int, in_doubt: bool
 ) -> None:
     def fail(*_: object) -> None:

@@ -135,7 +135,7 @@ async def test_a_sender_learns_that_its_message_may_be_stored() -> None:
     reply = await hook.send(b"{}")
     rejected = document(reply)
     assert (rejected["status"], rejected["code"]) == (503, "request.possibly_stored")
-    assert "may be stored" in rejected["detail"]
+    assert "isn't known whether" in rejected["detail"]
     assert "dedupe key" in rejected["detail"]
     assert int(dict(reply.headers)[b"retry-after"]) > 0
     assert b"10.0.0.1" not in reply.body

@@ -1,7 +1,7 @@
 """Triggers whose requests have a form of their own: one message, several, none, or a rejection."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from tests.unit.service.hooks.hook_harness import Key, LastByte, document
 
 from hookline.bodies.media_types import read_media
 from hookline.flows.schemas.body_schema import compile_schema
-from hookline.kernel.errors import Malformed, Problem, TooManyRequests
+from hookline.kernel.errors import Malformed, PossiblyStored, Problem, TooManyRequests
 from hookline.model.message import Attachment
 from hookline.model.webhook import BodyMode
 from hookline.sdk.schemes import WebhookResponse
@@ -139,6 +139,17 @@ async def test_several_messages_get_no_answer_of_a_flow() -> None:
     value = document(await made.send(b"1 a\n2 b", "text/plain"))
     assert value["status"] == 415
     assert made.intake.accepted == []
+
+
+async def test_a_message_in_doubt_counts_more_than_one_that_isnt_stored() -> None:
+    made = hook(Lines())
+    failures: Iterator[Exception] = iter([TooManyRequests("full", retry_after=1), PossiblyStored(retry_after=5)])
+
+    async def fail(_flow: Any, _envelope: Any) -> Any:
+        raise next(failures)
+
+    made.intake.accept = fail  # type: ignore[method-assign]  # it fails for each message in its own way
+    assert document(await made.send(b"1 a\n2 b", "text/plain"))["code"] == "request.possibly_stored"
 
 
 async def test_files_of_accepted_messages_stay_where_others_are_rejected() -> None:

@@ -60,6 +60,19 @@ async def test_a_call_is_known_again_by_what_it_brings_and_not_by_its_headers() 
     assert (await call(hook, b"{}", "application/octet-stream")).status == 409
 
 
+@pytest.mark.rule(38)
+async def test_a_page_doesnt_say_that_nothing_was_recorded_if_that_isnt_known() -> None:
+    hook = waiting()
+    for in_doubt, said in (
+        (False, b"Nothing was recorded"),
+        (True, b"It isn&#x27;t known whether your answer was recorded"),
+    ):
+        hook.callbacks.failure = StoreError("silent", in_doubt=in_doubt)
+        reply = await call(hook, b"", None, headers=((b"accept", b"text/html"),))
+        assert reply.status == 503
+        assert said in reply.body, reply.body
+
+
 async def test_a_call_with_the_providers_own_id_is_known_by_that() -> None:
     hook = waiting(scheme=LastByte("delivery-1"))
     assert (await call(hook, b'{"try": 1}')).status == 202
