@@ -79,6 +79,8 @@ _ONCE_TOO_FAST: Final = (
         (f"method {name}: {{{{ body.v.{name}(body.w) }}}}", "a letter between its like")
         for name in ("rsplit", "rfind", "rindex", "rpartition")
     ),
+    ("jsonata body.v ~> |$|{'a': 1}|", "one list of many"),
+    ("jsonata body.v # $i.{'a': $i}", "one list of many"),
 )
 
 

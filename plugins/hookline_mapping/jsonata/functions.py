@@ -1,7 +1,7 @@
 """JSONata's own functions and patterns, whose costs are counted before they run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from hookline.api import ExpressionFailed, ExpressionLimit
@@ -205,10 +205,20 @@ def spend_lists(budget: Budget, value: Any) -> None:
         waiting += [inner for inner in each if isinstance(inner, list)]
 
 
-def spend_square(budget: Budget, value: Any) -> None:
-    """Count the cost of copying a list for each of its items."""
-    if isinstance(value, list | dict):
-        budget.spend_turns(len(value) ** 2 // 3_000)
+def joined(budget: Budget, values: Iterable[Any]) -> Any:
+    """Return one list of values and of the items of lists, or the value if it is the only one: the library would copy
+    the list for each value."""
+    present = [value for value in values if value is not None]
+    if len(present) < 2:
+        return present[0] if present else None
+    made = utils.Utils.JList()
+    for value in present:
+        if isinstance(value, list):
+            budget.spend_nodes(len(value))
+            made.extend(value)
+        else:
+            made.append(value)
+    return made
 
 
 def _distinct(values: list[Any]) -> Any:

@@ -16,8 +16,8 @@ from hookline_mapping.jsonata.functions import (
     BoundedFunction,
     BoundedRegex,
     checked_picture,
+    joined,
     spend_lists,
-    spend_square,
     walk,
 )
 from hookline_mapping.jsonata.library_import import datetimeutils, jexception, jsonata, utils
@@ -185,11 +185,45 @@ class Compiled(jsonata.Jsonata):  # type: ignore[misc]  # the library has no typ
         return super().validate_arguments(signature, args, context)
 
     def evaluate_group_expression(self, expr: Any, input: Any, environment: Any) -> Any:
-        spend_square(self.budget, input)
-        if getattr(input, "tuple_stream", False):
-            # The bindings of each item are combined in the same way.
-            spend_square(self.budget, input)
-        return super().evaluate_group_expression(expr, input, environment)
+        streams = isinstance(input, utils.Utils.JList) and input.tuple_stream
+        items = input if isinstance(input, list) else [input]
+        groups: dict[str, tuple[int, list[Any]]] = {}
+        # Of an empty list, an object is made as well: an object in braces is a group, too.
+        for item in items or ([] if streams else [None]):
+            context, frame = item, environment
+            if streams:
+                context, frame = item["@"], self.create_frame_from_tuple(environment, item)
+            for place, (key_of, _) in enumerate(expr.lhs_object):
+                key = self.eval(key_of, context, frame)
+                if key is None:
+                    continue
+                if not isinstance(key, str):
+                    raise jexception.JException("T1003", expr.position, key)
+                made_by, members = groups.setdefault(key, (place, []))
+                if made_by != place:
+                    raise jexception.JException("D1009", expr.position, key)
+                members.append(item)
+        made = {}
+        for key, (place, members) in groups.items():
+            context, frame = None, environment
+            if streams:
+                bound = self._combined(members)
+                context = bound.pop("@", None)
+                frame = self.create_frame_from_tuple(environment, bound)
+            else:
+                context = joined(self.budget, members)
+            value = self.eval(expr.lhs_object[place][1], context, frame)
+            if value is not None:
+                made[key] = value
+        return made
+
+    def _combined(self, bindings: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the values of each name in the bindings of several items."""
+        values: dict[str, list[Any]] = {}
+        for binding in bindings:
+            for name, value in binding.items():
+                values.setdefault(name, []).append(value)
+        return {name: joined(self.budget, each) for name, each in values.items()}
 
     def evaluate_wildcard(self, expr: Any, input: Any) -> Any:
         if isinstance(input, utils.Utils.JList) and input.outer_wrapper and input:

@@ -1,5 +1,6 @@
 """JSONata and JMESPath: what they give, what is missing, and what no message can make of them."""
 
+import contextlib
 import json
 import sys
 from copy import deepcopy
@@ -18,6 +19,7 @@ from hookline.sdk.mappers import Mapper
 from hookline.service.views.components import component_views
 from hookline_mapping import extra_mapper
 from hookline_mapping.jmespath.mapper import JmesPath
+from hookline_mapping.jsonata.library_import import jexception, jsonata
 from hookline_mapping.jsonata.mapper import Jsonata
 
 SCOPE: dict[str, Any] = {
@@ -237,3 +239,46 @@ def test_without_its_extra_the_command_that_installs_it_is_said(
     assert f"pip install 'hookline[{mapper.name}]'" in str(problem)
     (view,) = [view for view in component_views(registry) if view.name == mapper.name and view.kind == "mapper"]
     assert view.unavailable == f"pip install 'hookline[{mapper.name}]'"
+
+
+#: Grouping is done here, since the library copies a group for each of its members.
+GROUPINGS = (
+    "body.v{a: b}",
+    "body.v{a: $}",
+    "body.v{'all': $}",
+    "body.v{a: n, b: n}",
+    "body.v{n: a}",
+    "body.v{a: l}",
+    "body.v[n > 1]{a: {'sum': $sum(n), 'count': $count($)}}",
+    "body.v @ $i.{'a': $i}",
+    "body.v # $i {a: [$i, n]}",
+    "body.v @ $o.l @ $p {$o.a: $p}",
+    "body.w{$string($): $}",
+    "body.w{'all': $}",
+    "body.none{'all': $}",
+)
+_members = st.fixed_dictionaries(
+    {"b": st.sampled_from("pq"), "n": st.integers(0, 4), "l": st.lists(st.integers(0, 3), max_size=3)},
+    optional={"a": st.sampled_from("xyz")},
+)
+_few = st.sampled_from([1, "s", [1, 2], [], None, {"z": 1}, [None, 3]])
+
+
+@given(members=st.lists(_members, max_size=6), few=st.lists(_few, max_size=5), source=st.sampled_from(GROUPINGS))
+def test_grouping_has_the_librarys_results(members: list[Any], few: list[Any], source: str) -> None:
+    scope = {"body": {"v": members, "w": few}}
+    expected = _of_the_library(source, scope)
+    with contextlib.nullcontext() if expected is not None else pytest.raises((ExpressionFailed, MissingValue)):
+        assert Jsonata().compile(source).evaluate(scope) == expected
+
+
+def _of_the_library(source: str, scope: Any) -> Any:
+    """The result of the library alone; None if there is none, or if it rejects a key."""
+    made = jsonata.Jsonata(source)
+    made.set_output_convert_nulls(True)
+    try:
+        return made.evaluate(deepcopy(scope))
+    except jexception.JException:
+        return None
+    except TypeError:
+        return {}  # of no items with bindings, it tries to look at the first
