@@ -663,8 +663,8 @@ class PossiblyStored(ServiceUnavailable):
 
     def __init__(self, *, retry_after: float | None) -> None:
         super().__init__(
-            "it isn't known whether the request is stored. Sending it again is safe if the flow has a dedupe key, or if"
-            " a step waits for it; otherwise it may run twice",
+            "it isn't known whether the request is stored. Sending it again is safe for a flow with a dedupe key, and"
+            " for a callback; otherwise it may run twice",
             retry_after=retry_after,
         )
 
