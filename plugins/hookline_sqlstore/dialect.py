@@ -8,7 +8,7 @@ event loop may take longer than the step, which `executemany` would pay for each
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Protocol
@@ -193,9 +193,7 @@ class PostgresDialect:
                 run_in_driver(connection, "COMMIT")
             except BaseException:
                 if not connection.invalidated:
-                    # If the connection is lost, the reason is what failed first.
-                    with suppress(Exception):
-                        run_in_driver(connection, "ROLLBACK")
+                    run_in_driver(connection, "ROLLBACK")
                 raise
 
     def lock_executions(self, connection: Connection, ids: Sequence[str]) -> None:
