@@ -197,5 +197,5 @@ def retrieve(work: "asyncio.Future[T]") -> None:
 
 
 def no_answer(name: str, seconds: float, *, in_doubt: bool = False) -> StoreError:
-    """The failure of a call that took too long."""
+    """The failure of a call that took too long; `in_doubt`: its changes may be stored nevertheless."""
     return StoreAway(f"{name} hasn't answered within {seconds:g} s", in_doubt=in_doubt)

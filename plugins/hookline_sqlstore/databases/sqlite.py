@@ -48,7 +48,7 @@ _UNWRITTEN: Final = frozenset(
         sqlite3.SQLITE_MISMATCH,
     }
 )
-"""The errors after which nothing of a transaction is in the log, without their details."""
+"""The primary codes of errors after which no whole transaction is in the `-wal` file."""
 """Milliseconds to wait for a lock that another program holds, such as a SQLite shell. It is shorter than the limit of a
 commit, whose caller then learns the reason."""
 
@@ -228,8 +228,8 @@ class SqliteDatabase:
         if isinstance(error, StoreError):
             return error
         cause = error.orig if isinstance(error, DBAPIError) else error
-        # After other errors, all of it may be in the log, so that a crash makes it durable.
-        unwritten = getattr(cause, "sqlite_errorcode", 0) & 0xFF in _UNWRITTEN
+        # After other errors, all of it may be in the `-wal` file, so that a crash makes it durable.
+        unwritten = (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _UNWRITTEN
         failure = StoreError(f"{self.path} can't be written: {_cause(error)}", in_doubt=not unwritten)
         failure.__cause__ = error
         return failure

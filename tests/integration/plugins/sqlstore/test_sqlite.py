@@ -7,7 +7,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -172,9 +173,9 @@ async def test_what_many_callers_commit_shares_transactions(
     assert run == steps * groups
 
 
-async def test_a_full_disk_is_a_store_error_and_ends_when_there_is_room(
-    backend: Backend, envelopes: Envelopes, tmp_path: Path
-) -> None:
+@contextmanager
+def _pages_left(count: int) -> Iterator[None]:
+    """At the next transaction, the file may grow by so many pages, also later."""
     limited = False
 
     def limit(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
@@ -184,13 +185,20 @@ async def test_a_full_disk_is_a_store_error_and_ends_when_there_is_room(
             raw = connection.connection.driver_connection
             assert raw is not None
             pages = raw.execute("PRAGMA page_count").fetchone()[0]
-            raw.execute(f"PRAGMA max_page_count={pages}")
+            raw.execute(f"PRAGMA max_page_count={pages + count}")
 
     event.listen(Engine, "before_cursor_execute", limit)
-    envelope = envelopes.make(body="x" * 100_000)
-    with pytest.raises(StoreError, match="full"):
-        await backend.queue.put(envelope)
+    yield
     event.remove(Engine, "before_cursor_execute", limit)
+    assert limited
+
+
+async def test_a_full_disk_is_a_store_error_and_ends_when_there_is_room(
+    backend: Backend, envelopes: Envelopes, tmp_path: Path
+) -> None:
+    envelope = envelopes.make(body="x" * 100_000)
+    with _pages_left(0), pytest.raises(StoreError, match="full"):
+        await backend.queue.put(envelope)
     assert await backend.store.execution(envelope.execution_id) is None
 
     def lift(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
@@ -503,21 +511,9 @@ async def test_another_database_in_the_place_of_the_known_one_is_told(
 async def test_of_messages_that_share_a_statement_those_for_which_there_is_room_are_accepted(
     backend: Backend, envelopes: Envelopes
 ) -> None:
-    limited = False
-
-    def limit(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        nonlocal limited
-        if not limited and statement == "BEGIN IMMEDIATE":
-            limited = True
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            raw.execute(f"PRAGMA max_page_count={raw.execute('PRAGMA page_count').fetchone()[0] + 8}")
-
-    event.listen(Engine, "before_cursor_execute", limit)
-    # With a key, it is accepted in a transaction, which is seen here.
-    await backend.queue.put(envelopes.make(order_key="k"))
-    event.remove(Engine, "before_cursor_execute", limit)
-    assert limited
+    with _pages_left(8):
+        # With a key, it is accepted in a transaction, which is seen there.
+        await backend.queue.put(envelopes.make(order_key="k"))
     # While the writer accepts the first one, the others come, and share the next statement.
     made = [*(envelopes.make() for _ in range(10)), *(envelopes.make(body="x" * 15_000) for _ in range(5))]
     results = await asyncio.gather(*map(backend.queue.put, made), return_exceptions=True)
