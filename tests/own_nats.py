@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import signal
 import socket
 import subprocess
 import time
@@ -10,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
+
+from tests.frozen_processes import frozen
 from tests.ports import free_port
 from tests.services import need_program
 
@@ -74,11 +76,8 @@ class OwnNats:
     def frozen(self) -> Iterator[None]:
         """It is stopped, so that it takes connections and answers nothing."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        try:
+        with frozen([psutil.Process(self._process.pid)]):
             yield
-        finally:
-            self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> "OwnNats":
         self.start()

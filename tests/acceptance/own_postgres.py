@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import psutil
 
+from tests.frozen_processes import frozen
 from tests.ports import free_port
 from tests.services import need_program
 
@@ -163,11 +164,8 @@ class OwnPostgres:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """All its processes are stopped, so that it takes connections and answers nothing."""
-        self._signal(signal.SIGSTOP)
-        try:
+        with frozen(self.processes()):
             yield
-        finally:
-            self._signal(signal.SIGCONT)
 
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.acceptance.server_process import eventually as within
 from tests.acceptance.sink import Sink
 from tests.acceptance.stopping_senders import FLOW, REQUEST, check_stop
+from tests.frozen_processes import frozen
 from tests.integration.served_hook import read_response, status
 from tests.metric_samples import samples
 
@@ -201,11 +202,8 @@ def test_metrics_cover_all_workers(shared: Workers) -> None:
     assert set(sent) == {"here-1", "here-2"}
     assert sent.total() - before.total() == 16
     still, asked = shared.pids()
-    os.kill(still, signal.SIGSTOP)
-    try:
+    with frozen([psutil.Process(still)]):
         left_out = shared.metrics()
-    finally:
-        os.kill(still, signal.SIGCONT)
     (node,) = {node for node, _ in left_out["hookline_accepted_total"]}
     assert left_out["hookline_workers_left_out_total"] == {(node,): 1.0}
     eventually("both are there again", lambda: len(shared.metrics()["hookline_accepted_total"]) == 2)
@@ -300,12 +298,9 @@ def test_a_worker_that_stands_still_keeps_no_connection_waiting(make_workers: Ma
     still = server.pids()[0]
 
     async def scenario() -> None:
-        os.kill(still, signal.SIGSTOP)
-        try:
+        with frozen([psutil.Process(still)]):
             connections = await connect(server.port, 32)
             assert Counter(await asyncio.gather(*(ask(*one) for one in connections))) == {202: 32}
-        finally:
-            os.kill(still, signal.SIGCONT)
         assert server.connections()[still] == 0
         # Now it is its turn.
         for _ in range(24):

@@ -36,6 +36,8 @@ _GATHER: Final = 0.0002
 _SLOW: Final = 0.002
 """Seconds of a transaction from which the disk is slow: then writing once costs as much as many messages."""
 _BUSY_TIMEOUT: Final = 4000
+"""Milliseconds to wait for a lock that another program holds, such as a SQLite shell. It is shorter than the limit of a
+commit, whose caller then learns the reason."""
 _UNWRITTEN: Final = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -49,8 +51,6 @@ _UNWRITTEN: Final = frozenset(
     }
 )
 """The primary codes of errors after which no whole transaction is in the `-wal` file."""
-"""Milliseconds to wait for a lock that another program holds, such as a SQLite shell. It is shorter than the limit of a
-commit, whose caller then learns the reason."""
 
 
 class SqliteDatabase:
@@ -122,12 +122,15 @@ class SqliteDatabase:
         # isolation_level None: the driver begins no transactions of its own; ours take the write lock at once, so that
         # none has to be given up half way. One statement for each kind of change and power of two has to stay prepared.
         engine = create_engine(
-            URL.create("sqlite+pysqlite", database=str(self.path)),
+            _url(self.path, mode="rw" if query_only else "rwc"),
             pool_size=size,
             max_overflow=0,
             connect_args={"isolation_level": None, "cached_statements": 512, "check_same_thread": False},
         )
         self._engines.append(engine)
+        if query_only:
+            # A connection to other files would read them, also after the right ones are back.
+            event.listen(engine, "do_connect", lambda *_: self._check_places(written=False))
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _record: Any) -> None:
@@ -316,13 +319,15 @@ def file_of(url: URL) -> Path:
 def read_only(path: Path) -> Iterator[Connection]:
     """A connection to a file that nobody in this process has open, for queries; each transaction reads one state.
 
-    It creates nothing that stays. Raises SQLAlchemyError.
+    It creates nothing that stays. Raises SQLAlchemyError, or StoreError if the file is missing or empty although it was created.
     """
     engine = create_engine(
-        URL.create("sqlite+pysqlite", database=str(path)),
+        _url(path, mode="rw"),
         poolclass=NullPool,
         connect_args={"isolation_level": None, "check_same_thread": False},
     )
+    # SQLite would delete the log of a file that is empty.
+    event.listen(engine, "do_connect", lambda *_: CreatedMark(path).check_before_open())
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
@@ -344,6 +349,11 @@ def failing(what: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise StoreError(f"{what}: {_cause(error)}") from error
+
+
+def _url(path: Path, *, mode: str) -> URL:
+    """`mode`: `rwc` creates a file that is missing, for which SQLite deletes its log; `rw` doesn't."""
+    return URL.create("sqlite+pysqlite", database=path.as_uri(), query={"mode": mode, "uri": "true"})
 
 
 def _place(path: Path) -> tuple[int, int]:

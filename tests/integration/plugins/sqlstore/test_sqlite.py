@@ -28,6 +28,7 @@ from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend_makers import sqlite
 from hookline_sqlstore.databases import pending_commits
 from hookline_sqlstore.databases import sqlite as sqlite_module
+from hookline_sqlstore.databases.status import status_of_file
 from hookline_sqlstore.queue.flow_feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.reading.executions import open_executions
@@ -225,6 +226,33 @@ async def test_nothing_is_accepted_into_a_file_that_was_deleted_or_replaced(
     moved.rename(file)
     envelope = envelopes.make()
     assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
+
+
+@pytest.mark.rule(2)
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("name", ["*.db", "*.db-wal"])
+async def test_files_that_are_put_back_have_all_that_was_accepted(
+    backend: Backend, envelopes: Envelopes, tmp_path: Path, name: str, replaced: bool
+) -> None:
+    """A reader that connects meanwhile would let SQLite delete the log, or read other files ever after."""
+    envelope = envelopes.make()
+    await backend.queue.put(envelope)
+    file = next(tmp_path.rglob(name))
+    files = {path: path.stat().st_ino for path in tmp_path.rglob("*.db*")}
+    moved = file.rename(tmp_path / "moved")
+    if replaced:
+        file.write_bytes(b"")
+    reading = [backend.store.execution(envelope.execution_id) for _ in range(20)]
+    results = await asyncio.gather(*reading, return_exceptions=True)
+    # Connections from before have the right files.
+    assert all(isinstance(result, StoreError) or result is not None for result in results)
+    assert any(isinstance(result, StoreError) and not result.in_doubt for result in results)
+    moved.rename(file)
+    assert {path: path.stat().st_ino for path in tmp_path.rglob("*.db*")} == files
+    await backend.queue.put(later := envelopes.make())
+    reading = [backend.store.execution(each.execution_id) for each in [envelope, later] * 10]
+    assert None not in await asyncio.gather(*reading)
+    assert await _count(next(tmp_path.rglob("*.db"))) == 2
 
 
 async def test_a_feed_holds_a_bounded_number_however_long_the_backlog(backend: Backend, envelopes: Envelopes) -> None:
@@ -491,6 +519,8 @@ async def test_a_log_whose_database_is_gone_is_kept(tmp_path: Path, clock: Manua
     (tmp_path / "x.db.created").unlink()
     with pytest.raises(StoreError, match=r"x\.db-wal has data"):
         await _used(path, clock, envelopes)
+    path.touch()
+    assert "x.db-wal has data" in str(status_of_file(path).problem)
     assert (tmp_path / "x.db-wal").stat().st_size
     (tmp_path / "moved.db").rename(path)
     await _used(path, clock, envelopes)
