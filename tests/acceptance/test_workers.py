@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -59,7 +60,7 @@ class Workers(ServerProcess):
 
     def pids(self) -> list[int]:
         """The workers that run."""
-        return [child.pid for child in psutil.Process(self.pid).children() if child.status() != psutil.STATUS_ZOMBIE]
+        return [child.pid for child in psutil.Process(self.pid).children() if _runs(child)]
 
     def connections(self) -> Counter[int]:
         """The numbers of open connections, by worker."""
@@ -106,9 +107,24 @@ def making_workers(folder: Path) -> Iterator[MakeWorkers]:
         yield make
         for server in made:
             if server.running:
-                orphans = server.pids()
+                orphans = [psutil.Process(pid) for pid in server.pids()]
                 server.kill()
-                eventually("the workers have ended", lambda: not any(map(psutil.pid_exists, orphans)))  # noqa: B023
+                _end_of(orphans, server.log)
+
+
+def _end_of(orphans: list[psutil.Process], log: Callable[[], str]) -> None:
+    """Wait until workers have ended by themselves."""
+    end = time.monotonic() + PATIENCE
+    while running := [process for process in orphans if _runs(process)]:
+        assert time.monotonic() < end, f"they go on without their parent: {running}\n{log()}"
+        time.sleep(0.05)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture

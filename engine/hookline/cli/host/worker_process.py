@@ -118,7 +118,10 @@ class Worker:
         loop.add_signal_handler(signal.SIGHUP, reload)
 
         def read() -> None:
-            numbers = self._control.recv(_SIGNALS)
+            numbers = b""
+            # A parent that ended without reading the answer resets the socket.
+            with contextlib.suppress(ConnectionResetError):
+                numbers = self._control.recv(_SIGNALS)
             if not numbers:
                 loop.remove_reader(self._control)
                 self._all_stop = self._orphan = True
