@@ -319,7 +319,8 @@ def file_of(url: URL) -> Path:
 def read_only(path: Path) -> Iterator[Connection]:
     """A connection to a file that nobody in this process has open, for queries; each transaction reads one state.
 
-    It creates nothing that stays. Raises SQLAlchemyError, or StoreError if the file is missing or empty although it was created.
+    It creates nothing that stays. Raises SQLAlchemyError, and StoreError if a database that was created before is
+    missing or empty.
     """
     engine = create_engine(
         _url(path, mode="rw"),
