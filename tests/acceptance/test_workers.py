@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -109,15 +108,8 @@ def making_workers(folder: Path) -> Iterator[MakeWorkers]:
             if server.running:
                 orphans = [psutil.Process(pid) for pid in server.pids()]
                 server.kill()
-                _end_of(orphans, server.log)
-
-
-def _end_of(orphans: list[psutil.Process], log: Callable[[], str]) -> None:
-    """Wait until workers have ended by themselves."""
-    end = time.monotonic() + PATIENCE
-    while running := [process for process in orphans if _runs(process)]:
-        assert time.monotonic() < end, f"they go on without their parent: {running}\n{log()}"
-        time.sleep(0.05)
+                log = server.folder / "server.log"
+                eventually(f"the workers have ended ({log})", lambda: not any(map(_runs, orphans)))  # noqa: B023
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -353,7 +353,8 @@ def failing(what: str) -> Iterator[None]:
 
 
 def _url(path: Path, *, mode: str) -> URL:
-    """`mode`: `rwc` creates a file that is missing, for which SQLite deletes its log; `rw` doesn't."""
+    """The URL of a file. In the mode `rwc`, SQLite creates a missing file, and deletes a log that it left behind; in
+    the mode `rw`, it fails."""
     return URL.create("sqlite+pysqlite", database=path.as_uri(), query={"mode": mode, "uri": "true"})
 
 
