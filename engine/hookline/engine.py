@@ -210,7 +210,7 @@ class Engine:
         self.replies = Replies()
         self._broadcasts = NodeBroadcasts(self.membership, self.events, self.replies.may_be_stored)
         self.replies.offer = self._broadcasts.reply
-        self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log)
+        self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log, self.ids.new)
         self.services = services = Services(
             store=self.store,
             blobs=BlobsFacade(self.blobs),

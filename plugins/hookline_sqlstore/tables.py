@@ -252,6 +252,8 @@ cluster: Final = Table(
     Column("blob_mark", Text),
     #: The id of the database, which names the cookies of its sessions.
     Column("instance_id", Text),
+    #: The id of the last move of waits to a clock that was set.
+    Column("last_move", Text),
     PrimaryKeyConstraint("id", name="pk_cluster"),
 )
 

@@ -13,6 +13,8 @@ class Trouble:
 
     def __init__(self, engine: Engine, rejects: Callable[[Sequence[Change]], bool]) -> None:
         self.rejects = rejects
+        self.doubts: Callable[[Sequence[Change]], bool] = lambda _: False
+        """The commits that take place, although the caller is told that they may not have."""
         self.rejected = 0
         self._commit = engine.store.commit
         engine.store.commit = self.commit  # type: ignore[method-assign]  # in its place, for everybody who has the store
@@ -21,6 +23,10 @@ class Trouble:
         if self.rejects(changes):
             self.rejected += 1
             raise StoreError("the disk is full")
+        if self.doubts(changes):
+            self.rejected += 1
+            await self._commit(changes)
+            raise StoreError("the disk hasn't answered", in_doubt=True)
         return await self._commit(changes)
 
     async def until_rejected(self, count: int = 1) -> None:

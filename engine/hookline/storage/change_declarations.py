@@ -164,9 +164,11 @@ class Park:
 class MoveWaits:
     """Move the times for which executions wait, because the clock was set: when they are due, and their timeouts.
 
-    A step with the signal `UNTIL` waits for a time that its flow names, which doesn't move.
+    A step with the signal `UNTIL` waits for a time that its flow names, which doesn't move. If the last move had the
+    same id, nothing changes: a caller that doesn't know whether its commit has taken place repeats it.
     """
 
+    id: str
     by: timedelta
 
 

@@ -17,6 +17,7 @@ from hookline.api_storage import StoreAway
 from hookline_sqlstore.databases.database import Listener
 from hookline_sqlstore.writing.commit_application import Failure
 from hookline_sqlstore.writing.prepared_commit import Commit
+from hookline_sqlstore.writing.statements import NOTE_MOVE
 
 T = TypeVar("T")
 
@@ -38,11 +39,16 @@ class Pending:
         self.commit = commit
         self.done: asyncio.Future[None] = loop.create_future()
         """Done when the commit is durable; it has the exception if it failed, and after the limit a StoreError."""
-        self.limit = LIMIT if len(commit.operations) < _LARGE else LONG_LIMIT
+        self.limit = LONG_LIMIT if _is_large(commit) else LIMIT
         self.until = loop.time() + self.limit
         self.begun = False
         self.withdrawn = False
         self.ended = False
+
+
+def _is_large(commit: Commit) -> bool:
+    """Return true if a commit has many operations, or changes all that waits."""
+    return len(commit.operations) >= _LARGE or bool(commit.operations and commit.operations[-1].statement is NOTE_MOVE)
 
 
 class PendingCommits:

@@ -506,8 +506,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                     yield Operation(statement, key, (key,), place)
         case ForgetDedupeKeys(at):
             yield Operation(statements.FORGET_KEYS, "", (micros(at),), place)
-        case MoveWaits(by):
-            moved = (by // timedelta(microseconds=1),)
+        case MoveWaits(id_, by):
+            moved = (id_, by // timedelta(microseconds=1))
             for statement in statements.MOVES:
                 yield Operation(statement, "", moved, place)
         case ForgetVersions(flow_id, versions):

@@ -520,54 +520,40 @@ CHANGED: Final = Statement(
 
 # --- When the clock was set ------------------------------------------------------------------------------------------
 
-_MOVED: Final = (("moved", "bigint"),)
+
+def _move(text: str) -> Statement:
+    """A statement that moves times by `v.moved`, unless the last move was this one: `{new}` stands for that."""
+    new = "v.moved IS NOT NULL AND NOT EXISTS (SELECT 1 FROM cluster WHERE cluster.id = 1 AND cluster.last_move = v.id)"
+    text = text.replace("{new}", new).replace("{until}", UNTIL).replace("{order}", ORDER)
+    return Statement("move", (("id", "text"), ("moved", "bigint")), text, counted=False)
+
 
 #: An execution that waits for its turn will be ready from the time at which it was accepted, which must not lie ahead.
-MOVE_READY: Final = Statement(
-    "move",
-    _MOVED,
+MOVE_READY: Final = _move(
     "UPDATE executions SET deadline_at = executions.deadline_at + v.moved,"
     " created_at = CASE WHEN executions.reason = '{order}' AND executions.ready_at IS NULL"
     " THEN executions.created_at + v.moved ELSE executions.created_at END,"
     " ready_at = CASE WHEN executions.state = 'waiting' AND EXISTS (SELECT 1 FROM journal"
     " WHERE journal.execution_id = executions.id AND journal.signal = '{until}' AND journal.state = 'waiting'"
     " AND journal.due_at = executions.ready_at) THEN executions.ready_at ELSE executions.ready_at + v.moved END"
-    " FROM {v} WHERE executions.finished_at IS NULL AND {live} AND v.moved IS NOT NULL".replace(
-        "{until}", UNTIL
-    ).replace("{order}", ORDER),
-    counted=False,
+    " FROM {v} WHERE executions.finished_at IS NULL AND {live} AND {new}"
 )
-MOVE_ENTRIES: Final = Statement(
-    "move",
-    _MOVED,
+MOVE_ENTRIES: Final = _move(
     "UPDATE journal SET due_at = journal.due_at + v.moved FROM {v} WHERE journal.execution_id IN"
     " (SELECT id FROM executions WHERE finished_at IS NULL AND {live})"
     " AND journal.state = 'waiting' AND journal.due_at IS NOT NULL AND coalesce(journal.signal, '') <> '{until}'"
-    " AND v.moved IS NOT NULL".replace("{until}", UNTIL),
-    counted=False,
+    " AND {new}"
 )
-MOVE_BATCHES: Final = Statement(
-    "move",
-    _MOVED,
-    "UPDATE batches SET due_at = batches.due_at + v.moved FROM {v} WHERE v.moved IS NOT NULL",
-    counted=False,
+MOVE_BATCHES: Final = _move("UPDATE batches SET due_at = batches.due_at + v.moved FROM {v} WHERE {new}")
+MOVE_LATE: Final = _move(
+    "UPDATE waits SET late_at = waits.late_at + v.moved FROM {v} WHERE waits.late_at IS NOT NULL AND {new}"
 )
-MOVE_LATE: Final = Statement(
-    "move",
-    _MOVED,
-    "UPDATE waits SET late_at = waits.late_at + v.moved FROM {v}"
-    " WHERE waits.late_at IS NOT NULL AND v.moved IS NOT NULL",
-    counted=False,
+MOVE_EARLY: Final = _move(
+    "UPDATE callbacks SET until = callbacks.until + v.moved FROM {v} WHERE callbacks.until IS NOT NULL AND {new}"
 )
-MOVE_EARLY: Final = Statement(
-    "move",
-    _MOVED,
-    "UPDATE callbacks SET until = callbacks.until + v.moved FROM {v}"
-    " WHERE callbacks.until IS NOT NULL AND v.moved IS NOT NULL",
-    counted=False,
-)
-MOVES: Final = (MOVE_READY, MOVE_ENTRIES, MOVE_BATCHES, MOVE_LATE, MOVE_EARLY)
-"""`MOVE_READY` compares with the entries, so that it comes before them."""
+NOTE_MOVE: Final = _move("UPDATE cluster SET last_move = v.id FROM {v} WHERE cluster.id = 1 AND {new}")
+MOVES: Final = (MOVE_READY, MOVE_ENTRIES, MOVE_BATCHES, MOVE_LATE, MOVE_EARLY, NOTE_MOVE)
+"""`MOVE_READY` compares with the entries, so that it comes before them; the note comes last."""
 
 #: Locks the queues of order keys, and gives each so many more places. A queue without executions has no row.
 LINES: Final = Statement(

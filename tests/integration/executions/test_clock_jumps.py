@@ -208,6 +208,26 @@ async def test_a_jump_waits_for_a_store_that_cannot_be_written(harness: Harness)
 
 
 @pytest.mark.rule(44)
+async def test_waits_move_once_if_it_is_not_known_whether_they_have_moved(harness: Harness) -> None:
+    harness.flow("f", [WAITS["sleep"]])
+    async with harness.engine() as engine:
+        id_ = await parked(harness, engine, "f")
+        before = await engine.store.execution(id_)
+        trouble = Trouble(engine, lambda _: False)
+        trouble.doubts = lambda changes: trouble.rejected < 3 and holds(MoveWaits)(changes)
+        harness.clock.set_back(HOUR)
+        await pass_by(harness, 5)
+        assert trouble.rejected == 3
+        assert harness.clock.jump().total_seconds() == 0
+        after = await engine.store.execution(id_)
+        assert before is not None
+        assert after is not None
+        assert before.ready_at is not None
+        assert after.ready_at is not None
+        assert (before.ready_at - after.ready_at).total_seconds() == pytest.approx(HOUR, abs=1)
+
+
+@pytest.mark.rule(44)
 async def test_turns_of_a_rate_do_not_move_away(harness: Harness) -> None:
     harness.flow("f", [act("see", None, rate="1/s")])
     async with harness.engine() as engine:

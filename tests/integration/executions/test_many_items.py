@@ -246,6 +246,34 @@ async def test_the_first_failure_ends_it_and_a_retry_goes_on_there(harness: Harn
         assert len(values(harness, "a")) <= N + 4
 
 
+async def test_items_that_are_done_stay_done_when_another_branch_ends_the_one_that_waits(harness: Harness) -> None:
+    """The block is entered again in the same delivery, so that its waiting item runs its `finally`."""
+    waits = asyncio.Event()
+
+    async def bad_later(value: Any) -> Any:
+        await waits.wait()
+        raise StepError("bad", code="probe.bad", retryable=False)
+
+    harness.probe.does.update(b=bad_later, last=fails(1, retryable=False))
+    pause = {"id": "pause", "use": "sleep", "with": {"for": "1h"}, "when": "{{ item == 7 }}"}
+    ends = act("last", "$.item", when="{{ item == 7 }}")
+    block = each({"id": "t", "try": [act("a", "$.item"), pause], "finally": [ends]}, on_error="continue")
+    harness.flow("f", [{"id": "p", "parallel": {"first": [block], "second": [act("b", 1)]}}, act("after", 1)])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", list(range(N)))
+        async with asyncio.timeout(30):
+            while [one.finished for one in await engine.store.progress(execution_id)] != [N - 1]:  # noqa: ASYNC110 - it is another task
+                await asyncio.sleep(0.01)
+        waits.set()
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
+        assert values(harness, "last") == [7]
+        harness.probe.does.clear()
+        await engine.operations.retry(execution_id, by=SYSTEM)
+        await harness.until(engine, execution_id, State.SUCCEEDED)
+        assert sorted(values(harness, "a")) == list(range(N))
+        assert values(harness, "after") == [1]
+
+
 async def test_items_that_fail_are_counted_and_the_first_of_them_shown(harness: Harness) -> None:
     harness.probe.does.update(a=bad(*range(0, N, 10)))
     harness.flow("f", [rows(), each(act("a", "$.item.n"), concurrency=8, on_error="continue"), act("last")])

@@ -1,6 +1,7 @@
 """Timers: wake parked executions when their time comes. The store has all times; here is only the next one."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,12 +24,23 @@ _TICK: Final = timedelta(microseconds=1)
 class Timers:
     """Sleep until the earliest time, and hand due executions to the queue."""
 
-    def __init__(self, store: Store, queue: Queue, clock: Clock, store_problem: StoreProblem, log: Log) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: Queue,
+        clock: Clock,
+        store_problem: StoreProblem,
+        log: Log,
+        new_id: Callable[[], str],
+    ) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
         self._store_problem = store_problem
         self._log = log
+        self._new_id = new_id
+        self._move: MoveWaits | None = None
+        """The move of all waits that isn't known to be durable."""
         self._earlier = asyncio.Event()
         self._sleeping_until: datetime | None = None
 
@@ -99,9 +111,13 @@ class Timers:
         """If the system's clock was set, let everything that waits for a duration wait as long as before, and then let
         the engine's time jump, too. Raises StoreError."""
         jump = self._jump()
-        if not jump or not isinstance(self._clock, JumpingClock):
+        if self._move is None and jump:
+            self._move = MoveWaits(self._new_id(), jump)
+        if self._move is None or not isinstance(self._clock, JumpingClock):
             return False
-        await self._store.commit((MoveWaits(jump),))
+        # A commit that failed may have taken place, so the same move is repeated, also if the clock was set again.
+        await self._store.commit((self._move,))
+        jump, self._move = self._move.by, None
         self._clock.adopt(jump)
         self._log.warning("the system's clock was set; waits go on as long as before", seconds=jump.total_seconds())
         return True

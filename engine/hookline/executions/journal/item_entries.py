@@ -82,7 +82,14 @@ class ItemEntries:
             item.paths.append(record.path)
 
     def begin_foreach(self, path: str, total: int, at: datetime, stored: Progress | None) -> ForeachProgress:
-        """Begin or continue a block; see `Journal.begin_foreach`."""
+        """Begin or continue a block; see `Journal.begin_foreach`.
+
+        A block that waits in a branch is entered again in the same delivery if another branch fails: its progress goes
+        on then.
+        """
+        running = self.blocks.get(path)
+        if running is not None:
+            return running
         block = self.blocks[path] = ForeachProgress(path, total, at, stored)
         around = self.around(path)
         if around is not None:

@@ -178,7 +178,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         FinishBlock(id_, "a"),
         Park(id_, now, None, "x"),
         Unblock("orders", now),
-        MoveWaits(timedelta(hours=1)),
+        MoveWaits("move", timedelta(hours=1)),
         Resume(id_, now),
         End(id_, State.FAILED, Outcome.FAILED, now),
         UseFiles(id_),

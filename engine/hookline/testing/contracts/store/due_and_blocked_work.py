@@ -50,7 +50,7 @@ class WorkContract(StoreFixtures):
         await store.commit([End(ended.execution_id, State.SUCCEEDED, Outcome.COMPLETED, now)])
         before = await store.execution(ended.execution_id)
 
-        await store.commit([MoveWaits(by)])
+        await store.commit([MoveWaits("first", by)])
         moved = {one.flow_id: one.ready_at for one in await store.due(None, now + timedelta(days=1), 10)}
         assert moved == {"flow-0": due + by, "flow-1": due}
         for envelope, expected in ((retry, due + by), (fixed, due)):
@@ -60,6 +60,23 @@ class WorkContract(StoreFixtures):
             assert execution is not None
             assert execution.deadline_at == now + timedelta(days=1) + by
         assert await store.execution(ended.execution_id) == before
+
+    async def test_a_repeated_move_of_waits_changes_nothing(self, store: Store, envelopes: Envelopes) -> None:
+        """The caller repeats a commit of which it doesn't know whether it has taken place."""
+        now, hour = envelopes.clock.now(), timedelta(hours=1)
+        envelope = envelopes.make()
+        await self._run(store, envelope)
+        entry = envelopes.record(1, state=StepState.WAITING, due_at=now, signal=None, output=None)
+        wait = BeginWait(envelope.execution_id, "ask", envelope.flow_id, "ask", None, now, now)
+        park = Park(envelope.execution_id, now, now, "retry")
+        await store.commit([RecordSteps(envelope.execution_id, (entry,)), wait, park])
+        for move, moved in (("first", 1), ("first", 1), ("second", 2), ("second", 2)):
+            await store.commit([MoveWaits(move, hour)])
+            assert await store.next_due(now - hour) == now + moved * hour
+            (found,) = await store.journal(envelope.execution_id)
+            assert found.due_at == now + moved * hour
+            assert await store.late_waits(now + moved * hour - hour, 10) == {}
+            assert (await store.late_waits(now + moved * hour, 10))["orders"].count == 1
 
     async def test_queued_and_running_executions_are_not_due(self, store: Store, envelopes: Envelopes) -> None:
         await self._accept(store, envelopes.make())
@@ -147,6 +164,6 @@ class WorkContract(StoreFixtures):
             "orders": Held(2, second),
             "invoices": Held(1, now + timedelta(seconds=1)),
         }
-        await store.commit([MoveWaits(timedelta(hours=1))])
+        await store.commit([MoveWaits("move", timedelta(hours=1))])
         assert await store.late_waits(now + timedelta(hours=1), 10) == {}
         assert (await store.late_waits(now + timedelta(hours=4), 10))["orders"].count == 3
