@@ -32,6 +32,8 @@ class Backlog:
         self._max_total = max_backlog_total
         self._queued: dict[str, int] = {}
         self._total = 0
+        self.uncertain = False
+        """The numbers may be wrong: it wasn't known of a message whether it is queued, or has left the queue."""
         self._throughputs: dict[str, Throughput] = {}
         self._throughput = Throughput(clock.monotonic())
 
@@ -60,6 +62,7 @@ class Backlog:
         """Count a message no more, unless it is queued; `queued` is None if nobody knows whether it is."""
         if not queued:
             self.count(flow_id, -1)
+        self.uncertain = self.uncertain or queued is None
         parts = self._parts(flow_id)
         if parts is not None:
             if queued is False:
@@ -76,7 +79,13 @@ class Backlog:
             parts.stored()
 
     def set_all(self, counts: Mapping[str, int]) -> None:
-        """Set the numbers of all flows, which other nodes change, too."""
+        """Set the numbers of all flows, as the store has counted them.
+
+        They are certain if they were right: otherwise messages may have come or left while the store counted.
+        """
+        self.uncertain = any(
+            counts.get(flow_id, 0) != self.of(flow_id) for flow_id in self._queued.keys() | counts.keys()
+        )
         for flow_id in self._queued.keys() | counts.keys():
             self.count(flow_id, counts.get(flow_id, 0) - self.of(flow_id))
 
@@ -93,9 +102,11 @@ class Backlog:
         all."""
         parts = self._parts(flow_id)
         ends = parts is not None and parts.begin_leaving()
+        known = False
 
         def left() -> None:
-            nonlocal ends
+            nonlocal ends, known
+            known = True
             self.left_queue(flow_id)
             if parts is not None and ends:
                 parts.end_leaving(left=True)
@@ -104,6 +115,8 @@ class Backlog:
         try:
             yield left
         finally:
+            # Its commit may have failed in doubt, and taken place.
+            self.uncertain = self.uncertain or not known
             if parts is not None and ends:
                 parts.end_leaving(left=False)
 

@@ -43,7 +43,8 @@ from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
 
 _COUNT_AGAIN: Final = 2.0
-"""Seconds between two counts of what is queued, if other nodes accept and run some, too."""
+"""Seconds between two counts of what is queued, if other nodes accept and run some, too, or the numbers are
+uncertain."""
 _TRIES: Final = 10
 _TRY_AGAIN: Final = 0.3
 """Seconds until a command looks again for parts that other nodes have given."""
@@ -497,10 +498,11 @@ class Intake:
         self._backlog.count(flow_id, count - self._backlog.of(flow_id))
 
     async def follow_backlog(self) -> None:
-        """Count the queued executions again and again, while other nodes accept and run some, too."""
+        """Count the queued executions again and again, while other nodes accept and run some, too, or the numbers are
+        uncertain."""
         while True:
             await asyncio.sleep(_COUNT_AGAIN)  # other processes don't follow the engine's clock
-            if self.membership.alone:
+            if self.membership.alone and not self._backlog.uncertain:
                 continue
             with contextlib.suppress(StoreError):  # the next count may do better
                 self._backlog.set_all({flow_id: count for flow_id, (count, _) in (await self._store.backlog()).items()})

@@ -9,10 +9,11 @@ import structlog
 from tests.integration.engine_harness import Harness, act, each, fails
 from tests.integration.store_trouble import Trouble, holds
 
+from hookline.intake import intake
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import ServiceUnavailable, StoreError
-from hookline.model.execution import State
-from hookline.storage.change_declarations import Change, End, Publish, RecordSteps
+from hookline.model.execution import State, StepState
+from hookline.storage.change_declarations import Change, End, Publish, RecordSteps, Start
 
 
 async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
@@ -135,10 +136,44 @@ async def test_a_store_that_cant_be_read_in_one_branch_repeats_no_finished_step_
         harness.probe.does["one"] = one
         monkeypatch.setattr(engine.store, "callbacks", unreadable)
         execution_id = await harness.send(engine, "f", 1)
+        await trouble.until_rejected()
+        harness.clock.advance(60)
         await trouble.until_rejected(2)
         trouble.rejects = holds()
         assert (await harness.advance_until(engine, execution_id, State.WAITING)).state is State.WAITING
     assert harness.probe.steps() == ["one"]
+
+
+@pytest.mark.promise(3)
+async def test_a_store_that_cant_be_read_in_one_branch_cuts_off_no_running_action_of_another(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = {"id": "hold", "use": "webhook", "with": {"timeout": "5m"}}
+    harness.flow("f", [{"id": "both", "parallel": {"a": [act("pay", delivery="at_most_once")], "b": [hold]}}])
+    reached, unread, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def pay(value: Any) -> Any:
+        reached.set()
+        await go.wait()
+        return value
+
+    async def unreadable(_execution_id: str) -> Any:
+        monkeypatch.undo()
+        await reached.wait()
+        unread.set()
+        raise StoreError("the database doesn't answer")
+
+    harness.probe.does["pay"] = pay
+    async with harness.engine() as engine:
+        monkeypatch.setattr(engine.store, "callbacks", unreadable)
+        execution_id = await harness.send(engine, "f", 1)
+        await unread.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        go.set()
+        assert (await harness.advance_until(engine, execution_id, State.WAITING)).state is State.WAITING
+        assert (await harness.journal(engine, execution_id))["both/pay"].state is StepState.SUCCEEDED
+    assert harness.probe.steps() == ["pay"]
 
 
 @pytest.mark.promise(1)
@@ -186,6 +221,31 @@ async def test_the_backlog_is_counted_right_where_starting_fails(harness: Harnes
         for execution_id in sent:
             await harness.advance_until(engine, execution_id)
         assert engine.intake.backlog("f") == 0
+
+
+async def test_the_backlog_is_counted_right_where_it_isnt_known_whether_starting_failed(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "_COUNT_AGAIN", 0.01)
+    harness.flow("f", [act("one")], concurrency=1)
+    go = asyncio.Event()
+
+    async def one(value: Any) -> Any:
+        await go.wait()
+
+    harness.probe.does["one"] = one
+    async with harness.engine(max_backlog=2) as engine:
+        await harness.send(engine, "f", 1)
+        await harness.until_calls(1)
+        second = await harness.send(engine, "f", 2)
+        trouble = Trouble(engine, holds())
+        trouble.doubts = lambda changes: trouble.rejected < 1 and holds(Start)(changes)
+        go.set()
+        assert (await harness.advance_until(engine, second)).state is State.SUCCEEDED
+        assert trouble.rejected == 1
+        async with asyncio.timeout(30):
+            while engine.intake.backlog("f"):  # noqa: ASYNC110 - the count is another task's
+                await asyncio.sleep(0.01)
 
 
 async def test_a_sender_that_hangs_up_while_its_message_is_stored_is_counted(harness: Harness) -> None:

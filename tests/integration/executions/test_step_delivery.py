@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
+from hookline.api import Context, Increment, Sleep
 from hookline.engine import Engine
 from hookline.kernel.backoff import RetryPolicy, next_wait
 from hookline.kernel.errors import StepError
@@ -51,6 +52,35 @@ async def test_a_step_that_runs_at_most_once_is_noted_before_it_runs(harness: Ha
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert seen[0]["pay"].state is StepState.STARTED
         assert (await harness.journal(engine, execution_id))["pay"].state is StepState.SUCCEEDED
+
+
+@pytest.mark.rule(23)
+async def test_a_step_that_pauses_after_it_acted_has_acted_when_the_engine_stops_meanwhile(harness: Harness) -> None:
+    harness.probe.does.update(pay=lambda _: asyncio.sleep(0, Sleep(1.0)))
+    harness.flow("f", [act("pay", **ONCE), act("next")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {"n": 1})
+        await harness.until_calls(1)
+    harness.clock.advance(2)
+    async with harness.engine() as engine:
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
+    assert harness.probe.steps() == ["pay", "next"]
+
+
+@pytest.mark.parametrize("result", [Sleep(60), Sleep(0.5), Increment("n")])
+async def test_an_action_without_effects_neither_waits_nor_counts(harness: Harness, result: Any) -> None:
+    """It runs again whenever its execution goes on, so it would wait and count again."""
+
+    @harness.probe.connector.action(pure=True)
+    async def see(ctx: Context[Any]) -> Any:
+        return result
+
+    harness.flow("f", [{"id": "see", "use": "probe.see"}])
+    async with harness.engine() as engine:
+        done = await harness.until(engine, await harness.send(engine, "f", 1))
+    assert done.error is not None
+    assert done.error.code == "connector.defect"
+    assert "a pure action returned" in done.error.message
 
 
 @pytest.mark.promise(3)

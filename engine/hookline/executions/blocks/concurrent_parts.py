@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
+from hookline.kernel.errors import StoreError
 from hookline.model.execution import StepState
 from hookline.sdk.action import STOPPED
 
@@ -14,13 +15,16 @@ async def run_concurrently(
 ) -> StepFailed | Interrupted | None:
     """Run parts concurrently under `together`, which the first failure interrupts, so that the other parts end.
 
-    Returns the first failure after all parts have ended, or else the first interruption. Raises all other errors.
+    Returns the first failure after all parts have ended, or else the first interruption. Raises StoreError after all
+    parts have ended, too: if their running actions were cut off, these would run again, or it wouldn't be known whether
+    they took effect. Raises all other errors at once.
     """
     failed: StepFailed | None = None
     interrupted: Interrupted | None = None
+    store_error: StoreError | None = None
 
     async def one(part: Callable[[], Awaitable[None]]) -> None:
-        nonlocal failed, interrupted
+        nonlocal failed, interrupted, store_error
         try:
             await part()
         except StepFailed as error:
@@ -28,6 +32,8 @@ async def run_concurrently(
             together.interrupt(SUPERSEDED)
         except Interrupted as error:
             interrupted = interrupted or error
+        except StoreError as error:
+            store_error = store_error or error
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -36,6 +42,8 @@ async def run_concurrently(
     except ExceptionGroup as several:
         # The callers handle single errors.
         raise several.exceptions[0] from several
+    if store_error is not None:
+        raise store_error
     return failed or interrupted
 
 

@@ -75,6 +75,8 @@ class Journal:
         """The stored progress of blocks that have not continued, by path; None if it isn't read."""
         self._durable_group = 0
         """The last durable group."""
+        self._refused: IllegalStateChange | ExecutionNotFound | None = None
+        """The reason why a commit was illegal: someone else has changed the execution, so that no step may act here."""
         self._lock = asyncio.Lock()
         self._next_flush: asyncio.Future[bool] | None = None
         """A flush that waits for the lock; entries added before it takes them ride along."""
@@ -296,8 +298,13 @@ class Journal:
             self._services.events.committed(self._flow_id, self._execution_id, done)
 
     async def flush(self) -> None:
-        """Return when all entries so far are durable. Concurrent calls share one commit."""
+        """Return when all entries so far are durable. Concurrent calls share one commit.
+
+        Raises IllegalStateChange or ExecutionNotFound, also if it was the commit of another call that was illegal.
+        """
         while True:
+            if self._refused is not None:
+                raise self._refused
             if self._next_flush is not None:
                 # That flush has not yet taken its entries.
                 if await asyncio.shield(self._next_flush):
@@ -360,6 +367,8 @@ class Journal:
         decided that this step follows. In an item of a foreach with many items only the item's own entries count,
         because the entries before the block are durable.
         """
+        if self._refused is not None:
+            raise self._refused
         item = None if self._items is None else self._items.around(path)
         if item is not None and item.group <= self._durable_group:
             return
@@ -413,6 +422,9 @@ class Journal:
                 self._services.store_problem.report(error, execution_id=self._execution_id)
                 if once:
                     raise
+            except (IllegalStateChange, ExecutionNotFound) as error:
+                self._refused = error
+                raise
             else:
                 break
             try:

@@ -288,6 +288,10 @@ class Attempt:
     def _checked(self, returned: Any) -> NormalizedResult:
         foreign, shared = self.step.foreign, self.step.action.pure and not self.step.foreign
         result = normalize_result(returned, exact=self.run.flow.exact, shared=shared)
+        if self.step.action.pure and isinstance(result, Sleep | Increment):
+            raise TypeError(
+                f"a pure action returned {type(result).__name__}; it runs again whenever its execution goes on"
+            )
         # Hookline's own actions have limits of their own.
         if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
             if is_large(result.body, MOST_VALUES) or is_large(result.extra, MOST_VALUES):
@@ -378,14 +382,14 @@ class Attempt:
 
     def _credential(self, name: str) -> tuple[str, Any, CredentialTokens | None]:
         """The type of a credential, its value and its access tokens. Raises Blocked if one of them is missing."""
-        services, action = self.run.services, self.step.action
+        services = self.run.services
         try:
             credential_type, credential = services.credentials.get(name)
         except CredentialError as error:
             raise Blocked(error.message) from error
-        if credential_type not in action.credential_types:
-            wanted = " or ".join(action.credential_types) or "none"
-            raise Blocked(f"credential {name!r} is of type {credential_type}; {action.name} takes {wanted}")
+        if credential_type not in self.step.credential_types:
+            wanted = " or ".join(self.step.credential_types) or "none"
+            raise Blocked(f"credential {name!r} is of type {credential_type}; {self.step.action.name} takes {wanted}")
         if services.tokens is None:
             return credential_type, credential, None
         tokens = services.tokens.of(name)

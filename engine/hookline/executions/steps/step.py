@@ -275,15 +275,20 @@ class StepRun:
         return await continue_from_entry(run, self.frame, self.step.id, entry)
 
     async def _sleep(self, attempt: Attempt, pause: Sleep) -> Ending:
-        """Sleep through a short pause; store a longer one."""
+        """Sleep through a short pause; let the execution wait for the end of a longer one.
+
+        Both are recorded: the action has taken effect, and must not run again if the engine stops meanwhile.
+        """
         until = _end_of(pause, attempt.started_at)
         left = until - self.run.services.clock.now()
-        if left > LONGEST_IN_PLACE:
+        if left > _NO_WAIT:
             fixed = None if pause.until is None else UNTIL
             await self._record(attempt, StepState.WAITING, due_at=until, signal=fixed, kept=attempt.changes())
-            self.run.progress.wait_until(until, SLEEP)
-            return Ending.WAITING
-        await self.run.services.clock.sleep(max(0.0, left.total_seconds()))
+            if left > LONGEST_IN_PLACE:
+                self.run.progress.wait_until(until, SLEEP)
+                return Ending.WAITING
+            await self.run.services.clock.sleep(left.total_seconds())
+            attempt = self._new_attempt(attempt.number, attempt.started_at)
         return await self._finish(attempt, PASS)
 
     async def _reply(self, attempt: Attempt, reply: CallerReply) -> Ending:

@@ -50,8 +50,11 @@ class CompiledAction(CompiledStep):
     secret: frozenset[str]
     """The settings whose type is secret. The journal doesn't show them."""
     credential: str | None
+    credential_types: tuple[str, ...]
+    """The types of credentials that the action takes."""
     retry: RetryPolicy
     timeout: timedelta | None
+    """The time limit of an attempt; None for that of the server, which an action without effects doesn't have."""
     on_error: Literal["fail", "continue"]
     rate: str | None = None
     """The rate limit over all executions, such as `5/s`."""
@@ -108,6 +111,7 @@ def _step(step: RawStep, compiling: CompileContext) -> CompiledAction | None:
         reads=_names(settings),
         secret=_secret_settings(action.settings),
         credential=document.credential,
+        credential_types=action.credential_types,
         retry=NO_RETRY if document.delivery == "at_most_once" else retry_policy(document.retry),
         timeout=document.timeout,
         on_error=document.on_error,
