@@ -75,7 +75,7 @@ class Journal:
         """The stored progress of blocks that have not continued, by path; None if it isn't read."""
         self._durable_group = 0
         """The last durable group."""
-        self._refused: IllegalStateChange | ExecutionNotFound | None = None
+        self._rejected: IllegalStateChange | ExecutionNotFound | None = None
         """The reason why a commit was illegal: someone else has changed the execution, so that no step may act here."""
         self._lock = asyncio.Lock()
         self._next_flush: asyncio.Future[bool] | None = None
@@ -303,8 +303,8 @@ class Journal:
         Raises IllegalStateChange or ExecutionNotFound, also if it was the commit of another call that was illegal.
         """
         while True:
-            if self._refused is not None:
-                raise self._refused
+            if self._rejected is not None:
+                raise self._rejected
             if self._next_flush is not None:
                 # That flush has not yet taken its entries.
                 if await asyncio.shield(self._next_flush):
@@ -367,8 +367,8 @@ class Journal:
         decided that this step follows. In an item of a foreach with many items only the item's own entries count,
         because the entries before the block are durable.
         """
-        if self._refused is not None:
-            raise self._refused
+        if self._rejected is not None:
+            raise self._rejected
         item = None if self._items is None else self._items.around(path)
         if item is not None and item.group <= self._durable_group:
             return
@@ -423,7 +423,7 @@ class Journal:
                 if once:
                     raise
             except (IllegalStateChange, ExecutionNotFound) as error:
-                self._refused = error
+                self._rejected = error
                 raise
             else:
                 break
