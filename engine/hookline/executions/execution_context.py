@@ -163,7 +163,8 @@ HookUrls: TypeAlias = Callable[[str, str], str]
 
 
 class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
-    """The facts of an execution that are known before it runs. Its `progress` and its journal have the others."""
+    """The facts of an execution that are known before it runs. Its `progress`, its journal and its `interruption` have
+    what comes while it runs."""
 
     flow: CompiledFlow
     envelope: Envelope
