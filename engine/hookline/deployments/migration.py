@@ -10,6 +10,7 @@ from hookline.deployments.journal_compatibility import Compatibility, Compatibil
 from hookline.deployments.version_history import VersionHistory
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.server_requirements import require_actions
+from hookline.kernel.cancellation import shields
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, JournalIncompatible
 from hookline.model.access import Actor
@@ -49,6 +50,7 @@ class Migration:
         self._clock = clock
         self._new_id = new_id
 
+    @shields
     async def migrate(self, execution_id: str, to: str, *, by: Actor) -> None:
         """Bind a waiting execution to another version of its flow: `current`, or the first digits of the version.
 

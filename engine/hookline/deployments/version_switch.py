@@ -17,6 +17,7 @@ from hookline.flows.authoring.formatter import with_silent_keys
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.cancellation import shields
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import DeploymentConflict, FlowNotFound, StoreError
 from hookline.kernel.json import encode
@@ -138,6 +139,7 @@ class VersionSwitch:
             self._again.set()
         await self._switch()
 
+    @shields
     async def deploy(self, checked: CheckedDeployment) -> Deployed:
         """Apply a deployment: its versions serve when this returns, on all nodes but those that it names.
 
@@ -187,6 +189,7 @@ class VersionSwitch:
         await self.open_lanes()
         await self._unblock_all()
 
+    @shields
     async def set_state(self, flow_id: str, state: ServingState | None, *, by: Actor) -> Collection[str]:
         """Set a flow's state: active, paused or stopped; None for the state in its file.
 

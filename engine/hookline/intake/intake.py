@@ -507,6 +507,10 @@ class Intake:
             with contextlib.suppress(StoreError):  # the next count may do better
                 self._backlog.set_all({flow_id: count for flow_id, (count, _) in (await self._store.backlog()).items()})
 
+    def count_again(self) -> None:
+        """Count the queued executions once more: a commit in doubt may have taken some from the queue."""
+        self._backlog.uncertain = True
+
     def left_without_running(self, flow_id: str) -> None:
         """Count one execution that has left the queue, and hasn't run: it says nothing about the flow's speed."""
         self._backlog.count(flow_id, -1)

@@ -1,10 +1,12 @@
 """Cancellation: work that is shielded from it, and its origin."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -34,6 +36,19 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
             task.exception()
         raise
     return task.result()
+
+
+def shields(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Let an async function run to its end, also if its caller is cancelled; see `shielded`.
+
+    For a function that commits and then carries out what it has committed: the client of a request may hang up.
+    """
+
+    @wraps(work)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await shielded(work(*args, **kwargs))
+
+    return run
 
 
 async def completed(work: Coroutine[Any, Any, None]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from hookline.access.audit import AuditedOperation, audited
+from hookline.kernel.cancellation import shields
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CaptureNotFound
 from hookline.model.access import Actor
@@ -85,6 +86,7 @@ class Captures:
             raise CaptureNotFound(f"no request {request_id!r} to flow {flow_id!r} is captured")
         return found
 
+    @shields
     async def _commit(self, change: Change, operation: AuditedOperation, flow_id: str, by: Actor) -> Collection[str]:
         """Commit a change, and return the nodes that may not have adopted it."""
         entry = audited(self._new_id(), self._clock.now(), by, operation, flow_id=flow_id)

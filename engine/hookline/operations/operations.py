@@ -17,6 +17,7 @@ from hookline.executions.waiting_callers import Ended, Replies
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
+from hookline.kernel.cancellation import shields
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import (
     DeploymentNotFound,
@@ -26,6 +27,7 @@ from hookline.kernel.errors import (
     NotForLimitedTokens,
     PollStartsAnew,
     Problem,
+    StoreError,
 )
 from hookline.kernel.pointers_and_patches import escape
 from hookline.model.access import Actor
@@ -92,6 +94,7 @@ class Operations:
         self._new_id = new_id
         self.replay = replays.replay
 
+    @shields
     async def retry(self, execution_id: str, *, by: Actor) -> None:
         """Reopen a failed execution. The steps that have run aren't run again.
 
@@ -118,6 +121,7 @@ class Operations:
         await self._version_switch.wake(execution.flow_id, execution_id)
         self._events.reopened(execution.flow_id, execution_id)
 
+    @shields
     async def cancel(self, execution_id: str, *, by: Actor | None) -> None:
         """Cancel an execution: interrupt its running steps, then run the `finally` steps around them.
 
@@ -131,7 +135,12 @@ class Operations:
         changes: list[Change] = [Cancel(execution_id, end.at, tells)]
         if by is not None:
             changes.append(self._audited(by, "execution.cancel", execution))
-        await self._store.commit(changes)
+        try:
+            await self._store.commit(changes)
+        except StoreError:
+            # It may have left the queue nevertheless.
+            self._intake.count_again()
+            raise
         ended = await self._store.execution(execution_id)
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
             self._intake.left_without_running(execution.flow_id)

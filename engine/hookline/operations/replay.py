@@ -1,6 +1,5 @@
 """Replays: new executions with the message of an earlier one, from the beginning or from one of its steps."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from hookline.flows.compiler.step_positions import RelativePosition, StepPositio
 from hookline.intake.body_checker import BodyChecker
 from hookline.intake.envelope_creation import replay_envelope, with_keys
 from hookline.intake.intake import Intake
+from hookline.kernel.cancellation import shields
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import ExecutionNotFound, NotReplayable
 from hookline.kernel.ids import Ids
@@ -163,7 +163,7 @@ class Replays:
             Park(id_, now, now, REPLAY),
             *tail,
         ]
-        await asyncio.shield(self._begin(again, changes))
+        await self._begin(again, changes)
         return id_
 
     async def _recorded(self, execution_id: str) -> tuple[Execution, Envelope]:
@@ -187,12 +187,14 @@ class Replays:
             raise NotReplayable(f"execution {old.id} never ran, so that no version is its own; replay the current one")
         return require_actions(await self._versions.version(old.flow_id, old.flow_version))
 
+    @shields
     async def _accept(self, flow: CompiledFlow, again: Envelope, tail: tuple[Change, ...]) -> None:
         accept = await self._intake.emit(flow, again)
-        accepted, *_ = await asyncio.shield(self._store.commit((accept, *tail)))
+        accepted, *_ = await self._store.commit((accept, *tail))
         if isinstance(accepted, Accepted):
             self._intake.note_emitted(flow.id)
 
+    @shields
     async def _begin(self, again: Envelope, changes: Sequence[Change]) -> None:
         await self._store.commit(changes)
         await self._wake(again.flow_id, again.execution_id)

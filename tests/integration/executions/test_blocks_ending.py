@@ -281,3 +281,72 @@ async def test_what_fails_again_after_an_operators_retry_lets_nothing_go_on_whil
         ends = [one for one in await engine.store.journal(execution_id) if one.path == fan["id"]]
     assert harness.probe.steps() == ["clean", "clean", "last"]
     assert [one.error and one.error.code for one in ends] == ["meant", "meant"]
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize("block", ["foreach", "many", "parallel"])
+async def test_what_was_stopped_does_not_go_on_while_a_finally_around_it_waits(harness: Harness, block: str) -> None:
+    """The block has ended with `stop`, and is entered again when the `finally` of the `try` around it goes on."""
+    harness.probe.does.update(first=fails(1))
+    first, stop = act("first", 0, retry={"attempts": 2, "wait": "5m"}), {"id": "end", "use": "stop"}
+    if block == "parallel":
+        fan: dict[str, Any] = {"id": "fan", "parallel": {"a": [first, act("more")], "b": [stop]}}
+    else:
+        cases = [first | {"when": "{{ index == 0 }}"}, stop | {"when": "{{ index == 1 }}"}, act("more")]
+        fan = each(*cases)
+    around = {"id": "t", "try": [fan], "finally": [sleep("pause", "10m"), act("last")]}
+    harness.flow("f", [around, act("never")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", list(range(1200 if block == "many" else 3)))
+        await harness.until(engine, execution_id, State.WAITING)
+        while (execution := await engine.store.execution(execution_id)) and execution.state is State.WAITING:
+            harness.clock.advance(301)
+            await asyncio.sleep(0.01)
+        done = await harness.until(engine, execution_id)
+        assert (done.state, done.outcome) == (State.SUCCEEDED, Outcome.STOPPED)
+        assert harness.probe.steps() == ["first", "last"]
+
+
+@pytest.mark.rule(27)
+async def test_a_stop_in_finally_does_not_hide_a_failure(harness: Harness) -> None:
+    harness.probe.does.update(bad=fails(9, retryable=False))
+    harness.flow("f", [{"id": "t", "try": [act("bad")], "finally": [{"use": "stop"}]}, act("never")])
+    async with harness.engine() as engine:
+        done = await harness.until(engine, await harness.send(engine, "f", 1))
+        assert done.outcome is Outcome.FAILED
+        assert done.error is not None
+        assert done.error.step == "t/bad"
+
+
+@pytest.mark.rule(27)
+async def test_a_stop_in_finally_does_not_hide_a_cancellation(harness: Harness) -> None:
+    harness.flow("f", [{"id": "t", "try": [sleep("pause", "10m")], "finally": [{"use": "stop"}]}, act("never")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", 1)
+        await harness.until(engine, execution_id, State.WAITING)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.CANCELLED
+        assert harness.probe.steps() == []
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize("place", ["plain", "foreach", "parallel"])
+async def test_a_failure_of_a_finally_counts_wherever_it_is(harness: Harness, place: str) -> None:
+    harness.probe.does.update(clean=fails(9, retryable=False))
+    wait = {"id": "w", "use": "webhook", "with": {"verify": "none"}}
+    guarded: dict[str, Any] = {"id": "t", "try": [wait], "finally": [act("clean", 1)]}
+    steps = {
+        "plain": guarded,
+        "foreach": each(guarded),
+        "parallel": {"id": "p", "parallel": {"a": [guarded], "b": [act("other", 1)]}},
+    }
+    harness.flow("f", [steps[place]])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", [1])
+        await harness.until(engine, execution_id, State.WAITING)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        done = await harness.until(engine, execution_id)
+        assert done.outcome is Outcome.FAILED
+        assert done.error is not None
+        assert done.error.step is not None
+        assert done.error.step.endswith("t/clean")

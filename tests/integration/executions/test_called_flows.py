@@ -60,6 +60,26 @@ async def output(harness: Harness, engine: Engine, execution_id: str, path: str 
 # --- calling ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("how", ["replay", "move"])
+async def test_a_step_that_was_skipped_before_calls_when_its_condition_holds(harness: Harness, how: str) -> None:
+    harness.probe.does.update(bad=fails(1, retryable=how == "move"))
+    harness.flow("child", [act("inside", 1)])
+    steps = [call(when="{{ vars.on }}"), act("bad", 1, retry={"attempts": 2, "wait": "10m"})]
+    harness.flow("f", steps, vars={"on": False})
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", 1)
+        await harness.until(engine, execution_id, State.WAITING, State.FAILED)
+        harness.flow("f", steps, vars={"on": True})
+        await engine.version_switch.refresh()
+        if how == "replay":
+            execution_id = await engine.operations.replay(execution_id, by=SYSTEM, step="bad")
+        else:
+            await engine.migration.migrate(execution_id, "current", by=SYSTEM)
+            harness.clock.advance(601)
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
+        assert harness.probe.steps() == ["bad", "inside", "bad"]
+
+
 async def test_a_step_gives_the_last_body_of_the_flow_that_it_calls(harness: Harness) -> None:
     harness.flow("child", [act("double", "{{ body.n * 2 }}")])
     harness.flow("f", [call(body={"n": "$.body.number"}), act("after", ["$.body", "$.steps.call.outcome"])])

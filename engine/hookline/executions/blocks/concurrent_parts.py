@@ -53,17 +53,34 @@ def known_stop(run: ExecutionContext, frame: Frame, block_id: str) -> bool:
     return entry is not None and entry.signal == STOPPED.name
 
 
-def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed | None) -> Ending:
-    """Record why a block ends while parts of it wait in their `finally` steps, so that these parts don't continue
-    later.
+def end_early(
+    run: ExecutionContext,
+    frame: Frame,
+    block_id: str,
+    use: str,
+    *,
+    failure: StepFailed | None,
+    stopped: bool,
+    ending: bool,
+    waits: bool,
+) -> Ending | None:
+    """End a block, or let it wait; return None if all its parts have ended and it goes on.
 
-    `failure`: the failure of the block; None if a part of it stopped the execution.
+    `failure`: the first one of its parts. `stopped`: a part stopped the execution. `ending`: the parts were told to
+    end. `waits`: a part still waits, in its `finally` steps if it was told to end. The reason of the end is recorded,
+    so that no part goes on later. Raises StepFailed, and Interrupted if the block is told to end.
     """
     if failure is not None:
-        block_failed(run, frame, block_id, use, failure)
-    else:
+        failure = block_failed(run, frame, block_id, use, failure)
+        if not waits:
+            raise failure
+        return Ending.WAITING
+    if not (ending and waits):
+        check_end(run, frame, block_id)
+    if stopped:
         run.journal.record_computed(frame.prefix + block_id, use, StepState.SUCCEEDED, signal=STOPPED.name)
-    return Ending.WAITING
+        return Ending.WAITING if waits else Ending.STOPPED
+    return Ending.WAITING if waits else None
 
 
 def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFailed | None:

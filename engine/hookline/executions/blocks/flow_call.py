@@ -48,7 +48,9 @@ async def run_call(run: ExecutionContext, step: CompiledCall, frame: Frame, _: R
         return ending
     if not run.gate.may_act(call.path):
         return Ending.WAITING
-    return await call.begin(1, frame.now) if last_entry is None else await call.go_on(last_entry)
+    if last_entry is None or last_entry.state is StepState.SKIPPED:
+        return await call.begin(1, frame.now)
+    return await call.go_on(last_entry)
 
 
 class _Call:

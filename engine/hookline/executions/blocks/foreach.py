@@ -8,11 +8,10 @@ from typing import Any, Final
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
 from hookline.executions.blocks.concurrent_parts import (
     block_failed,
-    check_end,
+    end_early,
     known_failure,
     known_stop,
     run_concurrently,
-    still_ending,
 )
 from hookline.executions.blocks.foreach_items import ItemSource, source_of
 from hookline.executions.blocks.foreach_results import CheckpointedItems, ItemResults, KeptItems
@@ -145,23 +144,22 @@ class _Items:
             left = await self._all()
             if isinstance(left, StepFailed):
                 failure = failure or left
-            ends = failure is not None or self._stopped or left is not None
-            still_waits = ends and await self._end_waiting()
+            ending = failure is not None or self._stopped or left is not None
+            failed_later = await self._end_waiting() if ending else None
         finally:
             await self._source.close()
         frame.now = self._latest
-        if still_waits and (failure is not None or self._stopped):
-            return still_ending(self._run, frame, step.id, "foreach", failure)
-        if still_waits:
-            return Ending.WAITING
-        check_end(self._run, frame, step.id)
-        if failure is not None:
-            raise block_failed(self._run, frame, step.id, "foreach", failure)
-        if self._stopped:
-            return Ending.STOPPED
-        if self._waiting:
-            return Ending.WAITING
-        return await self._results.conclude()
+        early = end_early(
+            self._run,
+            frame,
+            step.id,
+            "foreach",
+            failure=failure or failed_later,
+            stopped=self._stopped,
+            ending=ending,
+            waits=bool(self._waiting),
+        )
+        return await self._results.conclude() if early is None else early
 
     async def _all(self) -> StepFailed | Interrupted | None:
         workers = min(self._step.concurrency, self._total)
@@ -227,16 +225,19 @@ class _Items:
         else:
             self._results.end(index, inner, ending, failed)
 
-    async def _end_waiting(self) -> bool:
-        """Let the waiting items run their `finally` steps; return whether one of them still waits."""
+    async def _end_waiting(self) -> StepFailed | None:
+        """Let the waiting items run their `finally` steps; return the first failure."""
         self._together.interrupt(SUPERSEDED)
         waiting, self._waiting = self._waiting | await self._begun(), {}
+        failure: StepFailed | None = None
         for index, item in waiting.items():
             try:
                 await self._item(index, item)
-            except (StepFailed, Interrupted):
+            except StepFailed as failed:
+                failure = failure or failed
+            except Interrupted:
                 continue
-        return bool(self._waiting)
+        return failure
 
     async def _begun(self) -> dict[int, Any]:
         """The items that had started before the execution was resumed, and that this run has not reached."""

@@ -6,14 +6,7 @@ from typing import Any
 import msgspec
 
 from hookline.executions.blocks.block_expressions import RunSteps
-from hookline.executions.blocks.concurrent_parts import (
-    block_failed,
-    check_end,
-    known_failure,
-    known_stop,
-    run_concurrently,
-    still_ending,
-)
+from hookline.executions.blocks.concurrent_parts import end_early, known_failure, known_stop, run_concurrently
 from hookline.executions.execution_context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.flows.blocks.parallel import CompiledParallel
@@ -53,17 +46,19 @@ class _Branches:
         if isinstance(left, StepFailed):
             failure = failure or left
         stopped = stopped or Ending.STOPPED in self._endings.values()
-        ends_early = failure is not None or stopped or together.cause is not None
-        if ends_early and await self._end_waiting(together):
-            if failure is None and not stopped:
-                return Ending.WAITING
-            return still_ending(self._run, frame, step.id, "parallel", failure)
-        check_end(self._run, frame, step.id)
-        if failure is not None:
-            raise block_failed(self._run, frame, step.id, "parallel", failure)
-        if stopped:
-            return Ending.STOPPED
-        return Ending.WAITING if Ending.WAITING in self._endings.values() else self._finish()
+        ending = failure is not None or stopped or together.cause is not None
+        failed_later = await self._end_waiting(together) if ending else None
+        early = end_early(
+            self._run,
+            frame,
+            step.id,
+            "parallel",
+            failure=failure or failed_later,
+            stopped=stopped,
+            ending=ending,
+            waits=Ending.WAITING in self._endings.values(),
+        )
+        return self._finish() if early is None else early
 
     async def _branch(self, name: str, together: Interruption) -> None:
         frame, step = self._frame, self._step
@@ -90,16 +85,19 @@ class _Branches:
             together.interrupt(SUPERSEDED, cut=False)
         await self._run.journal.commit_unrecomputable()
 
-    async def _end_waiting(self, together: Interruption) -> bool:
-        """Let the waiting branches run their `finally` steps; return whether one of them still waits."""
+    async def _end_waiting(self, together: Interruption) -> StepFailed | None:
+        """Let the waiting branches run their `finally` steps; return the first failure."""
         together.interrupt(SUPERSEDED)
+        failure: StepFailed | None = None
         for name in [name for name, ending in self._endings.items() if ending is Ending.WAITING]:
             self._endings[name] = Ending.FILTERED
             try:
                 await self._branch(name, together)
-            except (StepFailed, Interrupted):
+            except StepFailed as failed:
+                failure = failure or failed
+            except Interrupted:
                 continue
-        return Ending.WAITING in self._endings.values()
+        return failure
 
     def _finish(self) -> Ending:
         frame, step = self._frame, self._step

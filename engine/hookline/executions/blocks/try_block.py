@@ -35,7 +35,8 @@ async def run_try(run: ExecutionContext, step: CompiledTry, frame: Frame, run_st
         return done.ending
     if step.finally_steps:
         finally_ending = await _run_finally(run, step, frame, done, run_steps)
-        if finally_ending in (Ending.WAITING, Ending.STOPPED):
+        # A `stop` in `finally` doesn't hide why the block ends.
+        if finally_ending is Ending.WAITING or (finally_ending is Ending.STOPPED and done.left is None):
             return finally_ending
     if done.left is not None:
         raise done.left
