@@ -8,7 +8,6 @@ the service has replaced them. The process that finds the mark tries once: a ser
 """
 
 import asyncio
-import contextlib
 import copy
 import secrets
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from pydantic import BaseModel
 from hookline.credentials.stored_credentials import Credentials, OAuth2Credential, token_info, unauthorized, why_lost
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
 from hookline.credentials.token_set import TokenSet
+from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
@@ -97,6 +97,8 @@ class AccessTokens:
         self._clock = clock
         self._log = log
         self._flights: dict[str, tuple[BaseModel, asyncio.Task[_Failure | None]]] = {}
+        self._giving: dict[str, asyncio.Task[None]] = {}
+        """What gives the duty of each credential to other nodes."""
         self._unsaved: dict[str, _Unsaved] = {}
         """Tokens that the store couldn't keep yet. They must not be used before."""
         self._spent: dict[str, _RejectedToken] = {}
@@ -156,6 +158,9 @@ class AccessTokens:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        # A node that stops has no duties.
+        for name in tuple(self._giving):
+            await self._keep_duty(name)
         for name in tuple(self._unsaved):
             try:
                 await self._save(name)
@@ -248,32 +253,51 @@ class AccessTokens:
 
     async def _renew(self, found: OAuth2Credential) -> _Failure | None:
         """Request tokens, while no other node does; return the error."""
-        duty = f"tokens of {found.name}"
+        if not self._membership.shared:
+            return await self._renew_here(found)
         try:
-            if await self._renewed_elsewhere(found, duty):
+            await self._keep_duty(found.name)
+            if await self._renewed_elsewhere(found):
                 return None
+            return await self._renew_here(found)
         except (StepError, StoreError) as error:
             return error
-        try:
-            return await self._renew_here(found)
         finally:
-            if not self._membership.alone:
-                with contextlib.suppress(StoreError):  # a node that is gone has no duties
-                    await self._membership.give(duty)
+            flight = self._flights.get(found.name)
+            if flight is None or flight[1] is asyncio.current_task():
+                # Also after a failure: a commit that is in doubt may have taken it.
+                self._giving[found.name] = asyncio.create_task(self._give_duty(found.name), name=_duty(found.name))
 
-    async def _renewed_elsewhere(self, found: OAuth2Credential, duty: str) -> bool:
+    async def _renewed_elsewhere(self, found: OAuth2Credential) -> bool:
         """Return when it is for this node to request tokens, or true if another one has done so. Raises StoreError."""
-        while not self._membership.alone:
-            mine = bool(await self._membership.take((duty,)))
+        while True:
+            # Also while this node is alone: another one may join before the service answers.
+            mine = bool(await self._membership.take((_duty(found.name),)))
             await self._credentials.load()
             if self._changed(found):
-                if mine:
-                    await self._membership.give(duty)
                 return True
             if mine:
-                break
+                return False
             await self._clock.sleep(_LOOK)
-        return False
+
+    async def _give_duty(self, name: str) -> None:
+        """Leave the renewal of a credential to other nodes. Before that, new tokens are stored: another node would
+        send the refresh token that they have replaced."""
+        while True:
+            try:
+                await self._save(name)
+                await self._membership.give(_duty(name))
+            except (StoreError, CredentialError):
+                await self._clock.sleep(STORE_RETRY)
+            else:
+                return
+
+    async def _keep_duty(self, name: str) -> None:
+        """Stop giving the duty of a credential."""
+        task = self._giving.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
 
     async def _renew_here(self, found: OAuth2Credential) -> _Failure | None:
         name, before = found.name, found.tokens
@@ -307,7 +331,8 @@ class AccessTokens:
             return False
         # If the credential was set or authorized meanwhile, these tokens are dropped.
         await self._credentials.put_tokens(name, unsaved.value, unsaved.tokens, before=unsaved.before)
-        del self._unsaved[name]
+        if self._unsaved.get(name) is unsaved:
+            del self._unsaved[name]
         return True
 
     async def _marked(self, found: OAuth2Credential) -> OAuth2Credential:
@@ -364,6 +389,11 @@ class AccessTokens:
         why = f"its tokens can't be renewed: {why}"
         await self._credentials.put_tokens(found.name, found.value, tokens.without_hope(why), before=tokens)
         raise AuthExpired(unauthorized(found.name, why), code="oauth2.expired")
+
+
+def _duty(name: str) -> str:
+    """The duty of the node that renews the tokens of a credential."""
+    return f"tokens of {name}"
 
 
 def _unmarked(tokens: TokenSet | None) -> TokenSet | None:

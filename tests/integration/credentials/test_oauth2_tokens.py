@@ -2,23 +2,27 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.integration.authorization_server import SCOPES, AuthorizationService
 from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_acme import acme, for_itself, values
-from tests.integration.oauth2_engine import agree, failure, info, running
+from tests.integration.oauth2_engine import HERE, agree, failure, info, running
 
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.oauth_authorization import challenge_of
 from hookline.credentials.stored_credentials import Credentials
 from hookline.engine import Engine
+from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import AuthExpired, StoreError, Unavailable
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import SYSTEM
 from hookline.secrets.encryption import Vault
 from hookline.storage.change_declarations import Change, PutTokens
+from hookline.storage.cluster import Alone, Membership
 
 
 @pytest.mark.parametrize("client_auth", ["basic", "body"])
@@ -339,7 +343,9 @@ async def test_a_rotation_of_the_master_key_encrypts_tokens_too(
         assert info(engine).state == "valid"
 
 
-def _process(engine: Engine, harness: Harness, http: Any = None) -> tuple[Credentials, AccessTokens]:
+def _process(
+    engine: Engine, harness: Harness, http: Any = None, membership: Membership | None = None
+) -> tuple[Credentials, AccessTokens]:
     """The credentials and tokens of another process on the same database."""
     credentials = Credentials(
         engine.store,
@@ -349,7 +355,7 @@ def _process(engine: Engine, harness: Harness, http: Any = None) -> tuple[Creden
         engine.ids.new,
         oauth2=engine.registry.oauth2,
     )
-    return credentials, AccessTokens(credentials, http or engine.http, harness.clock, engine.log)
+    return credentials, AccessTokens(credentials, http or engine.http, harness.clock, engine.log, membership)
 
 
 class _Dies:
@@ -447,3 +453,140 @@ async def test_tokens_that_come_late_don_t_replace_those_that_another_process_ha
         assert await late == ours
         await engine.credentials.load()
         assert await engine.tokens.get("prod") == ours
+
+
+@pytest.mark.postgres
+@pytest.mark.cluster_rule("C10")
+async def test_a_node_that_joins_while_the_only_other_one_renews_a_token_waits_for_it(
+    tmp_path: Path, tables: str, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = Harness(tmp_path, db=tables)
+    monkeypatch.setattr(service, "now", nodes.clock.now)
+    async with running(nodes, acme(), node_name="one") as one:
+        await one.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        await agree(one)
+        await asyncio.to_thread(service.arrived.acquire)
+        nodes.clock.advance(service.lifetime)
+        asked = len(service.asked)
+        service.held.clear()
+        assert one.membership.alone
+        here = asyncio.create_task(one.tokens.get("prod"))
+        await asyncio.to_thread(service.arrived.acquire)
+        async with nodes.engine(**HERE, node_name="other") as other:
+            tries, take = 0, other.membership.take
+
+            async def counted(duties: Collection[str]) -> Collection[str]:
+                nonlocal tries
+                tries += duties == ("tokens of prod",)
+                return await take(duties)
+
+            monkeypatch.setattr(other.membership, "take", counted)
+            there = asyncio.create_task(other.tokens.get("prod"))
+            # It has found that the duty isn't free, or it sends the same refresh token.
+            async with asyncio.timeout(20):
+                while tries < 2 and len(service.asked) < asked + 2:
+                    nodes.clock.advance(0.2)
+                    await asyncio.sleep(0.002)
+            service.held.set()
+            token = await here
+            while not there.done():
+                await asyncio.wait((there,), timeout=0.02)
+                nodes.clock.advance(0.2)
+            assert await there == token == service.tokens[-1].access_token
+            assert len(service.asked) == asked + 1
+
+
+class _OfMany(Alone):
+    """A node that may get company, whose duties can't always be given."""
+
+    shared = True  # type: ignore[misc]  # others may join
+
+    def __init__(self, fails: int = 0) -> None:
+        super().__init__()
+        self.has: set[str] = set()
+        self._fails = fails
+
+    async def take(self, duties: Collection[str]) -> Collection[str]:
+        self.has.update(duties)
+        return duties
+
+    async def give(self, duty: str) -> None:
+        if self._fails:
+            self._fails -= 1
+            raise StoreError("away")
+        self.has.remove(duty)
+
+
+async def _is_given(harness: Harness, membership: _OfMany) -> None:
+    async with asyncio.timeout(20):
+        while membership.has:
+            harness.clock.advance(STORE_RETRY)
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.cluster_rule("C10")
+async def test_a_duty_that_can_t_be_given_after_a_renewal_is_given_later(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    async with running(harness, for_itself()) as engine:
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        membership = _OfMany(fails=2)
+        credentials, tokens = _process(engine, harness, membership=membership)
+        await credentials.load()
+        assert await tokens.get("prod") == service.tokens[-1].access_token
+        assert membership.has == {"tokens of prod"}
+        await _is_given(harness, membership)
+        await tokens.close()
+
+
+@pytest.mark.cluster_rule("C10")
+async def test_a_duty_is_given_if_the_credential_can_t_be_read_again(
+    harness: Harness, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(harness, for_itself()) as engine:
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        membership = _OfMany()
+        credentials, tokens = _process(engine, harness, membership=membership)
+        await credentials.load()
+
+        async def away() -> None:
+            raise StoreError("away")
+
+        monkeypatch.setattr(credentials, "load", away)
+        with pytest.raises(StoreError):
+            await tokens.get("prod")
+        await _is_given(harness, membership)
+        assert service.asked == []
+        await tokens.close()
+
+
+@pytest.mark.cluster_rule("C10")
+async def test_a_duty_is_kept_until_the_new_tokens_are_stored(
+    harness: Harness, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        membership = _OfMany()
+        credentials, tokens = _process(engine, harness, membership=membership)
+        await credentials.load()
+        put, away = credentials.put_tokens, True
+
+        async def put_tokens(name: str, of: Any, new: Any, *, before: Any) -> bool:
+            if away and new.renewal is None:
+                raise StoreError("away")
+            return await put(name, of, new, before=before)
+
+        monkeypatch.setattr(credentials, "put_tokens", put_tokens)
+        with pytest.raises(StoreError):
+            await tokens.get("prod")
+        harness.clock.advance(STORE_RETRY)
+        await asyncio.sleep(0)
+        # Another node would send the refresh token that the service has replaced.
+        assert membership.has == {"tokens of prod"}
+        away = False
+        await _is_given(harness, membership)
+        await engine.credentials.load()
+        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
+        await tokens.close()
