@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -15,6 +16,7 @@ from hookline_sqlstore.node_lease import DURATION, Lease, LeaseLost
 from hookline_sqlstore.reading import nodes
 from hookline_sqlstore.reading.nodes import Behind
 from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.node_agreements import TakeOverRow
 from hookline_sqlstore.writing.prepared_commit import Commit, Operation
 
 _PATIENCE: Final = DURATION + 5.0
@@ -22,6 +24,8 @@ _PATIENCE: Final = DURATION + 5.0
 _AGAIN: Final = 0.1
 _ASKED: Final = 0.5
 """Seconds until the others are told again that this node asks for parts of rates. They see it in a second anyway."""
+
+_log: Final = logging.getLogger("hookline.store")
 
 
 class PostgresMembership:
@@ -171,9 +175,24 @@ class PostgresMembership:
             await asyncio.sleep(_AGAIN)
 
     async def _behind(self, change: int) -> Behind:
+        """Return the other nodes that have not adopted a change. Raises StoreError."""
         found = await self._database.read(nodes.behind(change))
         me = None if self._lease is None else self._lease.id
+        # The time alone doesn't tell: an open transaction may have renewed the lease before the change was made.
+        taken = [await self.take_over(row) for row in found.run_out if row.lease != me]
+        if any(taken):
+            found = await self._database.read(nodes.behind(change))
         return found._replace(living=[row for row in found.living if row.lease != me])
+
+    async def take_over(self, node: Any, *, dead: bool = False) -> bool:
+        """End the lease of another node if it has run out; return false if it goes on, or may do so. Raises StoreError.
+
+        `node`: its row. `dead`: its process is known to have ended, so that nobody waits for its lease.
+        """
+        taken: bool = await self.write(statements.TAKE_OVER, TakeOverRow(node.lease, dead))
+        if taken:
+            _log.warning("taking over from a node that is gone: %s", node.name)
+        return taken
 
     async def probe(self, blob_id: str) -> bool:
         await self.write(statements.PROBE, blob_id)

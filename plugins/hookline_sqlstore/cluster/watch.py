@@ -21,7 +21,6 @@ from hookline_sqlstore.node_lease import NOW
 from hookline_sqlstore.table_compatibility import release_problem
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.node_agreements import TakeOverRow
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -209,9 +208,8 @@ class Watch:
             dead = _is_dead(node)
             if not dead and node.until > now:
                 return
-            if not await self._membership.write(statements.TAKE_OVER, TakeOverRow(node.lease, dead)):
+            if not await self._membership.take_over(node, dead=dead):
                 return
-            _log.warning("taking over from a node that is gone: %s", node.name)
         flows: Iterable[str] = await self._membership.write(statements.RELEASE, node.lease)
         self._listener.ready(flows)
 

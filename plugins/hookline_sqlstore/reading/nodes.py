@@ -35,9 +35,11 @@ class Behind(NamedTuple):
     """The nodes that have not adopted a change."""
 
     living: Sequence[Any]
-    """Those with a lease that holds."""
+    """Those from which nobody has taken over."""
+    run_out: Sequence[Any]
+    """Those of them whose lease has run out. It goes on if a transaction is open that has renewed it."""
     accepting: Sequence[Any]
-    """Those that may accept messages although their lease doesn't hold."""
+    """Those that may accept messages although they have lost their lease."""
 
 
 def behind(change: int) -> Callable[[Connection], Behind]:
@@ -46,14 +48,11 @@ def behind(change: int) -> Callable[[Connection], Behind]:
     def ask(connection: Connection) -> Behind:
         now = now_of(connection)
         rows = connection.execute(_BEHIND, {"change": change}).all()
-        living = [row for row in rows if _lives(row, now)]
-        return Behind(living, [row for row in rows if not _lives(row, now) and _accepts(row, now)])
+        living = [row for row in rows if row.gone_at is None]
+        accepting = [row for row in rows if row.gone_at is not None and _accepts(row, now)]
+        return Behind(living, [row for row in living if row.until <= now], accepting)
 
     return ask
-
-
-def _lives(row: Any, now: int) -> bool:
-    return bool(row.gone_at is None and row.until > now)
 
 
 def _accepts(row: Any, now: int) -> bool:
@@ -102,7 +101,7 @@ def nodes_of(connection: Connection) -> Sequence[Node]:
             row.clock_ahead / 1_000_000,
             moment(row.drain_asked_at),
             moment(row.gone_at),
-            row.adopted < change and (_lives(row, now) or _accepts(row, now)),
+            row.adopted < change and (row.gone_at is None or _accepts(row, now)),
         )
         for row in rows
         if row.gone_at is None or row.gone_at > since or _accepts(row, now)

@@ -140,6 +140,46 @@ async def test_a_lease_that_has_run_out_goes_on_unless_a_change_was_made_meanwhi
         await lease.renew(by_hand)
 
 
+_CHANGED = "UPDATE cluster SET changes = changes + 1"
+_RUN_OUT = "UPDATE nodes SET until = 1, adopted = (SELECT changes FROM cluster) WHERE name = 'by-hand'"
+
+
+@pytest.mark.cluster_rule("C12")
+async def test_a_change_waits_for_a_node_whose_lease_is_being_renewed_after_it_had_run_out(
+    join: Join, session: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_EVERY", 3600)
+    node = await join()
+    halted, by_hand = await session(), await session()
+    lease = Lease(_node())
+    await lease.register(halted)
+    await by_hand.execute(_RUN_OUT)
+    # The renewal doesn't see the change that is made before it is durable.
+    assert await halted.execute(lease.begin(5.0)) == "UPDATE 1"
+    await by_hand.execute(_CHANGED)
+    answering = asyncio.ensure_future(node.membership.adopted())
+    assert not (await asyncio.wait((answering,), timeout=0.5))[0]
+    await halted.execute("COMMIT")
+    # Now its lease holds, and it still acts by the previous state.
+    assert not (await asyncio.wait((answering,), timeout=0.5))[0]
+    assert any(one.pending for one in await node.membership.nodes() if one.name == "by-hand")
+    await by_hand.execute("UPDATE nodes SET adopted = (SELECT changes FROM cluster) WHERE name = 'by-hand'")
+    assert await answering == ()
+
+
+@pytest.mark.cluster_rule("C12")
+async def test_a_change_is_answered_when_a_node_whose_lease_has_run_out_can_t_renew_it_any_more(
+    join: Join, session: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_EVERY", 3600)
+    node, by_hand = await join(), await session()
+    await Lease(_node()).register(by_hand)
+    await by_hand.execute(_RUN_OUT)
+    await by_hand.execute(_CHANGED)
+    assert await node.membership.adopted() == ()
+    assert await _is_gone(by_hand)
+
+
 @pytest.mark.cluster_rule("C1")
 async def test_the_server_ends_a_session_that_is_paused_in_a_transaction(join: Join, session: Connect) -> None:
     await join()
