@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from hookline_sqlstore.node_lease import LOCK_LIMIT, Lease, check_renewed, run_in_driver
+from hookline_sqlstore.node_lease import LOCK_LIMIT, Lease, check_renewed, is_closed, run_in_driver
 
 Row = tuple[Any, ...]
 
@@ -192,7 +192,8 @@ class PostgresDialect:
                 yield
                 run_in_driver(connection, "COMMIT")
             except BaseException:
-                if not connection.invalidated:
+                # Errors of what is sent outside of SQLAlchemy don't tell it that the session is gone.
+                if not (connection.invalidated or is_closed(connection)):
                     run_in_driver(connection, "ROLLBACK")
                 raise
 
@@ -213,9 +214,12 @@ class PostgresDialect:
         return met_others(error)
 
 
-def met_others(error: DBAPIError) -> bool:
-    """Return true if a transaction on PostgreSQL met others, and may succeed if it is repeated."""
-    return getattr(error.orig, "sqlstate", None) in _CONFLICTS
+def met_others(error: Exception) -> bool:
+    """Return true if a transaction on PostgreSQL met others, and may succeed if it is repeated.
+
+    The error may be one of the driver, as of what is sent outside of SQLAlchemy.
+    """
+    return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None) in _CONFLICTS
 
 
 def _arrays(rows: Sequence[Row]) -> Row:

@@ -56,9 +56,8 @@ _RENEW: Final = (
 class LeaseLost(StoreAway):
     """Another node may have taken over: this one drops what it runs, and registers anew."""
 
-    def __init__(self, *, in_doubt: bool = False) -> None:
-        message = "this node has lost its lease of the database; it drops what it runs, and registers anew"
-        super().__init__(message, in_doubt=in_doubt)
+    def __init__(self) -> None:
+        super().__init__("this node has lost its lease of the database; it drops what it runs, and registers anew")
 
 
 class Lease:
@@ -160,10 +159,19 @@ def check_renewed(tag: str) -> None:
 
 
 def run_in_driver(connection: Connection, text: str) -> str:
-    """Send statements without values to asyncpg in one message; return the tag of the last one."""
+    """Send statements without values to asyncpg in one message; return the tag of the last one.
+
+    Raises the errors of the driver.
+    """
     dbapi: Any = connection.connection.dbapi_connection
     tag: str = dbapi.run_async(lambda driver: driver.execute(text))
     return tag
+
+
+def is_closed(connection: Connection) -> bool:
+    """Return true if the session of asyncpg is gone."""
+    driver: Any = connection.connection.driver_connection
+    return driver is None or bool(driver.is_closed())
 
 
 def _here() -> int:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, NullPool, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hookline.api import StoreError
@@ -29,13 +29,19 @@ from hookline_sqlstore.databases.pending_commits import (
     retrieve,
     within_limit,
 )
-from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address, is_rolled_back, quoted
+from hookline_sqlstore.databases.postgres_address import (
+    CONNECT_TIMEOUT,
+    Address,
+    database_errors,
+    is_rolled_back,
+    quoted,
+)
 from hookline_sqlstore.databases.postgres_session_upkeep import (
     dispose,
     renew_plans,
     sessions_of,
 )
-from hookline_sqlstore.dialect import PostgresDialect
+from hookline_sqlstore.dialect import PostgresDialect, met_others
 from hookline_sqlstore.node_lease import LeaseLost
 from hookline_sqlstore.writing.commit_application import Failure, apply
 from hookline_sqlstore.writing.prepared_commit import Commit
@@ -107,7 +113,7 @@ class PostgresDatabase:
         try:
             await self._told_if_slow(self._prepare_tables())
             await self._connect()
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except database_errors() as error:
             await self._release()
             raise self._address.failure("opened", error) from error
         except BaseException:
@@ -228,42 +234,34 @@ class PostgresDatabase:
                     await self._arrived.wait()
 
     async def _commit(self, group: list[Pending]) -> None:
-        async def work(connection: AsyncConnection) -> list[Failure | None]:
+        async def work(connection: AsyncConnection) -> None:
             # Only now: until there is a connection, their callers may give them up.
             nonlocal group
             group = self._pending.begin(group)
-            return await self._applied(connection, [pending.commit for pending in group])
+            if group:
+                await self._apply(connection, group)
 
-        found = await self._attempt(work)
-        if isinstance(found, StoreError):
-            self._pending.fail(group, found)
+        failure = await self._attempt(work)
+        if isinstance(failure, StoreError):
+            # Not those that are durable by themselves.
+            self._pending.fail(group, failure)
         else:
-            self._pending.end(group, found)
             self._pending.works()
             if not self.membership.alone and any(pending.commit.concerns_all for pending in group):
                 self._watch.wake_ups.tell((), more=True)
 
-    async def _applied(self, connection: AsyncConnection, commits: list[Commit]) -> list[Failure | None]:
-        """Apply commits; repeat them if they met those of another node, and then one by one."""
-        if not commits:
-            return []
-        lease = self.membership.lease
+    async def _apply(self, connection: AsyncConnection, group: list[Pending]) -> None:
+        """Apply commits, and tell their callers; repeat them if they met those of another node, and then one by one."""
+        lease, commits = self.membership.lease, [pending.commit for pending in group]
         dialect = PostgresDialect(lease)
         for _ in range(_REPEATS):
             with contextlib.suppress(Conflict):
-                return await self._transaction(connection, dialect, commits)
-        alone, failures = PostgresDialect(lease, lock_limit=_LOCK_LIMIT_ALONE), list[Failure | None]()
-        try:
-            for commit in commits:
-                failures += await self._applied_alone(connection, alone, commit)
-        except (DBAPIError, LeaseLost) as error:
-            if not failures:
-                raise
-            # Those before it are stored.
-            if isinstance(error, LeaseLost):
-                raise LeaseLost(in_doubt=True) from error
-            raise self._address.failure("written", error, in_doubt=True) from error
-        return failures
+                self._pending.end(group, await self._transaction(connection, dialect, commits))
+                return
+        alone = PostgresDialect(lease, lock_limit=_LOCK_LIMIT_ALONE)
+        for pending in group:
+            # Each has its own result, whatever happens to those after it.
+            self._pending.end([pending], await self._applied_alone(connection, alone, pending.commit))
 
     async def _applied_alone(
         self, connection: AsyncConnection, dialect: PostgresDialect, commit: Commit
@@ -282,11 +280,11 @@ class PostgresDatabase:
         sent = lease.sending()
         try:
             failures = await connection.run_sync(apply, dialect, commits)
-        except DBAPIError as error:
-            if dialect.is_conflict(error):
+        except database_errors() as error:
+            if met_others(error):
                 # The renewal was rolled back, too, and the next try may wait as long.
                 await lease.renew(self._driver)
-                raise Conflict(str(error.orig)) from error
+                raise Conflict(str(error)) from error
             raise
         lease.renewed(sent)
         return failures
@@ -368,11 +366,9 @@ class PostgresDatabase:
             raise self._address.failure("read", error) from error
 
     async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
-        from asyncpg import InterfaceError, PostgresError  # type: ignore[import-untyped]  # it has no types
-
         try:
             return await self._partitions.keep(self._clock.now(), longest, before)
-        except (PostgresError, InterfaceError, OSError, TimeoutError) as error:
+        except database_errors() as error:
             raise self._address.failure("partitioned", error) from error
 
     async def close(self) -> None:

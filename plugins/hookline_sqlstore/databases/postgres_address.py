@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.api import StoreError
@@ -111,6 +111,13 @@ _CONNECTION: Final = "08"
 """The class of errors of connections."""
 
 
+def database_errors() -> tuple[type[Exception], ...]:
+    """The errors of a session, also of what the driver sends outside of SQLAlchemy."""
+    from asyncpg import InterfaceError, PostgresError  # type: ignore[import-untyped]  # it has no types
+
+    return SQLAlchemyError, PostgresError, InterfaceError, OSError, TimeoutError
+
+
 def _state(error: BaseException) -> str | None:
     return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
 
@@ -139,7 +146,7 @@ def quoted(name: str) -> str:
 
 async def _prepared(longest_query: float | None, **options: Any) -> Any:
     """Return a session that is prepared. Raises OSError if the server can't have one now, such as after a failover."""
-    import asyncpg  # type: ignore[import-untyped]  # it has no types
+    import asyncpg
 
     lost = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
     try:

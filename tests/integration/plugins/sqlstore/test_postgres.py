@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import re
 import socket
@@ -29,7 +30,8 @@ from hookline_sqlstore.backend_makers import postgresql
 from hookline_sqlstore.databases import pending_commits, postgres, postgres_address, postgres_session_upkeep
 from hookline_sqlstore.databases.postgres import Conflict
 from hookline_sqlstore.databases.postgres_session_upkeep import socket_of
-from hookline_sqlstore.node_lease import LeaseLost
+from hookline_sqlstore.dialect import PostgresDialect
+from hookline_sqlstore.node_lease import Lease, LeaseLost
 from hookline_sqlstore.queue.flow_feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
 
@@ -223,9 +225,17 @@ async def test_a_message_isnt_in_doubt_after_an_error_of_a_statement(
 
 
 @pytest.mark.rule(38)
-@pytest.mark.parametrize("failure", [DBAPIError("INSERT", (), RuntimeError("no space left")), LeaseLost()])
-async def test_messages_that_are_stored_one_by_one_are_in_doubt_if_one_of_them_fails(
-    tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, failure: Exception
+@pytest.mark.parametrize(
+    ("failure", "in_doubt"),
+    [
+        (DBAPIError("INSERT", (), RuntimeError("no answer")), True),
+        (asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"), True),
+        (asyncpg.ReadOnlySQLTransactionError("cannot execute UPDATE in a read-only transaction"), False),
+        (LeaseLost(), False),
+    ],
+)
+async def test_each_message_that_is_stored_by_itself_has_its_own_result(
+    tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, failure: Exception, in_doubt: bool
 ) -> None:
     envelopes = Envelopes(clock)
     backend = postgresql(tables, clock=clock)
@@ -243,13 +253,62 @@ async def test_messages_that_are_stored_one_by_one_are_in_doubt_if_one_of_them_f
 
     with monkeypatch.context() as patch:
         patch.setattr(database, "_transaction", conflicting)
-        puts = [backend.queue.put(envelopes.make()) for _ in range(2)]
-        failed = await asyncio.gather(*puts, return_exceptions=True)
-    assert [isinstance(each, StoreError) and each.in_doubt for each in failed] == [True, True]
+        first, second = await asyncio.gather(
+            *(backend.queue.put(envelopes.make()) for _ in range(2)), return_exceptions=True
+        )
+    assert first == Accepted(stored[0])
+    assert isinstance(second, StoreError)
+    assert second.in_doubt is in_doubt
     again = envelopes.make()
     assert await backend.queue.put(again) == Accepted(again.execution_id)
     assert {one.execution.id for one in (await backend.store.executions()).items} == {*stored, again.execution_id}
     await backend.close()
+
+
+@pytest.mark.cluster_rule("C4")
+@pytest.mark.parametrize("repeats", [2, 0])
+async def test_a_message_that_meets_a_lock_of_the_lease_is_stored_when_the_lock_is_gone(
+    server: Any, tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, repeats: int
+) -> None:
+    monkeypatch.setattr(postgres, "_REPEATS", repeats)
+    monkeypatch.setattr(postgres, "_LOCK_LIMIT_ALONE", 0.1)
+    monkeypatch.setattr(postgres, "PostgresDialect", functools.partial(PostgresDialect, lock_limit=0.1))
+    renewing, renew = asyncio.Event(), Lease.renew
+
+    async def noted(lease: Lease, driver: Any) -> int:
+        renewing.set()
+        return await renew(lease, driver)
+
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    transaction = server.transaction()
+    await transaction.start()
+    await server.execute(f'SELECT FROM "{make_url(tables).query["schema"]}".nodes FOR UPDATE')
+    monkeypatch.setattr(Lease, "renew", noted)
+    envelope = Envelopes(clock).make()
+    putting = asyncio.ensure_future(backend.queue.put(envelope))
+    met = asyncio.ensure_future(renewing.wait())
+    await asyncio.wait((putting, met), return_when=asyncio.FIRST_COMPLETED)
+    await transaction.rollback()
+    assert await putting == Accepted(envelope.execution_id)
+    await met
+    await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("failure", "away"),
+    [(asyncpg.ReadOnlySQLTransactionError("read-only"), False), (asyncpg.AdminShutdownError("it goes down"), True)],
+)
+async def test_an_error_while_a_node_registers_is_a_store_error(
+    tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, failure: Exception, away: bool
+) -> None:
+    async def register(*_: Any, **__: Any) -> int:
+        raise failure
+
+    monkeypatch.setattr(Lease, "register", register)
+    with pytest.raises(StoreError, match="can't be opened") as raised:
+        await postgresql(tables, clock=clock).open()
+    assert isinstance(raised.value, StoreAway) is away
 
 
 @pytest.mark.rule(38)
