@@ -608,9 +608,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 if self.options.role != "webhook":
                     group.create_task(self._timers.run())
-                    group.create_task(self._housekeeping.run(self._sweeper.run))
-                    if self.disk_budget is not None:
-                        group.create_task(self.disk_budget.run())
+                    group.create_task(self._housekeeping.run(self._keep_house))
                     group.create_task(self.sources.run())
                     group.create_task(self.version_switch.follow_nodes())
                     if self._inserter is not None:
@@ -618,6 +616,8 @@ class Engine:
                         group.create_task(self._ordering.run(self._inserter.run_in_order))
                 else:
                     group.create_task(follow_jumps(self.clock))
+                if self.disk_budget is not None:
+                    group.create_task(self.disk_budget.watch(lambda: self._housekeeping.held))
                 group.create_task(self.intake.follow_backlog())
                 group.create_task(self.intake.limits.run())
                 group.create_task(self._reporting.run(asyncio.Event().wait))
@@ -639,6 +639,13 @@ class Engine:
             self.log.critical("a part of the engine died", exc_info=True)
             self.failed.set()
             raise
+
+    async def _keep_house(self) -> None:
+        """Remove what is too old or too much, for all nodes."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweeper.run())
+            if self.disk_budget is not None:
+                group.create_task(self.disk_budget.run())
 
     @property
     def reports_database(self) -> bool:

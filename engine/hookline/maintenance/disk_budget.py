@@ -1,6 +1,6 @@
 """The disk budget: purge ended executions where that makes room; else reject the messages of those who use it up."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from hookline.kernel.clocks import Clock
@@ -59,14 +59,26 @@ class DiskBudget:
         """The last measurement; None if there was none, or none was needed."""
 
     async def run(self) -> None:
-        """Keep within the budget forever."""
+        """Keep within the budget forever: one node does so for all."""
+        await self._repeat(self.check, lambda: True)
+
+    async def watch(self, purges: Callable[[], bool]) -> None:
+        """Tell who may store messages forever, while another node purges.
+
+        `purges` returns true while this node does both, in `run`.
+        """
+        await self._repeat(self.look, lambda: not purges())
+
+    async def _repeat(self, check: Callable[[], Awaitable[None]], mine: Callable[[], bool]) -> None:
         while True:
             await self._clock.sleep(_EVERY)
+            if not mine():
+                continue
             try:
                 on_disk = await self._measure_disk()
                 grown = on_disk - self._on_disk >= self._budget * _GROWTH
                 if grown or self._clock.monotonic() >= self._rests_until:
-                    await self.check()
+                    await check()
             except (StoreError, OSError) as error:
                 self._problem.noticed(error=str(error))
             else:
@@ -77,16 +89,27 @@ class DiskBudget:
 
         Raises StoreError and OSError.
         """
+        await self._check(purges=True)
+
+    async def look(self) -> None:
+        """Measure, and tell who may store messages. Raises StoreError and OSError."""
+        await self._check(purges=False)
+
+    async def _check(self, *, purges: bool) -> None:
         began = self._clock.monotonic()
         self._on_disk = await self._measure_disk()
         if self._on_disk <= self._budget * _WARN:
             self.usage = None
             self._tell(Usage())
             return
-        usage = await self._purged(await measure_usage(self._store, self._blobs))
+        usage = await measure_usage(self._store, self._blobs)
+        if purges:
+            usage = await self._purged(usage)
         self.usage = usage
         self._rests_until = self._clock.monotonic() + _REST * (self._clock.monotonic() - began)
-        self._tell(usage)
+        over = usage.total - self._budget
+        # Another node makes room if it can.
+        self._tell(usage, over if purges or over > usage.purgeable else 0)
 
     async def _purged(self, usage: Usage) -> Usage:
         """Purge until the data fits into the budget, as far as that is possible at all; return what is left."""
@@ -125,10 +148,11 @@ class DiskBudget:
                 del left[flow_id]
         return gone
 
-    def _tell(self, usage: Usage) -> None:
+    def _tell(self, usage: Usage, over: int = 0) -> None:
+        """Tell who may store messages. `over`: bytes above the budget that stay."""
         self._warn(usage)
         full: str | None = None
-        if (over := usage.total - self._budget) > 0:
+        if over > 0:
             full = f"{over:,} bytes above the disk budget of {self._budget:,} are stored, and purging can't free enough"
         flows = {
             flow_id: f"flow {flow_id!r} uses {flow.used:,} bytes, more than half of the disk budget of "

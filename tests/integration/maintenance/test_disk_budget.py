@@ -1,5 +1,7 @@
 """The disk budget purges where that makes room, never what nobody has decided on, and stops only who is to blame."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from tests.integration.engine_harness import Harness, act, fails
 from hookline.engine import Engine
 from hookline.kernel.errors import ServiceUnavailable
 from hookline.maintenance import disk_budget
+from hookline.maintenance.disk_budget import DiskBudget
+from hookline.maintenance.retention import Freed, Purger
 from hookline.maintenance.usage import measure_usage
 from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
@@ -16,6 +20,7 @@ from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.testing.contracts.blobs import put
+from hookline.testing.eventually import assert_eventually
 
 AUTH = {"Authorization": "Bearer a-token-of-the-tests"}
 MB = 1_000_000
@@ -201,6 +206,68 @@ async def test_what_no_execution_refers_to_does_not_count(harness: Harness) -> N
         await check(engine)
         assert await kept(engine, "f") == [kept_one]
         assert engine.intake.full is None
+
+
+@pytest.mark.postgres
+@pytest.mark.rule(39)
+@pytest.mark.cluster_rule("C5")
+async def test_a_node_that_runs_nothing_accepts_nothing_while_the_budget_is_used_up(
+    tmp_path: Path, tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_budget, "_EVERY", 10)
+    nodes = Harness(tmp_path, db=tables)
+    nodes.flow("a", [act("see", None)])
+    async with nodes.engine(role="webhook", disk_budget=10 * MB) as engine:
+        for _ in range(4):
+            await upload(nodes, engine, "a", 3 * MB)
+        async with asyncio.timeout(20):
+            while engine.intake.full is None:
+                nodes.clock.advance(10)
+                await asyncio.sleep(0.02)
+        with pytest.raises(ServiceUnavailable, match="no space"):
+            await nodes.send(engine, "a", None)
+
+
+@pytest.mark.postgres
+@pytest.mark.rule(39)
+@pytest.mark.cluster_rule("C10")
+async def test_one_node_purges_for_all(tmp_path: Path, tables: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_budget, "_EVERY", 10)
+    nodes = Harness(tmp_path, db=tables)
+    nodes.flow("a", [act("see", None)])
+    purging: list[str] = []
+    go_on, free = asyncio.Event(), Purger.free
+
+    async def freed(purger: Purger, flow_id: str, wanted: float) -> Freed:
+        purging.append("one" if purger is budget_of(one)._purger else "other")
+        await go_on.wait()
+        return await free(purger, flow_id, wanted)
+
+    def budget_of(engine: Engine) -> DiskBudget:
+        assert engine.disk_budget is not None
+        return engine.disk_budget
+
+    def sees(engine: Engine) -> bool:
+        usage = budget_of(engine).usage
+        return usage is not None and usage.total > 10 * MB
+
+    monkeypatch.setattr(Purger, "free", freed)
+    async with nodes.engine(node_name="one", disk_budget=10 * MB) as one:
+        await assert_eventually(lambda: one._housekeeping.held)
+        async with nodes.engine(node_name="other", disk_budget=10 * MB) as other:
+            for id_ in [await upload(nodes, one, "a", 2 * MB) for _ in range(8)]:
+                await nodes.until(one, id_)
+            async with asyncio.timeout(20):
+                while not ("one" in purging and (sees(other) or "other" in purging)):
+                    nodes.clock.advance(10)
+                    await asyncio.sleep(0.02)
+            assert other.intake.full is None, "there will be room"
+            go_on.set()
+            async with asyncio.timeout(20):
+                while sees(one) or sees(other):
+                    nodes.clock.advance(10)
+                    await asyncio.sleep(0.02)
+            assert set(purging) == {"one"}
 
 
 async def test_storage_counts_no_executions_where_only_their_dedupe_keys_are_left(harness: Harness) -> None:
