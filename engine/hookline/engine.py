@@ -391,6 +391,7 @@ class Engine:
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
         self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
+        self._watching = Duty(self.membership, "folder", self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -524,7 +525,7 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         self.intake.limits.drop()
-        for duty in (self._housekeeping, self._reporting, self._ordering):
+        for duty in (self._housekeeping, self._reporting, self._ordering, self._watching):
             await duty.drop()
         await self.sources.drop()
         await self._dispatcher.drop()
@@ -632,7 +633,7 @@ class Engine:
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:
-                    group.create_task(self.version_switch.follow_flow_storage())
+                    group.create_task(self._watching.run(self.version_switch.follow_flow_storage))
         except asyncio.CancelledError:
             raise
         except BaseException:

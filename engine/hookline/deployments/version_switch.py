@@ -26,7 +26,7 @@ from hookline.model.access import Actor
 from hookline.model.flow import ServingState
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.change_declarations import Unblock
-from hookline.storage.cluster import Membership, has_duty
+from hookline.storage.cluster import Membership
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
@@ -283,8 +283,7 @@ class VersionSwitch:
         self._unblock.set()
 
     async def follow_flow_storage(self) -> None:
-        """Deploy each change that others make in the flow storage, while this is the node that does it."""
-        await has_duty(self._membership, "folder", self._clock)
+        """Deploy each change that others make in the flow storage. One node does so for all."""
         async for _ in self._flow_storage.changes():
             await self._refresh_until_done()
 

@@ -300,6 +300,41 @@ async def test_a_node_that_was_cut_off_accepts_nothing_before_it_has_adopted_wha
     assert nodes.probe.steps() == ["after"]
 
 
+@pytest.mark.cluster_rule("C10")
+async def test_a_node_that_has_lost_its_lease_leaves_the_folder_to_the_one_that_watches_it_now(
+    nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching: list[FolderFlowStorage] = []
+    changes = FolderFlowStorage.changes
+
+    async def noted(storage: FolderFlowStorage) -> AsyncIterator[None]:
+        watching.append(storage)
+        try:
+            async for _ in changes(storage):
+                yield
+        finally:
+            watching.remove(storage)
+
+    async def is_watched_by_the_other_one() -> None:
+        async with asyncio.timeout(20):
+            while watching != [other.flow_storage]:
+                nodes.clock.advance(5)
+                await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(FolderFlowStorage, "changes", noted)
+    flows = nodes.folder / "flows"
+    one = await nodes.start("one", flows=flows, watch=True)
+    await assert_eventually(lambda: watching == [one.flow_storage])
+    other = await nodes.start("other", flows=flows, watch=True)
+    may_join = _cannot_join(one)
+    await _is_cut_off(nodes, one)
+    await is_watched_by_the_other_one()
+    may_join.set()
+    await assert_eventually(lambda: one.membership.held, seconds=20)
+    nodes.clock.advance(5)
+    await is_watched_by_the_other_one()
+
+
 @pytest.mark.cluster_rule("C21")
 async def test_an_answer_names_a_node_that_accepts_messages_without_its_lease(nodes: _Nodes) -> None:
     one = await nodes.start("one")
