@@ -1,6 +1,6 @@
 """The public API for storage plugins: the interfaces, the changes, and their data."""
 
-from hookline.kernel.clocks import Clock, FollowingClock
+from hookline.kernel.clocks import Clock, FollowingClock, steady_seconds
 from hookline.kernel.errors import (
     BlobGone,
     DeploymentConflict,
@@ -483,6 +483,7 @@ __all__ = [
     "order_key_term",
     "pack",
     "search_terms",
+    "steady_seconds",
     "total",
     "unpack",
     "without_body",

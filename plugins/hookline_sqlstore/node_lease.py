@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from hookline.api import StoreError
-from hookline.api_storage import NodeDescription, StoreAway, StoreTooNew
+from hookline.api_storage import NodeDescription, StoreAway, StoreTooNew, steady_seconds
 from hookline_sqlstore.copy_mark import COPYING, INCOMPLETE
 from hookline_sqlstore.table_compatibility import release, release_problem
 
@@ -63,22 +63,22 @@ class LeaseLost(StoreAway):
 class Lease:
     """A lease that this process has, or had. All times of the database are microseconds since 1970."""
 
-    def __init__(self, node: NodeDescription, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, node: NodeDescription, steady: Callable[[], float] = steady_seconds) -> None:
         self.node = node
         self.id = f"{node.name}.{secrets.token_hex(6)}"
         self._session = secrets.token_hex(8)
-        self._monotonic = monotonic
+        self._steady = steady
         self._until = 0.0
-        self._planned_at = monotonic()
+        self._planned_at = steady()
 
     @property
     def held(self) -> bool:
         """True while no other node can have taken over, as far as this process's own clock tells."""
-        return self._monotonic() < self._until
+        return self._steady() < self._until
 
     def sending(self) -> float:
         """Return the time to give to `renewed`: the lease counts from before the renewal was sent."""
-        return self._monotonic()
+        return self._steady()
 
     def renewed(self, sent: float) -> None:
         """Note that a renewal is durable."""
@@ -90,7 +90,7 @@ class Lease:
 
     def begin(self, lock_limit: float) -> str:
         """The statements that begin a transaction, to be sent as one message. The last one renews the lease."""
-        now, replan = self._monotonic(), ""
+        now, replan = self._steady(), ""
         if now - self._planned_at > REPLAN:
             self._planned_at, replan = now, "DISCARD PLANS; "
         return (

@@ -67,8 +67,12 @@ async def follow_jumps(clock: Clock) -> None:
 
 _TOLERANCE: Final = 0.5
 """Seconds by which the system's time may differ from the steady time without having jumped."""
-#: Goes on while a machine sleeps, so that sleeping is no jump.
 _STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady_seconds() -> float:
+    """Return seconds on a clock of this machine that never goes back, and that goes on while the machine sleeps."""
+    return time.clock_gettime(_STEADY)
 
 
 class SystemClock:
@@ -76,7 +80,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         self.jumps = 0
-        self._offset = time.time() - time.clock_gettime(_STEADY)
+        self._offset = time.time() - steady_seconds()
         self._followed: float | None = None
         """The time of the clock that is followed, less the steady time."""
         self._last = 0.0
@@ -84,12 +88,12 @@ class SystemClock:
     def follow(self, now: datetime) -> None:
         """See `FollowingClock`."""
         if self._followed is not None:
-            self._last = max(self._last, time.clock_gettime(_STEADY) + self._followed)
-        self._followed = now.timestamp() - time.clock_gettime(_STEADY)
+            self._last = max(self._last, steady_seconds() + self._followed)
+        self._followed = now.timestamp() - steady_seconds()
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
-        steady = time.clock_gettime(_STEADY)
+        steady = steady_seconds()
         if self._followed is not None:
             return datetime.fromtimestamp(max(steady + self._followed, self._last), UTC)
         now = time.time()
@@ -102,7 +106,7 @@ class SystemClock:
         """See `JumpingClock`."""
         if self._followed is not None:
             return timedelta(0)
-        jump = time.time() - time.clock_gettime(_STEADY) - self._offset
+        jump = time.time() - steady_seconds() - self._offset
         return timedelta(seconds=jump) if abs(jump) > _TOLERANCE else timedelta(0)
 
     def adopt(self, jump: timedelta) -> None:

@@ -9,7 +9,16 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from hookline.api import StoreError
-from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest, QueueCount, StoreAway
+from hookline.api_storage import (
+    Node,
+    NodeDescription,
+    NodeParts,
+    PartsMoved,
+    PartsRequest,
+    QueueCount,
+    StoreAway,
+    steady_seconds,
+)
 from hookline_sqlstore.cluster.interfaces import TablesAccess
 from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.node_lease import DURATION, Lease, LeaseLost
@@ -49,7 +58,7 @@ class PostgresMembership:
         self.others: Collection[str] = ()
         """The names of the other nodes that serve, as far as this one knows."""
         self.current = True
-        self._current_at = time.monotonic()
+        self._current_at = steady_seconds()
         self._asked_at = -math.inf
         self._database = database
         self._lease: Lease | None = None
@@ -84,10 +93,10 @@ class PostgresMembership:
         return self._lease is not None and self._lease.held
 
     def behind_for(self) -> float:
-        return time.monotonic() - self._current_at
+        return steady_seconds() - self._current_at
 
     def note_current(self, since: float) -> None:
-        """Note that this node had adopted all changes at a time of the monotonic clock."""
+        """Note that this node had adopted all changes at a time of the steady clock."""
         self.current, self._current_at = True, since
 
     async def joined(self, driver: Any) -> int:
@@ -99,7 +108,7 @@ class PostgresMembership:
         lease = Lease(self.node)
         now = await lease.register(driver, instead_of=self._lost)
         if self._lost is None:
-            self._current_at = time.monotonic()
+            self._current_at = steady_seconds()
         self._lease = lease
         return now
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, select, text
 
 from hookline.api import StoreError
-from hookline.api_storage import Clock, has_ended, host_of_process
+from hookline.api_storage import Clock, has_ended, host_of_process, steady_seconds
 from hookline_sqlstore.cluster.interfaces import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
@@ -137,7 +136,7 @@ class Watch:
                 self._failing = True
 
     async def _look(self) -> None:
-        sent = time.monotonic()
+        sent = steady_seconds()
         lease = self._membership.lease.id if self._membership.has_lease else ""
         now = micros(self._clock.now())
         seen = await self._database.read(lambda connection: _see(connection, lease, now))
@@ -224,7 +223,7 @@ class Watch:
     async def _adopt(self, on_change: Callable[[], Awaitable[None]], lease: str, change: int, sent: float) -> None:
         """Adopt what other nodes have changed, and tell that it is adopted. The next look tries again if it fails.
 
-        `sent`: the time of the monotonic clock at which the database was asked for the last change.
+        `sent`: the time of the steady clock at which the database was asked for the last change.
         """
         try:
             await on_change()

@@ -401,3 +401,27 @@ def test_a_session_makes_its_plans_anew_after_a_while() -> None:
     now += leases.REPLAN + 1
     assert lease.begin(5.0).startswith("DISCARD PLANS")
     assert not lease.begin(5.0).startswith("DISCARD PLANS")
+
+
+def _sleep(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let the machine sleep: the monotonic clock of Linux stands still meanwhile."""
+    clock, real = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC), time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda id_: real(id_) + (seconds if id_ == clock else 0))
+
+
+@pytest.mark.cluster_rule("C1")
+def test_a_machine_that_has_slept_doesn_t_believe_in_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = Lease(_node())
+    lease.renewed(lease.sending())
+    assert lease.held
+    _sleep(monkeypatch, leases.DURATION)
+    assert not lease.held
+
+
+@pytest.mark.cluster_rule("C21")
+async def test_a_node_whose_machine_has_slept_knows_how_long_it_has_heard_of_no_change(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await join()
+    _sleep(monkeypatch, 300)
+    assert node.membership.behind_for() >= 300
