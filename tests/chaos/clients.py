@@ -171,6 +171,7 @@ class Senders:
                     node=answer.node,
                     status=answer.status,
                     execution=answer.execution,
+                    parts=len(body.get("parts", ())),
                     detail="" if answer.status in ACCEPTED else answer.detail,
                     started=answer.started,
                     ended=answer.ended,

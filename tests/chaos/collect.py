@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 
 from tests.acceptance.own_postgres import OwnPostgres
 from tests.chaos.cluster import FLOWS, Node
-from tests.chaos.history import Alias, Ended, Entry, Request, read
+from tests.chaos.history import Alias, Ended, Entry, Request, Stored, read
 
 OPEN_STATES = ("queued", "running", "waiting")
+
+
+class Source(Protocol):
+    """Whatever answers as the admin API of a node."""
+
+    def get(self, path: str) -> tuple[int, Any]: ...
 
 
 def is_drained(node: Node) -> bool:
@@ -24,15 +30,17 @@ def is_drained(node: Node) -> bool:
     return all(status == 200 and not page["items"] for status, page in pages)
 
 
-def executions(node: Node) -> list[Ended]:
-    """All executions: those that have ended with their messages, and the others."""
-    found: dict[str, Ended] = {}
+def executions(node: Source) -> list[Ended]:
+    """All executions, as often as they are listed: those that have ended with their messages, and the others."""
+    found: list[Ended] = []
     for flow in sorted(path.stem for path in FLOWS.glob("*.json")):
-        for item in _pages(node, "/api/v1/executions", flow_id=flow):
-            found[item["id"]] = _execution(item, None)
-        for item in _pages(node, f"/api/v1/flows/{flow}/recordings"):
-            found[item["id"]] = _execution(item, item["body"]["message"])
-    return list(found.values())
+        recorded = list(_pages(node, f"/api/v1/flows/{flow}/recordings"))
+        messages = {item["id"]: item["body"]["message"] for item in recorded}
+        listed = list(_pages(node, "/api/v1/executions", flow_id=flow))
+        unlisted = messages.keys() - {item["id"] for item in listed}
+        found += [_execution(item, messages.get(item["id"])) for item in listed]
+        found += [_execution(item, messages[item["id"]]) for item in recorded if item["id"] in unlisted]
+    return found
 
 
 def aliases(node: Node, known: Sequence[Ended], history: Path) -> list[Alias]:
@@ -43,7 +51,7 @@ def aliases(node: Node, known: Sequence[Ended], history: Path) -> list[Alias]:
     return [Alias(alias=alias, execution=body["id"]) for alias, (status, body) in found.items() if status == 200]
 
 
-def _pages(node: Node, path: str, **query: str) -> Iterator[dict[str, Any]]:
+def _pages(node: Source, path: str, **query: str) -> Iterator[dict[str, Any]]:
     cursor: str | None = None
     while True:
         given = {**query, "limit": "100", **({"cursor": cursor} if cursor else {})}
@@ -62,10 +70,19 @@ def _execution(item: dict[str, Any], message: str | None) -> Ended:
         flow=item["flow_id"],
         state=item["state"],
         error=None if item["error"] is None else f"{item['error']['code']}: {item['error']['message']}",
-        parent=parent if parent is None or isinstance(parent, str) else str(parent),
+        parent=None if parent is None else parent["execution_id"],
         message=message,
         node=item.get("node"),
     )
+
+
+async def stored(postgres: OwnPostgres) -> list[Stored]:
+    """All rows of executions, of whatever partition: an id may be in several of them."""
+    async with postgres.session() as session:
+        rows: list[asyncpg.Record] = await session.fetch(
+            "SELECT id, tableoid::regclass::text AS part FROM executions ORDER BY id"
+        )
+    return [Stored(execution=row["id"], table=row["part"]) for row in rows]
 
 
 async def journal(postgres: OwnPostgres) -> list[Entry]:

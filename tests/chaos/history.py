@@ -40,6 +40,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     """0 if there was no response."""
     execution: str | None
+    parts: int = 0
+    """The items of its list, each of which `orders` sends to the HTTP sink."""
     detail: str = ""
     started: float
     ended: float
@@ -118,6 +120,14 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
 
 
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table of executions, as the database has it."""
+
+    execution: str
+    table: str
+    """The partition: that of the executions that have not ended, or one of the history."""
+
+
 class Alias(msgspec.Struct, frozen=True, kw_only=True):
     """An id that a sender got, under which the admin API shows an execution that was accepted before."""
 
@@ -146,7 +156,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Record = Request | Callback | Call | Row | Disturbance | Ended | Alias | Entry | Run
+Record = Request | Callback | Call | Row | Disturbance | Ended | Stored | Alias | Entry | Run
 R = TypeVar("R", bound=msgspec.Struct)
 
 

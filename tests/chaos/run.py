@@ -87,7 +87,7 @@ def run(options: Options, folder: Path, say: Callable[[str], None]) -> None:
         history.add(*asyncio.run(books.rows()))
         executions = collect.executions(cluster.nodes[0])
         history.add(*executions, *collect.aliases(cluster.nodes[0], executions, history.folder))
-        history.add(*asyncio.run(collect.journal(cluster.postgres)))
+        history.add(*asyncio.run(collect.stored(cluster.postgres)), *asyncio.run(collect.journal(cluster.postgres)))
 
 
 def _wait(cluster: Cluster, holds: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""Single run at the HTTP sink (C2): which repeated calls are allowed, and which are not.
+"""Single run at the HTTP sink (C2): each action has one key; which repeated calls are allowed, and which are not.
 
 A call is repeated if an earlier one with its idempotency key was answered with 200. It is allowed in two cases, and for
 each disturbance of a node once for each action:
@@ -13,6 +13,7 @@ been seen before. If the database server restarts, all nodes are cut off. After 
 result is stored later.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from tests.chaos.history import CUT, EXIT, KILL, PAUSE, POSTGRES, RESTART, SLOW, Call, Disturbance
@@ -31,6 +32,7 @@ SLACK = 1.0
 
 
 def judge(evidence: Evidence) -> Iterator[Violation]:
+    yield from _keys(evidence)
     aimed = [one for one in evidence.disturbances if one.target in (POSTGRES, *evidence.nodes)]
     troubles = sorted(aimed, key=lambda one: one.started)
     for calls in evidence.calls_by_key.values():
@@ -40,6 +42,23 @@ def judge(evidence: Evidence) -> Iterator[Violation]:
         causes = [[one for one in troubles if _allows(evidence, troubles, one, calls, call)] for call in repeated]
         for number in _without_cause(causes):
             yield _violation(calls, repeated[number])
+
+
+def _keys(evidence: Evidence) -> Iterator[Violation]:
+    """Each action has one idempotency key, and no other one has it. Otherwise its calls can't be compared."""
+    keys: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    actions: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for call in evidence.calls:
+        action = (call.execution, f"{call.step} {call.place}")
+        keys[action].add(call.key)
+        actions[call.key].add(action)
+    for (execution_id, step), own in keys.items():
+        if len(own) > 1:
+            yield Violation("promise 3: an action has several keys", execution_id, f"step {step} has {sorted(own)}")
+    for key, own_actions in actions.items():
+        if len(own_actions) > 1:
+            what = f"{key} is the key of {', '.join(f'{step} of {one}' for one, step in sorted(own_actions))}"
+            yield Violation("promise 3: several actions have one key", min(own_actions)[0], what)
 
 
 def repeated_calls(calls: Sequence[Call]) -> list[Call]:

@@ -1,9 +1,10 @@
-"""Effects: each execution leaves each of its marks in the SQL sink once, and has made each of its calls."""
+"""Effects: each execution leaves each of its marks in the SQL sink once, and has made its calls and no others."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.judge.evidence import MARKS, PAUSE, STEPS, Evidence, Violation
+from tests.chaos.history import Call, Ended
+from tests.chaos.judge.evidence import MARKS, PART, PAUSE, STEPS, Evidence, Violation
 
 _EARLY = 1.0
 """Seconds by which a wait may end early."""
@@ -17,7 +18,7 @@ def judge(evidence: Evidence) -> Iterator[Violation]:
 
 def _rows(evidence: Evidence) -> Iterator[Violation]:
     counts = Counter((row.execution, row.mark) for row in evidence.rows)
-    for execution in evidence.executions:
+    for execution in evidence.by_id.values():
         for mark in MARKS[execution.flow]:
             count = counts.pop((execution.id, mark), 0)
             # One that has not ended is a violation itself; what it has done so far may be there.
@@ -31,13 +32,31 @@ def _rows(evidence: Evidence) -> Iterator[Violation]:
 
 def _calls(evidence: Evidence) -> Iterator[Violation]:
     made: defaultdict[str, set[str]] = defaultdict(set)
+    tried: defaultdict[str, set[str]] = defaultdict(set)
     for call in evidence.calls:
+        tried[call.execution].add(_name(call))
         if call.status == 200:
-            made[call.execution].add(call.step)
-    for execution in evidence.executions:
-        missing = [step for step in STEPS[execution.flow] if step not in made[execution.id]]
+            made[call.execution].add(_name(call))
+    for execution in evidence.by_id.values():
+        wanted = _wanted(evidence, execution)
+        missing = wanted - made[execution.id]
         if missing and execution.state == "succeeded":
-            yield Violation("promise 3: a call was never made", execution.id, f"steps {', '.join(missing)}")
+            yield Violation("promise 3: a call was never made", execution.id, f"steps {', '.join(sorted(missing))}")
+        if others := tried.pop(execution.id, set()) - wanted:
+            yield Violation("a call that the flow doesn't have", execution.id, f"steps {', '.join(sorted(others))}")
+    for execution_id, names in tried.items():
+        yield Violation("a call of no execution", execution_id, f"steps {', '.join(sorted(names))}")
+
+
+def _name(call: Call) -> str:
+    """The step, and for an item of a list its place in the list."""
+    return str(call.place[1]) if call.step == PART else call.step
+
+
+def _wanted(evidence: Evidence, execution: Ended) -> set[str]:
+    """The names of the calls that an execution makes."""
+    parts = evidence.parts_of.get(evidence.message_of.get(execution.id, ""), 0) if execution.flow == "orders" else 0
+    return {*STEPS[execution.flow], *(f"{PART} {number}" for number in range(parts))}
 
 
 def _waits(evidence: Evidence) -> Iterator[Violation]:

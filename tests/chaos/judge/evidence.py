@@ -18,6 +18,7 @@ from tests.chaos.history import (
     Request,
     Row,
     Run,
+    Stored,
     read,
 )
 
@@ -33,6 +34,10 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "parcels": ("wrap",),
     "notes": ("note",),
 }
+PART: Final = "part"
+"""The step of `orders` that is called for each item of the list of its message."""
+CALLED: Final[Mapping[str, tuple[str, ...]]] = {"orders": ("parcels",)}
+"""The flows that each execution of a flow calls, each of them once."""
 BROUGHT: Final[Mapping[str, str]] = {"done": "approve", "closed": "confirm"}
 """The steps that send on what a callback brought, and the steps that waited for it."""
 PAUSE: Final = 2.0
@@ -63,6 +68,8 @@ class Evidence:
     rows: list[Row] = field(default_factory=list)
     disturbances: list[Disturbance] = field(default_factory=list)
     executions: list[Ended] = field(default_factory=list)
+    """As the admin API lists them."""
+    stored: list[Stored] = field(default_factory=list)
     aliases: list[Alias] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
@@ -87,6 +94,11 @@ class Evidence:
         """The message of each execution: as the API shows it, or as the sender that got its id knows."""
         known = {id_: one.message for one in self.requests if (id_ := self.named_by(one.execution)) is not None}
         return known | {one.id: one.message for one in self.executions if one.message is not None}
+
+    @cached_property
+    def parts_of(self) -> dict[str, int]:
+        """The number of items of each message."""
+        return {one.message: one.parts for one in self.requests}
 
     @cached_property
     def calls_by_key(self) -> dict[str, list[Call]]:
@@ -122,6 +134,7 @@ def load(folder: Path) -> Evidence:
         rows=read(folder, Row),
         disturbances=read(folder, Disturbance),
         executions=read(folder, Ended),
+        stored=read(folder, Stored),
         aliases=read(folder, Alias),
         entries=read(folder, Entry),
     )

@@ -14,7 +14,7 @@ def judge(evidence: Evidence) -> Iterator[Violation]:
     for execution_id, own in entries.items():
         yield from _numbers(execution_id, own)
         yield from _successes(execution_id, own)
-    for execution in evidence.executions:
+    for execution in evidence.by_id.values():
         if execution.state == "succeeded" and execution.id not in entries:
             yield Violation("promise 2: a journal is empty", execution.id, "it has succeeded without an entry")
 

@@ -1,9 +1,10 @@
 """Messages: each accepted one has one execution, which has ended; and nothing runs that nobody has sent."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.judge.evidence import ACCEPTED, BROUGHT, Evidence, Violation, grouped
+from tests.chaos.history import Ended
+from tests.chaos.judge.evidence import ACCEPTED, BROUGHT, CALLED, Evidence, Violation, grouped
 
 _TRY_AGAIN = (0, 429, 502, 503, 504)
 """Statuses after which a sender tries again: none of them says that something is wrong with the request."""
@@ -12,7 +13,9 @@ _OPEN_STATES = ("queued", "running", "waiting")
 
 def judge(evidence: Evidence) -> Iterator[Violation]:
     yield from _accepted(evidence)
+    yield from _stored(evidence)
     yield from _executions(evidence)
+    yield from _called(evidence)
     yield from _answers(evidence)
     yield from _callbacks(evidence)
 
@@ -32,10 +35,25 @@ def _accepted(evidence: Evidence) -> Iterator[Violation]:
                 break
 
 
+def _stored(evidence: Evidence) -> Iterator[Violation]:
+    """Each execution is one row of the database, and one item of the list of the admin API."""
+    tables: defaultdict[str, list[str]] = defaultdict(list)
+    for row in evidence.stored:
+        tables[row.execution].append(row.table)
+    listed = Counter(execution.id for execution in evidence.executions)
+    for execution_id in sorted({*tables, *listed}):
+        rows, items = tables[execution_id], listed[execution_id]
+        if len(rows) > 1:
+            yield Violation("an execution is stored twice", execution_id, f"it is in {', '.join(rows)}")
+        elif len(rows) != items:
+            what = f"{len(rows)} rows in the database, and {items} items of the list of the admin API"
+            yield Violation("an execution isn't listed as it is stored", execution_id, what)
+
+
 def _executions(evidence: Evidence) -> Iterator[Violation]:
     known = {request.message for request in evidence.requests}
     of_message: defaultdict[str, list[str]] = defaultdict(list)
-    for execution in evidence.executions:
+    for execution in evidence.by_id.values():
         message = evidence.message_of.get(execution.id)
         if execution.parent is None:
             if message is not None:
@@ -53,6 +71,32 @@ def _executions(evidence: Evidence) -> Iterator[Violation]:
     for message, ids in of_message.items():
         if len(ids) > 1:
             yield Violation("promise 4: a message has several executions", message, f"they are {ids}")
+
+
+def _called(evidence: Evidence) -> Iterator[Violation]:
+    """Each execution has called each flow that it calls once, with its own message."""
+    called: defaultdict[str, list[Ended]] = defaultdict(list)
+    for execution in evidence.by_id.values():
+        if execution.parent is not None:
+            called[execution.parent].append(execution)
+    for caller in evidence.by_id.values():
+        own = called.pop(caller.id, [])
+        found, wanted = Counter(one.flow for one in own), Counter(CALLED.get(caller.flow, ()))
+        if more := found - wanted:
+            what = f"{dict(found)} in place of {dict(wanted)}: {', '.join(one.id for one in own)}"
+            yield Violation(
+                "promise 2: a flow was called again", caller.id, f"it called {what}; too many: {dict(more)}"
+            )
+        if caller.state == "succeeded" and (missing := wanted - found):
+            yield Violation("promise 3: a flow was never called", caller.id, f"it never called {dict(missing)}")
+        for one in own:
+            message = evidence.message_of.get(caller.id)
+            if one.message not in (None, message):
+                what = f"its message is {one.message!r}, and that of its caller {caller.id} is {message!r}"
+                yield Violation("a called flow got another message", one.id, what)
+    for caller_id, own in called.items():
+        for one in own:
+            yield Violation("a called flow without a caller", one.id, f"execution {caller_id} isn't there")
 
 
 def _answers(evidence: Evidence) -> Iterator[Violation]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.history import Alias, Call, Callback, Disturbance, Ended, Entry, Place, Request, Row, Run
+from tests.chaos.history import Alias, Call, Callback, Disturbance, Ended, Entry, Place, Request, Row, Run, Stored
 from tests.chaos.judge.evidence import Evidence
 
 #: The steps of an order in the HTTP sink: name, place, seconds after the beginning of the execution.
@@ -30,6 +30,7 @@ class History:
     rows: list[Row] = field(default_factory=list)
     disturbances: list[Disturbance] = field(default_factory=list)
     executions: list[Ended] = field(default_factory=list)
+    stored: list[Stored] = field(default_factory=list)
     aliases: list[Alias] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
@@ -43,6 +44,7 @@ class History:
             rows=self.rows,
             disturbances=self.disturbances,
             executions=self.executions,
+            stored=self.stored,
             aliases=self.aliases,
             entries=self.entries,
         )
@@ -107,6 +109,7 @@ class History:
         self.executions.append(
             Ended(id=execution, flow=flow, state="succeeded", error=None, parent=parent, message=message)
         )
+        self.stored.append(Stored(execution=execution, table="executions_1"))
         self.entries += [
             Entry(execution=execution, seq=number, path=path, state="succeeded", attempt=1)
             for number, path in enumerate(paths, 1)
@@ -120,7 +123,7 @@ class History:
     def order(self, message: str, line: str, sent: float, began: float, node: str) -> None:
         """An order that is sent at a time, and runs from another time on for four seconds."""
         execution, parcel = f"e-{message}", f"p-{message}"
-        self.request(message, "orders", line, 202, sent)
+        self.request(message, "orders", line, 202, sent, parts=2)
         self._row(execution, message, line, "begin", [0], began)
         for step, place, after in _ORDER_CALLS:
             self._call(execution, message, step, place, began + after, node)

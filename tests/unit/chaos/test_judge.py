@@ -4,7 +4,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.chaos.history import CLOCK, CUT, CUT_QUEUE, EXIT, KILL, PAUSE, POSTGRES, RESTART, SLOW, Alias, Disturbance
+from tests.chaos.history import (
+    CLOCK,
+    CUT,
+    CUT_QUEUE,
+    EXIT,
+    KILL,
+    PAUSE,
+    POSTGRES,
+    RESTART,
+    SLOW,
+    Alias,
+    Disturbance,
+    Stored,
+)
 from tests.chaos.history import History as Files
 from tests.chaos.judge.evidence import load
 from tests.chaos.judge.verdict import report, violations
@@ -106,6 +119,66 @@ def test_a_callback_that_brings_something_else() -> None:
     assert found(history) == [("rule 29: a step has another callback", "e-a")]
 
 
+def test_a_flow_that_is_called_twice() -> None:
+    history = right_history()
+    history.calls.append(changed(history.call("p-a", "wrap"), execution="p-twin", key="p-twin"))
+    history.rows += [changed(row, execution="p-twin", number=99) for row in history.rows if row.execution == "p-a"]
+    history.executions += [changed(one, id="p-twin") for one in history.executions if one.id == "p-a"]
+    history.stored += [changed(one, execution="p-twin") for one in history.stored if one.execution == "p-a"]
+    history.entries += [changed(one, execution="p-twin") for one in history.entries if one.execution == "p-a"]
+    assert found(history) == [("promise 2: a flow was called again", "e-a")]
+
+
+def forget(history: History, execution: str) -> None:
+    """Let nothing be left of an execution."""
+    history.calls = [one for one in history.calls if one.execution != execution]
+    history.rows = [one for one in history.rows if one.execution != execution]
+    history.executions = [one for one in history.executions if one.id != execution]
+    history.stored = [one for one in history.stored if one.execution != execution]
+    history.entries = [one for one in history.entries if one.execution != execution]
+
+
+def test_a_flow_that_is_never_called() -> None:
+    history = right_history()
+    forget(history, "p-a")
+    assert found(history) == [("promise 3: a flow was never called", "e-a")]
+
+
+def test_a_called_flow_whose_caller_is_not_there() -> None:
+    history = right_history()
+    number = next(number for number, one in enumerate(history.executions) if one.id == "p-a")
+    history.executions[number] = changed(history.executions[number], parent="e-none")
+    assert found(history) == [
+        ("promise 3: a flow was never called", "e-a"),
+        ("a called flow without a caller", "p-a"),
+    ]
+
+
+def test_a_called_flow_that_gets_another_message() -> None:
+    history = right_history()
+    number = next(number for number, one in enumerate(history.executions) if one.id == "p-a")
+    history.executions[number] = changed(history.executions[number], message="b")
+    assert found(history) == [("a called flow got another message", "p-a")]
+
+
+def test_an_execution_in_the_live_table_and_in_the_history() -> None:
+    history = right_history()
+    history.stored.append(Stored(execution="e-n", table="executions_live"))
+    assert found(history) == [("an execution is stored twice", "e-n")]
+
+
+def test_an_execution_that_is_listed_twice() -> None:
+    history = right_history()
+    history.executions.append(next(one for one in history.executions if one.id == "e-n"))
+    assert found(history) == [("an execution isn't listed as it is stored", "e-n")]
+
+
+def test_an_execution_that_is_stored_and_not_listed() -> None:
+    history = right_history()
+    history.stored.append(Stored(execution="e-none", table="executions_1"))
+    assert found(history) == [("an execution isn't listed as it is stored", "e-none")]
+
+
 # Effects.
 
 
@@ -131,6 +204,39 @@ def test_a_call_that_was_never_made() -> None:
     history = right_history()
     history.calls.remove(history.call("p-a", "wrap"))
     assert found(history) == [("promise 3: a call was never made", "p-a")]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_item_of_a_list_whose_call_was_never_made(number: int) -> None:
+    history = right_history()
+    history.calls = [one for one in history.calls if (one.execution, one.place[1:2]) != ("e-a", [f"part {number}"])]
+    assert found(history) == [("promise 3: a call was never made", "e-a")]
+
+
+def test_a_call_of_an_item_that_the_list_does_not_have() -> None:
+    history = right_history()
+    history.calls.append(changed(history.call("e-a", "part"), key="e-a part 2", place=[2, "part 2", 1]))
+    assert found(history) == [("a call that the flow doesn't have", "e-a")]
+
+
+def test_a_call_of_no_execution() -> None:
+    history = right_history()
+    history.calls.append(changed(history.call("e-n", "note"), key="e-none", execution="e-none"))
+    assert found(history) == [("a call of no execution", "e-none")]
+
+
+def test_an_action_that_is_called_again_under_another_key() -> None:
+    history = right_history()
+    history.calls.append(changed(history.call("e-n", "note"), key="another"))
+    assert found(history) == [("promise 3: an action has several keys", "e-n")]
+
+
+def test_two_actions_with_one_key() -> None:
+    history = right_history()
+    number = history.calls.index(history.call("e-n", "note"))
+    history.calls[number] = changed(history.calls[number], key=history.call("e-b", "closed").key)
+    # They look like one action that is repeated.
+    assert found(history) == [("promise 3: several actions have one key", "e-b"), (REPEATED, "e-n")]
 
 
 def test_a_wait_that_ends_early() -> None:
@@ -343,7 +449,7 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     evidence = history.evidence()
     files = Files(tmp_path)
     files.add(evidence.run, *evidence.requests, *evidence.callbacks, *evidence.calls, *evidence.rows)
-    files.add(*evidence.disturbances, *evidence.executions, *evidence.aliases, *evidence.entries)
+    files.add(*evidence.disturbances, *evidence.executions, *evidence.stored, *evidence.aliases, *evidence.entries)
     assert load(tmp_path) == evidence
 
 
