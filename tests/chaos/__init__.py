@@ -11,11 +11,12 @@ command judges a run again.
 - `stream.py`: a look at the stream in front of the database, if there is one.
 - `proxy.py`: the TCP links between them, which can be cut, slowed down and healed.
 - `faults.py`: the schedule of faults, which follows from the seed, and their injection.
-- `flows/`: the flows: `orders` does everything for each line, `parcels` is called by it, `notes` is short.
-- `clients.py`: the senders of messages, and the caller of the steps that wait for a callback.
+- `flows/`: the flows: `orders` does everything for each line, `parcels` is called by it, `notes` is short, `memos` is
+  short and has no dedupe key, and of `pairs` two executions run at a time.
+- `clients.py`: the senders of messages, the caller of the steps that wait for a callback, and the deployer.
 - `sinks.py`: the HTTP sink and the SQL sink, where the flows' effects go.
 - `history.py`: the records that all of them write, as files of JSON lines.
-- `collect.py`: what the system itself says after the run: its executions and its journal.
+- `collect.py`: what the system itself says after the run: its executions, its versions and its journal.
 - `run.py`: one run, from the start of the cluster to the histories.
 - `judge/`: a program of its own, which knows nothing but the histories.
 

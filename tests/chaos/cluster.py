@@ -5,6 +5,7 @@ Three NATS servers may stand in front of the database, with a link for each node
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -152,9 +153,11 @@ class Cluster:
     def start(self, sink: str) -> None:
         """Start the nodes and wait until they are ready. `sink`: the URL of the HTTP sink."""
         key = generate_key()
+        # Deployments write into it.
+        flows = shutil.copytree(FLOWS, self.folder / "flows")
         books = f"postgresql://hookline@127.0.0.1:{self.books_link.port}/books"
         shared = {
-            "HOOKLINE_FLOWS": str(FLOWS),
+            "HOOKLINE_FLOWS": str(flows),
             "HOOKLINE_BLOBS": f"file://{self.folder / 'blobs'}",
             "HOOKLINE_SECRET_KEY": key,
             "HOOKLINE_SERVER": self._server,

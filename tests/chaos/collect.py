@@ -1,4 +1,4 @@
-"""What the system itself says after a run: its executions, by the admin API, and its journal, by the database."""
+"""What the system itself says after a run: executions and versions, by the admin API, and tables, by the database."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import asyncpg  # type: ignore[import-untyped]  # it has no types
 
 from tests.acceptance.own_postgres import OwnPostgres
 from tests.chaos.cluster import FLOWS, Node
-from tests.chaos.history import Alias, Ended, Entry, Request, Stored, read
+from tests.chaos.history import Alias, Ended, Entry, Request, Served, Stored, read
 
 OPEN_STATES = ("queued", "running", "waiting")
 
@@ -41,6 +41,15 @@ def executions(node: Source) -> list[Ended]:
         found += [_execution(item, messages.get(item["id"])) for item in listed]
         found += [_execution(item, messages[item["id"]]) for item in recorded if item["id"] in unlisted]
     return found
+
+
+def served(nodes: Sequence[Node]) -> list[Served]:
+    """The versions that each node serves."""
+    return [
+        Served(node=node.name, flow=item["id"], version=item["version"])
+        for node in nodes
+        for item in node.get("/api/v1/flows")[1]["items"]
+    ]
 
 
 def aliases(node: Node, known: Sequence[Ended], history: Path) -> list[Alias]:

@@ -7,12 +7,27 @@ one at a time. The kinds are dealt like cards, so that each comes before any com
 import random
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos.cluster import Cluster, Node
-from tests.chaos.history import BOOKS, CLOCK, CUT, CUT_QUEUE, KILL, PAUSE, POSTGRES, RESTART, SLOW, Disturbance, History
+from tests.chaos.history import (
+    BOOKS,
+    CLOCK,
+    CUT,
+    CUT_QUEUE,
+    KILL,
+    PAUSE,
+    POSTGRES,
+    RESTART,
+    SLOW,
+    SLOW_QUEUE,
+    Disturbance,
+    History,
+)
 from tests.chaos.proxy import Link
 
 
@@ -48,7 +63,9 @@ CARDS: Final = (
 QUEUE_CARDS: Final = (
     (_NATS, Kind(KILL, ("kill -9",), (0.5, 8))),
     (_NATS, Kind(KILL, ("kill -9",), (0.5, 8))),
+    (_NATS, Kind(PAUSE, ("SIGSTOP",), (2, 12))),
     (_NODE, Kind(CUT_QUEUE, ("closed", "silent"), (1, 12))),
+    (_NODE, Kind(SLOW_QUEUE, ("0.02", "0.1", "0.2"), (4, 12))),
 )
 _REST: Final = 0.5
 """Seconds between two faults of a target."""
@@ -92,7 +109,9 @@ def schedule(
         chosen = chance.choice(free)
         lasts = min(chance.uniform(*kind.seconds), seconds - at)
         if lasts < kind.seconds[0]:
-            break
+            if at >= seconds:
+                break
+            continue  # a shorter one may fit
         found.append(Fault(round(at, 1), round(lasts, 1), kind.kind, chosen, chance.choice(kind.details)))
         busy_until[chosen] = at + lasts + _REST
     return found
@@ -114,6 +133,8 @@ class Injector:
         self._history = history
         self._nodes = {node.name: node for node in cluster.nodes}
         self._nats = {f"{_NATS}{number}": server for number, server in enumerate(cluster.nats, 1)}
+        self._frozen: defaultdict[str, ExitStack] = defaultdict(ExitStack)
+        """What lets a NATS server go on."""
 
     def run(self, faults: Sequence[Fault], seconds: float, say: Callable[[str], None]) -> None:
         """Return after a time, in which all faults begin and end; nodes that end by themselves are started again."""
@@ -152,10 +173,12 @@ class Injector:
                 (node or self._nats[fault.target]).kill()
             case "pause" if node is not None:
                 node.pause()
+            case "pause":
+                self._frozen[fault.target].enter_context(self._nats[fault.target].frozen())
             case "cut" | "cut queue":
                 for link in self._links(fault, node):
                     link.close() if fault.detail == "closed" else link.silence()
-            case "slow":
+            case "slow" | "slow queue":
                 for link in self._links(fault, node):
                     link.slow(float(fault.detail))
             case "clock" if node is not None:
@@ -172,7 +195,9 @@ class Injector:
                 self._nats[fault.target].start() if node is None else node.launch()
             case "pause" if node is not None:
                 node.go_on()
-            case "cut" | "cut queue" | "slow":
+            case "pause":
+                self._frozen[fault.target].close()
+            case "cut" | "cut queue" | "slow" | "slow queue":
                 for link in self._links(fault, node):
                     link.heal()
             case "clock" if node is not None:
@@ -183,4 +208,4 @@ class Injector:
     def _links(self, fault: Fault, node: Node | None) -> Sequence[Link]:
         if node is None:
             return [self._cluster.books_link]
-        return node.queue_links if fault.kind == CUT_QUEUE else [node.link]
+        return node.queue_links if fault.kind in (CUT_QUEUE, SLOW_QUEUE) else [node.link]

@@ -20,9 +20,13 @@ PAUSE: Final = "pause"
 CUT: Final = "cut"
 CUT_QUEUE: Final = "cut queue"
 SLOW: Final = "slow"
+SLOW_QUEUE: Final = "slow queue"
 RESTART: Final = "restart"
 CLOCK: Final = "clock"
 EXIT: Final = "exit"
+
+#: The code of a request whose connection was refused.
+NOT_SENT: Final = "not sent"
 
 #: Targets of disturbances besides nodes and NATS servers: the database server, and the link to the SQL sink.
 POSTGRES: Final = "postgres"
@@ -42,6 +46,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     execution: str | None
     parts: int = 0
     """The items of its list, each of which `orders` sends to the HTTP sink."""
+    code: str = ""
+    """Of a response that isn't 200 or 202: the code of its problem, or `NOT_SENT`."""
     detail: str = ""
     started: float
     ended: float
@@ -72,6 +78,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     value: str | None
     """What the message says that the callback brought."""
+    edition: int | None = None
+    """The edition of the flow that made it; None if the flow has no editions."""
     node: str | None
     """The node whose process sent it; None if that process was gone before it could be found out."""
     life: int
@@ -92,6 +100,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     line: str | None
     mark: str
     place: Place
+    edition: int | None = None
+    """As that of a call."""
     at: float
 
 
@@ -104,6 +114,28 @@ class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     started: float
     ended: float
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to deploy another edition of some flows, all of them at once."""
+
+    edition: int
+    """Each attempt has one of its own, greater than those before."""
+    node: str
+    status: int
+    pending: list[str] = []
+    """The nodes that may still act by the edition before, as the response names them."""
+    detail: str = ""
+    started: float
+    ended: float
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """The version of a flow that a node serves after the run."""
+
+    node: str
+    flow: str
+    version: str
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +188,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Record = Request | Callback | Call | Row | Disturbance | Ended | Stored | Alias | Entry | Run
+Record = Request | Callback | Call | Row | Disturbance | Deployment | Served | Ended | Stored | Alias | Entry | Run
 R = TypeVar("R", bound=msgspec.Struct)
 
 

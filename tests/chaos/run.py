@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.app_thread import AppThread
 from tests.chaos import collect
-from tests.chaos.clients import Caller, Senders
+from tests.chaos.clients import Caller, Deployer, Senders
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Fault, Injector, schedule
 from tests.chaos.history import History, Run
@@ -85,6 +85,7 @@ def run(options: Options, folder: Path, say: Callable[[str], None]) -> None:
             _wait(cluster, lambda: asyncio.run(is_stream_empty(cluster.nats)))
         _wait(cluster, lambda: collect.is_drained(cluster.nodes[0]))
         history.add(*asyncio.run(books.rows()))
+        history.add(*collect.served(cluster.nodes))
         executions = collect.executions(cluster.nodes[0])
         history.add(*executions, *collect.aliases(cluster.nodes[0], executions, history.folder))
         history.add(*asyncio.run(collect.stored(cluster.postgres)), *asyncio.run(collect.journal(cluster.postgres)))
@@ -114,23 +115,26 @@ class _Clients:
         nodes = [(node.name, node.url) for node in cluster.nodes]
         self._senders = Senders(history, nodes, seed=options.seed, lines=options.lines, rate=options.rate)
         self._caller = Caller(history, nodes, seed=options.seed)
+        self._deployer = Deployer(history, nodes, seed=options.seed)
         listeners += [self._senders.hear, self._caller.hear]
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         async def begin() -> None:
-            self._tasks = [asyncio.create_task(self._senders.run()), asyncio.create_task(self._caller.run())]
+            clients = (self._senders, self._deployer, self._caller)
+            self._tasks = [asyncio.create_task(client.run()) for client in clients]
 
         self._thread.run(begin())
 
     def finish(self) -> None:
-        """Begin no more messages, and wait until those that were begun are accepted."""
+        """Begin nothing more, and wait until what was begun is accepted, and each deployment is answered."""
 
         async def stop() -> None:
             self._senders.stop()
+            self._deployer.stop()
 
         self._thread.run(stop())
-        _wait(self._cluster, self._tasks[0].done)
+        _wait(self._cluster, lambda: all(task.done() for task in self._tasks[:2]))
 
     def cancel(self) -> None:
         async def cancelled() -> None:

@@ -1,7 +1,8 @@
 """Where the flows' effects go: an HTTP sink that writes down each call, and a table in a database.
 
-The HTTP sink is never cut off. It answers 503 as often as a message asks for, and takes its time now and then, so that
-faults meet calls in progress. It finds out which process has called by the port from which the call comes.
+The HTTP sink is never cut off. It answers 503 as often as a message asks for. It takes the time that the message asks
+for, or now and then a long one, so that faults meet calls in progress. It finds out which process has called by the
+port from which the call comes.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ class HttpSink:
         key = request.headers.get("Idempotency-Key", "")
         before, self._seen[key] = self._seen[key], self._seen[key] + 1
         status = 503 if before < int(body.get("troubles") or 0) else 200
-        await asyncio.sleep(_delay(key, before))
+        await asyncio.sleep(body.get("takes") or _delay(key, before))
         self._history.add(
             Call(
                 key=key,
@@ -56,6 +57,7 @@ class HttpSink:
                 step=body["step"],
                 place=body["place"],
                 value=body.get("value"),
+                edition=body.get("edition"),
                 node=node,
                 life=life,
                 status=status,
@@ -93,7 +95,7 @@ class SqlSink:
         async with self._postgres.session("books") as session:
             await session.execute(
                 "CREATE TABLE marks (number bigserial PRIMARY KEY, message text NOT NULL, execution text NOT NULL,"
-                " line text, mark text NOT NULL, place text NOT NULL,"
+                " line text, mark text NOT NULL, place text NOT NULL, edition bigint,"
                 " at timestamptz NOT NULL DEFAULT clock_timestamp())"
             )
 
@@ -111,6 +113,7 @@ class SqlSink:
                 line=row["line"],
                 mark=row["mark"],
                 place=json.loads(row["place"]),
+                edition=row["edition"],
                 at=row["at"].timestamp() - offset,
             )
             for row in found

@@ -13,6 +13,7 @@ _EARLY = 1.0
 def judge(evidence: Evidence) -> Iterator[Violation]:
     yield from _rows(evidence)
     yield from _calls(evidence)
+    yield from _messages(evidence)
     yield from _waits(evidence)
 
 
@@ -57,6 +58,18 @@ def _wanted(evidence: Evidence, execution: Ended) -> set[str]:
     """The names of the calls that an execution makes."""
     parts = evidence.parts_of.get(evidence.message_of.get(execution.id, ""), 0) if execution.flow == "orders" else 0
     return {*STEPS[execution.flow], *(f"{PART} {number}" for number in range(parts))}
+
+
+def _messages(evidence: Evidence) -> Iterator[Violation]:
+    """Whatever an execution does is about its message."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for one in (*evidence.calls, *evidence.rows):
+        found[one.execution].add(one.message)
+    for execution in evidence.by_id.values():
+        others = found[execution.id] - {evidence.message_of.get(execution.id, "")}
+        if others and execution.id in evidence.message_of:
+            what = f"its message is {evidence.message_of[execution.id]}, and it has sent on {sorted(others)}"
+            yield Violation("an execution sends on another message", execution.id, what)
 
 
 def _waits(evidence: Evidence) -> Iterator[Violation]:

@@ -11,6 +11,7 @@ from tests.chaos.history import (
     Alias,
     Call,
     Callback,
+    Deployment,
     Disturbance,
     Ended,
     Entry,
@@ -18,6 +19,7 @@ from tests.chaos.history import (
     Request,
     Row,
     Run,
+    Served,
     Stored,
     read,
 )
@@ -28,16 +30,26 @@ MARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "orders": ("begin", "end"),
     "parcels": ("parcel",),
     "notes": ("noted",),
+    "memos": ("kept",),
+    "pairs": ("held",),
 }
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "orders": ("check", "before_pause", "after_pause", "ask", "done", "closed"),
     "parcels": ("wrap",),
     "notes": ("note",),
+    "memos": ("memo",),
+    "pairs": ("hold",),
 }
 PART: Final = "part"
 """The step of `orders` that is called for each item of the list of its message."""
 CALLED: Final[Mapping[str, tuple[str, ...]]] = {"orders": ("parcels",)}
 """The flows that each execution of a flow calls, each of them once."""
+WITHOUT_KEY: Final = frozenset({"memos"})
+"""The flows without a dedupe key, whose messages are sent once."""
+CONCURRENCY: Final[Mapping[str, int]] = {"pairs": 2}
+"""The flows of which only some executions may run at a time."""
+HOLDS: Final = "hold"
+"""The step of these flows whose calls take their time."""
 BROUGHT: Final[Mapping[str, str]] = {"done": "approve", "closed": "confirm"}
 """The steps that send on what a callback brought, and the steps that waited for it."""
 PAUSE: Final = 2.0
@@ -67,6 +79,8 @@ class Evidence:
     calls: list[Call] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     disturbances: list[Disturbance] = field(default_factory=list)
+    deployments: list[Deployment] = field(default_factory=list)
+    served: list[Served] = field(default_factory=list)
     executions: list[Ended] = field(default_factory=list)
     """As the admin API lists them."""
     stored: list[Stored] = field(default_factory=list)
@@ -133,6 +147,8 @@ def load(folder: Path) -> Evidence:
         calls=read(folder, Call),
         rows=read(folder, Row),
         disturbances=read(folder, Disturbance),
+        deployments=read(folder, Deployment),
+        served=read(folder, Served),
         executions=read(folder, Ended),
         stored=read(folder, Stored),
         aliases=read(folder, Alias),

@@ -1,13 +1,17 @@
 """Messages: each accepted one has one execution, which has ended; and nothing runs that nobody has sent."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tests.chaos.history import Ended
-from tests.chaos.judge.evidence import ACCEPTED, BROUGHT, CALLED, Evidence, Violation, grouped
+from tests.chaos.history import NOT_SENT, Ended, Request
+from tests.chaos.judge.evidence import ACCEPTED, BROUGHT, CALLED, WITHOUT_KEY, Evidence, Violation, grouped
 
 _TRY_AGAIN = (0, 429, 502, 503, 504)
 """Statuses after which a sender tries again: none of them says that something is wrong with the request."""
+_UNKNOWN = (0, 502, 504)
+"""Statuses that don't tell whether the message is stored."""
+_POSSIBLY_STORED = "request.possibly_stored"
+"""The code of a 503 that doesn't tell it either."""
 _OPEN_STATES = ("queued", "running", "waiting")
 
 
@@ -24,12 +28,21 @@ def _accepted(evidence: Evidence) -> Iterator[Violation]:
     for message, requests in grouped(evidence.requests).items():
         accepted = [request for request in requests if request.status in ACCEPTED]
         ids = {evidence.named_by(request.execution) for request in accepted}
-        if len(ids) > 1:
+        if requests[0].flow in WITHOUT_KEY:
+            if len(ids) < len(accepted):
+                what = f"{len(accepted)} requests were accepted as {sorted(map(str, ids))}"
+                yield Violation("promise 1: two requests without a key got one execution", message, what)
+        elif len(ids) > 1:
             yield Violation(
                 "promise 4: a duplicate got another execution", message, f"was answered with {sorted(map(str, ids))}"
             )
         for request in accepted:
-            if evidence.named_by(request.execution) not in evidence.by_id:
+            execution = evidence.by_id.get(evidence.named_by(request.execution) or "")
+            if execution is not None and len(ids) == 1 and execution.message not in (None, message):
+                what = f"{request.node} answered with execution {execution.id}, whose message is {execution.message}"
+                yield Violation("promise 1: an answer names another message", message, what, request.ended)
+                break
+            if execution is None:
                 what = f"{request.node} answered {request.status} with execution {request.execution}, which isn't there"
                 yield Violation("promise 1: an accepted message is lost", message, what, request.ended)
                 break
@@ -68,9 +81,31 @@ def _executions(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(
                 "promise 1: an execution has failed", execution.id, f"it is {execution.state}: {execution.error}"
             )
+    requests = grouped(evidence.requests)
     for message, ids in of_message.items():
+        if message in requests:
+            yield from _number(message, ids, requests[message])
+
+
+def _number(message: str, ids: Sequence[str], requests: Sequence[Request]) -> Iterator[Violation]:
+    """A message has at most one execution, or one for each request that may be stored if it has no dedupe key."""
+    stored = sum(map(may_be_stored, requests))
+    if not stored:
+        what = f"its executions are {ids}, and the responses {[(one.status, one.code) for one in requests]}"
+        yield Violation("rule 38: a message is stored that was rejected", message, what)
+    elif requests[0].flow not in WITHOUT_KEY:
         if len(ids) > 1:
             yield Violation("promise 4: a message has several executions", message, f"they are {ids}")
+    elif len(ids) > stored:
+        what = f"its executions are {ids}, and {stored} requests may be stored"
+        yield Violation("promise 1: a message has more executions than requests", message, what)
+
+
+def may_be_stored(request: Request) -> bool:
+    """Whether its response doesn't say that it is not stored."""
+    if request.status in ACCEPTED or request.code == _POSSIBLY_STORED:
+        return True
+    return request.status in _UNKNOWN and request.code != NOT_SENT
 
 
 def _called(evidence: Evidence) -> Iterator[Violation]:

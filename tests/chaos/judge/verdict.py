@@ -3,10 +3,19 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.chaos.judge import calls, effects, journal, lines, messages, nodes
-from tests.chaos.judge.evidence import ACCEPTED, Evidence, Violation
+from tests.chaos.judge import calls, concurrency, deployments, effects, journal, lines, messages, nodes
+from tests.chaos.judge.evidence import ACCEPTED, WITHOUT_KEY, Evidence, Violation
 
-_RULES = (messages.judge, effects.judge, calls.judge, lines.judge, journal.judge, nodes.judge)
+_RULES = (
+    messages.judge,
+    effects.judge,
+    calls.judge,
+    lines.judge,
+    concurrency.judge,
+    deployments.judge,
+    journal.judge,
+    nodes.judge,
+)
 _SHOWN = 20
 
 
@@ -34,6 +43,13 @@ def _figures(evidence: Evidence) -> Iterator[tuple[str, int]]:
     yield "messages accepted", len(accepted)
     yield "requests answered 200 or 202", sum(one.status in ACCEPTED for one in evidence.requests)
     yield "requests answered otherwise, or not", sum(one.status not in ACCEPTED for one in evidence.requests)
+    without_key = [one for one in evidence.requests if one.flow in WITHOUT_KEY]
+    yield "messages without a key, sent once", len(without_key)
+    unknown = {one.message for one in without_key if one.status not in ACCEPTED and messages.may_be_stored(one)}
+    yield "of them with an unknown answer", len(unknown)
+    yield "of these stored", len(unknown & set(evidence.message_of.values()))
+    yield "deployments answered 200", sum(one.status == 200 for one in evidence.deployments)
+    yield "deployments answered otherwise", sum(one.status != 200 for one in evidence.deployments)
     yield "callbacks accepted", sum(one.status in ACCEPTED for one in evidence.callbacks)
     yield "executions", len(evidence.executions)
     yield "entries of journals", len(evidence.entries)

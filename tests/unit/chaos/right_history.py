@@ -1,10 +1,24 @@
-"""A history in which everything is right: two messages of a line and a note, on two nodes, without a fault."""
+"""A history in which everything is right: messages of each flow and a deployment, on two nodes, without a fault."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.history import Alias, Call, Callback, Disturbance, Ended, Entry, Place, Request, Row, Run, Stored
+from tests.chaos.history import (
+    Alias,
+    Call,
+    Callback,
+    Deployment,
+    Disturbance,
+    Ended,
+    Entry,
+    Place,
+    Request,
+    Row,
+    Run,
+    Served,
+    Stored,
+)
 from tests.chaos.judge.evidence import Evidence
 
 #: The steps of an order in the HTTP sink: name, place, seconds after the beginning of the execution.
@@ -20,6 +34,10 @@ _ORDER_CALLS: tuple[tuple[str, Place, float], ...] = (
 )
 
 
+#: The steps and marks of the flows that aren't deployed during the run.
+_WITHOUT_EDITION = ("wrap", "parcel", "memo", "kept", "hold", "held")
+
+
 @dataclass
 class History:
     """The records of a run, which a test changes before it has them judged."""
@@ -29,6 +47,8 @@ class History:
     calls: list[Call] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     disturbances: list[Disturbance] = field(default_factory=list)
+    deployments: list[Deployment] = field(default_factory=list)
+    served: list[Served] = field(default_factory=list)
     executions: list[Ended] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
     aliases: list[Alias] = field(default_factory=list)
@@ -43,6 +63,8 @@ class History:
             calls=self.calls,
             rows=self.rows,
             disturbances=self.disturbances,
+            deployments=self.deployments,
+            served=self.served,
             executions=self.executions,
             stored=self.stored,
             aliases=self.aliases,
@@ -75,7 +97,9 @@ class History:
             )
         )
 
-    def _call(self, execution: str, message: str, step: str, place: Place, at: float, node: str) -> None:
+    def _call(
+        self, execution: str, message: str, step: str, place: Place, at: float, node: str, takes: float = 0.05
+    ) -> None:
         self.calls.append(
             Call(
                 key=f"{execution} {place}",
@@ -87,10 +111,15 @@ class History:
                 node=node,
                 life=1,
                 status=200,
+                edition=self._edition(step),
                 started=at,
-                ended=at + 0.05,
+                ended=at + takes,
             )
         )
+
+    def _edition(self, name: str) -> int | None:
+        """Two flows have editions: that of the last deployment."""
+        return None if name in _WITHOUT_EDITION else max((one.edition for one in self.deployments), default=0)
 
     def _row(self, execution: str, message: str, line: str | None, mark: str, place: Place, at: float) -> None:
         self.rows.append(
@@ -101,6 +130,7 @@ class History:
                 line=line,
                 mark=mark,
                 place=place,
+                edition=self._edition(mark),
                 at=at,
             )
         )
@@ -138,15 +168,57 @@ class History:
 
     def note(self, message: str, sent: float, node: str) -> None:
         self.request(message, "notes", None, 202, sent)
-        self._call(f"e-{message}", message, "note", [1], sent + 0.2, node)
-        self._row(f"e-{message}", message, None, "noted", [2], sent + 0.3)
-        self._end(f"e-{message}", "notes", message, None, ["note", "noted"])
+        self._short("notes", message, ("note", "noted"), sent, node)
+
+    def memo(self, message: str, sent: float, node: str, *, execution: str | None = None, status: int = 202) -> None:
+        """`status`: that of the response, which may be another one although the message is stored."""
+        self.request(message, "memos", None, status, sent)
+        self._short("memos", message, ("memo", "kept"), sent, node, execution)
+
+    def pair(self, message: str, sent: float, node: str) -> None:
+        self.request(message, "pairs", None, 202, sent)
+        self._short("pairs", message, ("hold", "held"), sent, node, takes=0.8)
+
+    def _short(
+        self,
+        flow: str,
+        message: str,
+        steps: tuple[str, str],
+        sent: float,
+        node: str,
+        execution: str | None = None,
+        takes: float = 0.05,
+    ) -> None:
+        """An execution of a flow that makes a call and inserts a row."""
+        own = execution or f"e-{message}"
+        self._call(own, message, steps[0], [1], sent + 0.2, node, takes)
+        self._row(own, message, None, steps[1], [2], sent + 0.2 + takes + 0.1)
+        self._end(own, flow, message, None, steps)
+
+    def deploy(self, edition: int, at: float, status: int = 200, pending: Sequence[str] = ()) -> None:
+        self.deployments.append(
+            Deployment(edition=edition, node="node1", status=status, pending=list(pending), started=at, ended=at + 0.5)
+        )
+
+    def serve(self, node: str, version: str) -> None:
+        self.served.append(Served(node=node, flow="notes", version=version))
 
 
 def right_history() -> History:
-    """Order `a` runs from 10 to 14 on node1, order `b` of the same line from 15 to 19 on node2, and the note at 20."""
+    """Order `a` runs from 10 to 14 on node1, order `b` of the same line from 15 to 19 on node2, and the note at 20.
+
+    An edition is deployed at 24. A memo and two of a pair at a time come after it, and a note at 30.
+    """
     made = History()
     made.order("a", "line", sent=9.5, began=10, node="node1")
     made.order("b", "line", sent=9.8, began=15, node="node2")
     made.note("n", sent=20, node="node1")
+    made.deploy(1, at=24)
+    made.memo("m", sent=25, node="node1")
+    made.pair("p1", sent=26, node="node1")
+    made.pair("p2", sent=26.1, node="node2")
+    made.pair("p3", sent=27, node="node2")
+    made.note("o", sent=30, node="node2")
+    made.serve("node1", "v1")
+    made.serve("node2", "v1")
     return made

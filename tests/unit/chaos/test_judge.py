@@ -10,10 +10,12 @@ from tests.chaos.history import (
     CUT_QUEUE,
     EXIT,
     KILL,
+    NOT_SENT,
     PAUSE,
     POSTGRES,
     RESTART,
     SLOW,
+    SLOW_QUEUE,
     Alias,
     Disturbance,
     Stored,
@@ -29,6 +31,13 @@ changed = msgspec.structs.replace
 def found(history: History) -> list[tuple[str, str]]:
     """The rule and the subject of each violation."""
     return [(one.rule, one.subject) for one in violations(history.evidence())]
+
+
+def retell(history: History, execution: str, message: str) -> None:
+    """Let an execution be about another message in all that it does."""
+    history.calls = [changed(one, message=message) if one.execution == execution else one for one in history.calls]
+    history.rows = [changed(one, message=message) if one.execution == execution else one for one in history.rows]
+    history.executions = [changed(one, message=message) if one.id == execution else one for one in history.executions]
 
 
 def again(history: History, execution: str, step: str, *, at: float, node: str | None, life: int = 1) -> None:
@@ -83,7 +92,7 @@ def test_two_executions_of_one_message() -> None:
     history = right_history()
     history.note("twin", sent=22, node="node1")
     history.requests[-1] = changed(history.requests[-1], message="n", status=503, execution=None)
-    history.executions[-1] = changed(history.executions[-1], message="n")
+    retell(history, "e-twin", "n")
     assert found(history) == [("promise 4: a message has several executions", "n")]
 
 
@@ -93,11 +102,83 @@ def test_a_duplicate_that_is_answered_with_another_execution() -> None:
     assert found(history) == [("promise 4: a duplicate got another execution", "n")]
 
 
+def test_a_message_that_is_answered_with_the_execution_of_another_one() -> None:
+    history = right_history()
+    history.request("lost", "notes", None, 202, 22, execution="e-n")
+    assert found(history) == [("promise 1: an answer names another message", "lost")]
+
+
 def test_a_duplicate_may_be_answered_with_an_alias() -> None:
     history = right_history()
     history.request("n", "notes", None, 202, 22, execution="alias")
     history.aliases.append(Alias(alias="alias", execution="e-n"))
     assert found(history) == []
+
+
+def test_a_message_that_was_rejected_is_stored() -> None:
+    history = right_history()
+    history.requests = [
+        changed(one, status=503, execution=None, code="request.unavailable") if one.message == "n" else one
+        for one in history.requests
+    ]
+    assert found(history) == [("rule 38: a message is stored that was rejected", "n")]
+
+
+def test_a_message_whose_request_was_never_sent_is_stored() -> None:
+    history = right_history()
+    history.requests = [
+        changed(one, status=0, execution=None, code=NOT_SENT) if one.message == "m" else one for one in history.requests
+    ]
+    assert found(history) == [("rule 38: a message is stored that was rejected", "m")]
+
+
+#: Answers that don't tell whether the message is stored.
+UNKNOWN = [(0, ""), (503, "request.possibly_stored")]
+
+
+@pytest.mark.parametrize(("status", "code"), UNKNOWN)
+def test_a_message_without_a_key_and_with_an_unknown_answer_may_run_or_not(status: int, code: str) -> None:
+    history = right_history()
+    history.memo("stored", sent=31, node="node1", status=status)
+    history.requests[-1] = changed(history.requests[-1], code=code)
+    history.request("lost", "memos", None, status, 32, code=code)
+    assert found(history) == []
+
+
+@pytest.mark.parametrize(("status", "code"), UNKNOWN)
+def test_a_message_without_a_key_and_with_an_unknown_answer_runs_twice(status: int, code: str) -> None:
+    history = right_history()
+    history.memo("twice", sent=31, node="node1", status=status)
+    history.requests[-1] = changed(history.requests[-1], code=code)
+    history.memo("twice", sent=31, node="node2", execution="e-again")
+    history.requests.pop()
+    assert found(history) == [("promise 1: a message has more executions than requests", "twice")]
+
+
+def test_an_accepted_message_without_a_key_runs_twice() -> None:
+    history = right_history()
+    history.memo("m", sent=31, node="node2", execution="e-again")
+    history.requests.pop()
+    assert found(history) == [("promise 1: a message has more executions than requests", "m")]
+
+
+def test_an_accepted_message_without_a_key_is_lost() -> None:
+    history = right_history()
+    forget(history, "e-m")
+    assert found(history) == [("promise 1: an accepted message is lost", "m")]
+
+
+def test_a_message_without_a_key_that_is_accepted_twice_runs_twice() -> None:
+    history = right_history()
+    history.memo("m", sent=31, node="node2", execution="e-again")
+    history.requests[-1] = changed(history.requests[-1], execution="e-again")
+    assert found(history) == []
+
+
+def test_two_requests_without_a_key_that_get_one_execution() -> None:
+    history = right_history()
+    history.request("m", "memos", None, 202, 31)
+    assert found(history) == [("promise 1: two requests without a key got one execution", "m")]
 
 
 def test_a_request_that_is_rejected_for_no_reason() -> None:
@@ -156,8 +237,7 @@ def test_a_called_flow_whose_caller_is_not_there() -> None:
 
 def test_a_called_flow_that_gets_another_message() -> None:
     history = right_history()
-    number = next(number for number, one in enumerate(history.executions) if one.id == "p-a")
-    history.executions[number] = changed(history.executions[number], message="b")
+    retell(history, "p-a", "b")
     assert found(history) == [("a called flow got another message", "p-a")]
 
 
@@ -185,13 +265,13 @@ def test_an_execution_that_is_stored_and_not_listed() -> None:
 def test_a_doubled_row() -> None:
     history = right_history()
     history.rows.append(changed(history.rows[-1], number=99))
-    assert found(history) == [("rule 22: a row is doubled", "e-n")]
+    assert found(history) == [("rule 22: a row is doubled", "e-o")]
 
 
 def test_a_missing_row() -> None:
     history = right_history()
     history.rows.pop()
-    assert found(history) == [("rule 22: a row is missing", "e-n")]
+    assert found(history) == [("rule 22: a row is missing", "e-o")]
 
 
 def test_a_row_of_no_execution() -> None:
@@ -239,6 +319,14 @@ def test_two_actions_with_one_key() -> None:
     assert found(history) == [("promise 3: several actions have one key", "e-b"), (REPEATED, "e-n")]
 
 
+@pytest.mark.parametrize("kind", ["calls", "rows"])
+def test_an_execution_that_sends_on_another_message(kind: str) -> None:
+    history = right_history()
+    records = getattr(history, kind)
+    records[:] = [changed(one, message="m") if one.execution == "e-n" else one for one in records]
+    assert found(history) == [("an execution sends on another message", "e-n")]
+
+
 def test_a_wait_that_ends_early() -> None:
     history = right_history()
     number = history.calls.index(history.call("e-a", "after_pause"))
@@ -281,13 +369,14 @@ def test_a_call_in_flight_when_the_database_restarts_may_run_again() -> None:
     assert found(killed_during_the_last_call(RESTART, POSTGRES)) == []
 
 
-@pytest.mark.parametrize("kind", [SLOW, CLOCK, CUT_QUEUE])
-def test_a_slow_link_a_wrong_clock_and_a_cut_queue_are_no_reasons(kind: str) -> None:
+@pytest.mark.parametrize("kind", [SLOW, CLOCK, CUT_QUEUE, SLOW_QUEUE])
+def test_a_slow_link_a_wrong_clock_and_a_cut_or_slow_queue_are_no_reasons(kind: str) -> None:
     assert found(killed_during_the_last_call(kind)) == [(REPEATED, "e-a")]
 
 
-def test_the_kill_of_a_nats_server_is_no_reason() -> None:
-    assert found(killed_during_the_last_call(KILL, "nats1")) == [(REPEATED, "e-a")]
+@pytest.mark.parametrize("kind", [KILL, PAUSE])
+def test_a_fault_of_a_nats_server_is_no_reason(kind: str) -> None:
+    assert found(killed_during_the_last_call(kind, "nats1")) == [(REPEATED, "e-a")]
 
 
 def test_a_fault_of_another_node_is_no_reason() -> None:
@@ -409,6 +498,98 @@ def test_two_executions_of_a_line_that_overlap() -> None:
     assert found(history) == [("C6: two of a line overlap", "e-b")]
 
 
+# Concurrency.
+
+
+def third_of_a_pair(history: History) -> None:
+    """Let `p3` run while `p1` on node1 and `p2` on node2 do."""
+    number = history.calls.index(history.call("e-p3", "hold"))
+    history.calls[number] = changed(history.calls[number], started=26.5)
+
+
+def test_more_executions_at_a_time_than_the_flow_allows() -> None:
+    history = right_history()
+    third_of_a_pair(history)
+    assert found(history) == [("C7: too many executions at a time", "e-p3")]
+
+
+@pytest.mark.parametrize("kind", [KILL, PAUSE, CUT, EXIT])
+def test_a_call_of_a_disturbed_node_does_not_show_that_its_execution_runs(kind: str) -> None:
+    history = right_history()
+    third_of_a_pair(history)
+    history.disturb(kind, "node1", 26.4, 30)
+    assert found(history) == []
+
+
+@pytest.mark.parametrize(("kind", "target"), [(SLOW, "node1"), (CLOCK, "node1"), (KILL, "node3"), (PAUSE, "nats1")])
+def test_other_faults_do_not_excuse_too_many_executions(kind: str, target: str) -> None:
+    history = right_history()
+    third_of_a_pair(history)
+    history.disturb(kind, target, 26.4, 30)
+    assert found(history) == [("C7: too many executions at a time", "e-p3")]
+
+
+# Deployments.
+
+
+def edited(history: History, execution: str, edition: int) -> None:
+    """Let an execution run an edition from its first call to its last row."""
+    history.calls = [changed(one, edition=edition) if one.execution == execution else one for one in history.calls]
+    history.rows = [changed(one, edition=edition) if one.execution == execution else one for one in history.rows]
+
+
+def test_an_execution_that_changes_its_version() -> None:
+    history = right_history()
+    history.rows = [
+        changed(row, edition=1) if (row.execution, row.mark) == ("e-a", "end") else row for row in history.rows
+    ]
+    assert found(history) == [("promise 6: an execution changed its version", "e-a")]
+
+
+def test_an_execution_that_begins_with_an_earlier_version() -> None:
+    history = right_history()
+    edited(history, "e-o", 0)
+    assert found(history) == [("C12: an execution began with an earlier version", "e-o")]
+
+
+def test_a_message_that_was_sent_before_the_deployment_was_answered_may_run_either_version() -> None:
+    history = right_history()
+    edited(history, "e-n", 1)
+    assert found(history) == []
+    history.deployments = [changed(one, ended=30.01) for one in history.deployments]
+    edited(history, "e-o", 0)
+    assert found(history) == []
+
+
+@pytest.mark.parametrize(("status", "pending"), [(200, ["node2"]), (0, []), (503, [])])
+def test_a_deployment_that_is_pending_or_unknown_may_serve_or_not(status: int, pending: list[str]) -> None:
+    history = right_history()
+    history.deploy(2, at=29, status=status, pending=pending)
+    assert found(history) == []
+    edited(history, "e-o", 2)
+    assert found(history) == []
+
+
+def test_a_deployment_that_was_rejected_serves() -> None:
+    history = right_history()
+    history.deploy(2, at=29, status=412)
+    assert found(history) == []
+    edited(history, "e-o", 2)
+    assert found(history) == [("a deployment that was rejected serves", "e-o")]
+
+
+def test_a_deployment_that_is_rejected_for_no_reason() -> None:
+    history = right_history()
+    history.deploy(2, at=31, status=422)
+    assert found(history) == [("a deployment is rejected", "edition 2")]
+
+
+def test_nodes_that_serve_different_versions_after_the_run() -> None:
+    history = right_history()
+    history.serve("node3", "v2")
+    assert found(history) == [("C12: nodes serve different versions", "notes")]
+
+
 # The journal and the nodes.
 
 
@@ -449,6 +630,7 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     evidence = history.evidence()
     files = Files(tmp_path)
     files.add(evidence.run, *evidence.requests, *evidence.callbacks, *evidence.calls, *evidence.rows)
+    files.add(*evidence.deployments, *evidence.served)
     files.add(*evidence.disturbances, *evidence.executions, *evidence.stored, *evidence.aliases, *evidence.entries)
     assert load(tmp_path) == evidence
 

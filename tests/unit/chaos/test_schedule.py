@@ -28,10 +28,15 @@ def test_each_kind_comes_early(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_servers_of_a_queue_are_killed_and_cut_off_too(seed: int) -> None:
+def test_the_servers_of_a_queue_and_the_links_to_them_have_faults_too(seed: int) -> None:
     faults = schedule(seed, 90, nodes=3, nats=3)
     assert {fault.kind for fault in faults} == {kind.kind for _, kind in (*CARDS, *QUEUE_CARDS)}
-    assert {"nats1", "nats2", "nats3"} & {fault.target for fault in faults if fault.kind == "kill"}
+    assert {fault.kind for fault in faults if fault.target.startswith("nats")} == {"kill", "pause"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_fault_that_lasts_too_long_is_left_out_and_shorter_ones_follow(seed: int) -> None:
+    assert schedule(seed, 30, nodes=3, gap=1.6)[-1].at > 20
 
 
 def test_kinds_may_be_left_out() -> None:
