@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.chaos.judge import calls, concurrency, deployments, effects, journal, lines, messages, nodes
-from tests.chaos.judge.evidence import ACCEPTED, WITHOUT_KEY, Evidence, Violation
+from tests.chaos.judge.evidence import ACCEPTED, CONCURRENCY, WITHOUT_KEY, Evidence, Violation
 
 _RULES = (
     messages.judge,
@@ -50,6 +50,8 @@ def _figures(evidence: Evidence) -> Iterator[tuple[str, int]]:
     yield "of these stored", len(unknown & set(evidence.message_of.values()))
     yield "deployments answered 200", sum(one.status == 200 for one in evidence.deployments)
     yield "deployments answered otherwise", sum(one.status != 200 for one in evidence.deployments)
+    for flow in CONCURRENCY:
+        yield f"most executions of {flow} at a time", concurrency.most(evidence, flow)
     yield "callbacks accepted", sum(one.status in ACCEPTED for one in evidence.callbacks)
     yield "executions", len(evidence.executions)
     yield "entries of journals", len(evidence.entries)
