@@ -27,6 +27,10 @@ def test_each_kind_comes_early(seed: int) -> None:
     assert {fault.kind for fault in schedule(seed, 60, nodes=3)} == {kind.kind for _, kind in CARDS}
 
 
+def test_the_short_form_has_each_kind_too() -> None:
+    assert {fault.kind for fault in schedule(4, 18, nodes=3, gap=1.3)} == {kind.kind for _, kind in CARDS}
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_servers_of_a_queue_and_the_links_to_them_have_faults_too(seed: int) -> None:
     faults = schedule(seed, 90, nodes=3, nats=3)
