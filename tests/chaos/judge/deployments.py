@@ -26,7 +26,7 @@ def _answers(evidence: Evidence) -> Iterator[Violation]:
 
 def _editions(evidence: Evidence) -> Iterator[Violation]:
     found: defaultdict[str, set[int]] = defaultdict(set)
-    for one in (*evidence.calls, *evidence.rows):
+    for one in evidence.sent_on:
         if one.edition is not None:
             found[one.execution].add(one.edition)
     rejected = {one.edition for one in evidence.deployments if one.status in _BEFORE}

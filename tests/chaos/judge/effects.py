@@ -63,7 +63,7 @@ def _wanted(evidence: Evidence, execution: Ended) -> set[str]:
 def _messages(evidence: Evidence) -> Iterator[Violation]:
     """Whatever an execution does is about its message."""
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for one in (*evidence.calls, *evidence.rows):
+    for one in evidence.sent_on:
         found[one.execution].add(one.message)
     for execution in evidence.by_id.values():
         others = found[execution.id] - {evidence.message_of.get(execution.id, "")}

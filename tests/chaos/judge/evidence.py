@@ -1,7 +1,7 @@
 """The records of a run, as the rules of the judge look at them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -121,6 +121,12 @@ class Evidence:
         for call in sorted(self.calls, key=lambda call: call.started):
             found[call.key].append(call)
         return dict(found)
+
+    @property
+    def sent_on(self) -> Iterator[Call | Row]:
+        """The calls and the rows."""
+        yield from self.calls
+        yield from self.rows
 
     @cached_property
     def effects(self) -> dict[str, list[tuple[Place, float]]]:
