@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any, Final
 
 import nats.errors
 from nats.aio.client import Client
-from nats.js.errors import APIError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import APIError, NotFoundError
 
 from hookline.api import StoreError
 from hookline_nats.address import Address
@@ -21,6 +22,9 @@ _AGAIN: Final = 0.5
 """Seconds between two attempts to connect to the same server."""
 _PING: Final = 4
 """Seconds between two signs of life of an idle connection; after two that a server misses, another one is asked."""
+
+_NO_STREAM: Final = 10059
+"""The code of the server if there is no stream of that name."""
 
 _log: Final = logging.getLogger("hookline.queue")
 
@@ -92,6 +96,19 @@ def failing(name: str, what: str, *, in_doubt: bool = False) -> Iterator[None]:
         yield
     except ERRORS as error:
         raise StoreError(f"{name} can't be {what}: {reason(error)}", in_doubt=in_doubt) from error
+
+
+async def if_found(request: Awaitable[RawStreamMsg]) -> RawStreamMsg | None:
+    """Return the message that a request reads; None if it isn't in the stream.
+
+    A stream that isn't there is an error, since it may be made again with messages.
+    """
+    try:
+        return await request
+    except NotFoundError as error:
+        if error_code(error) == _NO_STREAM:
+            raise
+        return None
 
 
 def check_cancelled() -> None:

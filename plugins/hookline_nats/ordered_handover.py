@@ -2,7 +2,13 @@
 
 They are read by their places in the stream, and not through a consumer: after a crash, a consumer gives later messages
 before those that the dead process had. The place of the last one is committed together with the messages or after them,
-and then everything up to it is removed from the stream. So a process that takes over misses none.
+and then everything up to it is removed from the stream. Only then more is read, from the beginning of the stream, so
+that nothing is passed over: whatever is there isn't inserted. So a process that takes over misses none.
+
+A place alone doesn't tell which message is meant. Another stream with the same name, and a server that has lost the end
+of a stream, give the same places to other messages. So everything up to a place is removed only if the message that was
+inserted is still there, and only under the subjects of its stream, which no later one has (see `stream_setup`): so a
+removal that comes late removes nothing from a later stream.
 """
 
 import asyncio
@@ -12,13 +18,12 @@ from typing import Final
 import msgspec
 from nats.js.api import RawStreamMsg
 from nats.js.client import JetStreamContext
-from nats.js.errors import NotFoundError
 
 from hookline.api import StoreError
 from hookline.api_storage import Envelope, InsertInOrder
 from hookline_nats import stream_message_encoding, stream_setup
 from hookline_nats.address import Address
-from hookline_nats.connection import ERRORS, check_cancelled, reason
+from hookline_nats.connection import ERRORS, check_cancelled, if_found, reason
 from hookline_nats.large_envelopes import LargeEnvelopes, Unreadable
 from hookline_nats.unreadable_messages import UnreadableMessages
 
@@ -34,11 +39,15 @@ _log: Final = logging.getLogger("hookline.queue")
 
 
 class _Position(msgspec.Struct, frozen=True):
-    """A place in one stream. The places of another stream with the same name mean nothing here."""
+    """The last of the messages that were inserted."""
 
-    stream: str
-    """The time at which it was created."""
     seq: int
+    execution_id: str = ""
+    """Tells it from another message with the same place."""
+
+
+_BEGINNING: Final = _Position(0)
+"""The position as long as no message was inserted."""
 
 
 class OrderedHandover:
@@ -58,19 +67,23 @@ class OrderedHandover:
         self._unreadable = UnreadableMessages(jetstream, address, subjects)
         self._stuck: set[int] = set()
         """The places of unreadable messages that can't be kept apart now. Others are taken together with them."""
+        self._reached = _BEGINNING
+        """What was committed last."""
+        self._inserted: list[RawStreamMsg] | None = None
+        """Messages that were inserted with it and may be in the stream; None if they were removed."""
 
     async def run(self, after: bytes | None, insert: InsertInOrder) -> None:
         """Hand over messages forever, beginning after a position that was committed."""
-        position: _Position | None = None
+        if after is not None:
+            self._reached, self._inserted = msgspec.json.decode(after, type=_Position), []
         pause = _SOONEST
         while True:
             check_cancelled()
             try:
-                if position is None:
-                    position = await self._start(after)
-                group = await self._taken(position.seq)
+                await self._remove_inserted()
+                group = await self._taken()
                 if group:
-                    position = await self._hand_over(group, position, insert)
+                    await self._hand_over(group, insert)
                     pause = _SOONEST
                     continue
             except (*ERRORS, StoreError) as error:
@@ -79,36 +92,41 @@ class OrderedHandover:
             await asyncio.sleep(pause)
             pause = min(_LATEST, pause * 2)
 
-    async def _start(self, after: bytes | None) -> _Position:
-        """The position from which to go on. What was committed, but not removed, is removed now."""
-        created = (await self._jetstream.stream_info(self._address.stream)).created
-        start = _Position("" if created is None else created.isoformat(), 0)
-        if after is not None:
-            kept = msgspec.json.decode(after, type=_Position)
-            if kept.stream == start.stream:
-                start = kept
-                await self._remove(start)
-        return start
-
-    async def _taken(self, after: int) -> list[RawStreamMsg]:
+    async def _taken(self) -> list[RawStreamMsg]:
+        """The next messages, from the first one on; none if the stream was made again meanwhile."""
         group: list[RawStreamMsg] = []
         size = 0
         while len(group) < _GROUP and size < _GROUP_BYTES:
-            try:
-                message = await self._jetstream.get_msg(
-                    self._address.stream, seq=after + 1, subject=self._subjects.every_ordered, next=True
-                )
-            except NotFoundError:
+            message = await self._next(_seq(group[-1]) if group else 0)
+            if message is None:
                 break
             group.append(message)
-            after = _seq(message)
-            if after not in self._stuck:
+            if _seq(message) not in self._stuck:
                 large = stream_message_encoding.BLOB in (message.headers or {})
                 size += _GROUP_BYTES if large else len(message.data or b"")
+        if len(group) > 1:
+            # The later ones may be those of another stream, which has more before them.
+            first = await self._next(0)
+            if first is None or _position(first) != _position(group[0]):
+                return []
         return group
 
-    async def _hand_over(self, group: list[RawStreamMsg], position: _Position, insert: InsertInOrder) -> _Position:
-        reached = msgspec.structs.replace(position, seq=_seq(group[-1]))
+    async def _next(self, after: int) -> RawStreamMsg | None:
+        """The first message with an order key after a place; None if there is none."""
+        return await if_found(
+            self._jetstream.get_msg(
+                self._address.stream, seq=after + 1, subject=self._subjects.every_ordered, next=True
+            )
+        )
+
+    async def _found(self, position: _Position) -> RawStreamMsg | None:
+        """The message of a position; None if it isn't in the stream, or another one is in its place."""
+        if position == _BEGINNING:
+            return None
+        message = await if_found(self._jetstream.get_msg(self._address.stream, position.seq))
+        return message if message is not None and _position(message) == position else None
+
+    async def _hand_over(self, group: list[RawStreamMsg], insert: InsertInOrder) -> None:
         readable, unreadable = await self._read(group)
         envelopes = [envelope for _, envelope in readable]
         try:
@@ -121,17 +139,16 @@ class OrderedHandover:
             _log.warning("an unreadable message can't be kept apart now: %s", reason(error))
             self._stuck = {_seq(message) for message, _ in unreadable}
             if envelopes:
-                await insert(envelopes, msgspec.json.encode(position))
+                await insert(envelopes, msgspec.json.encode(self._reached))
             for message, _ in readable:
-                await self._jetstream.delete_msg(self._address.stream, _seq(message))
-                await self._forget(message)
+                if await self._found(_position(message)) is not None:
+                    await self._jetstream.delete_msg(self._address.stream, _seq(message))
+                    await self._forget(message)
             raise
+        reached = _position(group[-1])
         if envelopes:
             await insert(envelopes, msgspec.json.encode(reached))
-        if await self._remove(reached):
-            for message, _ in readable:
-                await self._forget(message)
-        return reached
+        self._reached, self._inserted = reached, [message for message, _ in readable]
 
     async def _read(
         self, group: list[RawStreamMsg]
@@ -148,20 +165,25 @@ class OrderedHandover:
                 readable.append((message, envelope))
         return readable, unreadable
 
-    async def _remove(self, reached: _Position) -> bool:
-        """Return true if the messages up to a position are removed. If not, another attempt follows with the next ones,
-        and the sweeper removes their blobs: a blob is kept as long as its message is in the stream."""
-        try:
-            await self._jetstream.purge_stream(
-                self._address.stream, seq=reached.seq + 1, subject=self._subjects.every_ordered
-            )
-        except ERRORS as error:
-            _log.debug("messages of %s can't be removed now: %s", self._address.name, reason(error))
-            return False
-        return True
+    async def _remove_inserted(self) -> None:
+        """Remove the messages up to the position, with their blobs. If the last one isn't there, they have left the
+        stream, or it is another one. Then the sweeper removes the blobs that no message in the stream needs."""
+        if self._inserted is None:
+            return
+        last = await self._found(self._reached)
+        if last is not None:
+            subjects = self._subjects.removable_with(last.subject or "")
+            await self._jetstream.purge_stream(self._address.stream, seq=self._reached.seq + 1, subject=subjects)
+            for message in self._inserted:
+                await self._forget(message)
+        self._inserted = None
 
     async def _forget(self, message: RawStreamMsg) -> None:
         await self._large_envelopes.forget((message.headers or {}).get(stream_message_encoding.BLOB))
+
+
+def _position(message: RawStreamMsg) -> _Position:
+    return _Position(_seq(message), (message.headers or {}).get(stream_message_encoding.EXECUTION, ""))
 
 
 def _seq(message: RawStreamMsg) -> int:

@@ -8,7 +8,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.api import PubAck, RawStreamMsg
 from nats.js.client import JetStreamContext
-from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
 from hookline.api import StoreError
 from hookline.api_storage import (
@@ -22,7 +22,7 @@ from hookline.api_storage import (
 )
 from hookline_nats import stream_message_encoding, stream_setup
 from hookline_nats.address import parse
-from hookline_nats.connection import ERRORS, connect, error_code, failing, reason
+from hookline_nats.connection import ERRORS, connect, error_code, failing, if_found, reason
 from hookline_nats.large_envelopes import LargeEnvelopes
 from hookline_nats.ordered_handover import OrderedHandover
 from hookline_nats.unordered_handover import UnorderedHandover
@@ -133,20 +133,14 @@ class JetStreamQueue:
     async def _message(self, seq: int) -> RawStreamMsg | None:
         """A message of the stream; None if it has left it. It may be the one that is being published."""
         with failing(self._name, "read", in_doubt=True):
-            try:
-                return await self._connected()[1].get_msg(self._address.stream, seq)
-            except NotFoundError:
-                return None
+            return await if_found(self._connected()[1].get_msg(self._address.stream, seq))
 
     async def oldest(self) -> datetime | None:
         with failing(self._name, "read"):
-            try:
-                first = await self._connected()[1].get_msg(
-                    self._address.stream, seq=1, subject=self._subjects.all, next=True
-                )
-            except NotFoundError:
-                return None
-            return first.time
+            first = await if_found(
+                self._connected()[1].get_msg(self._address.stream, seq=1, subject=self._subjects.all, next=True)
+            )
+        return None if first is None else first.time
 
     async def run(self, insert: Insert) -> None:
         client, jetstream = self._connected()

@@ -1,16 +1,24 @@
 """The stream: its settings, and the check of one that exists."""
 
+import secrets
 from typing import Any, Final
 
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    SubjectTransform,
+)
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from hookline.api import StoreError
 from hookline_nats.address import Address
 
-CONSUMER: Final = "inserters"
-"""The one consumer: all processes that insert messages without an order key share it."""
+_CONSUMER: Final = "inserters"
 ACK_WAIT: Final = 10.0
 """Seconds after which a message whose process died is given to another one."""
 DUPLICATE_WINDOW: Final = 600.0
@@ -34,13 +42,26 @@ class Subjects:
         """The subject of a flow's messages with an order key, or of those without."""
         return f"{self._ordered if ordered else self._any}.{flow_id}"
 
+    def ordered_in(self, stream: str) -> str:
+        """The subjects under which one stream keeps messages with an order key."""
+        return f"{self._ordered}.{stream}.>"
+
+    def removable_with(self, subject: str) -> str:
+        """The subjects of the messages with an order key that are in the same stream as a message."""
+        return f"{subject.rpartition('.')[0]}.>"
+
     def unreadable(self, subject: str) -> str:
         """The subject under which a message is kept that can't be inserted."""
         return f"{self._unreadable}.{subject.rpartition('.')[2]}"
 
 
 def wanted(address: Address, subjects: Subjects) -> StreamConfig:
-    """The settings of a new stream."""
+    """The settings of a new stream.
+
+    The server adds a word of this stream alone to the subjects of messages with an order key, and the name of the
+    consumer has it, too. What is removed by them is of this stream, and not of a later one with the same name, in which
+    other messages have the same places.
+    """
     return StreamConfig(
         name=address.stream,
         description="Messages that Hookline has accepted and not yet inserted into its database.",
@@ -53,6 +74,7 @@ def wanted(address: Address, subjects: Subjects) -> StreamConfig:
         max_bytes=address.max_bytes,
         max_msgs=-1,
         duplicate_window=DUPLICATE_WINDOW,
+        subject_transform=SubjectTransform(src=subjects.every_ordered, dest=subjects.ordered_in(secrets.token_hex(8))),
     )
 
 
@@ -119,12 +141,18 @@ def _not_created(address: Address, error: APIError) -> StoreError:
 _NAME_IN_USE: Final = 10058
 
 
-async def add_consumer(stream: JetStreamContext, address: Address, subjects: Subjects) -> None:
-    """Create the consumer; nothing happens if it exists."""
+async def add_consumer(stream: JetStreamContext, address: Address, subjects: Subjects) -> str:
+    """Create the one consumer, if it is missing; return its name.
+
+    All processes that insert messages without an order key share it.
+    """
+    transform = (await stream.stream_info(address.stream)).config.subject_transform
+    # A stream that an operator has made has no word of its own.
+    name = _CONSUMER if transform is None else f"{_CONSUMER}-{transform.dest.split('.')[-2]}"
     await stream.add_consumer(
         address.stream,
         ConsumerConfig(
-            durable_name=CONSUMER,
+            durable_name=name,
             filter_subject=subjects.every_any,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT,
@@ -132,3 +160,4 @@ async def add_consumer(stream: JetStreamContext, address: Address, subjects: Sub
             max_ack_pending=_IN_FLIGHT,
         ),
     )
+    return name

@@ -59,23 +59,23 @@ class UnorderedHandover:
         """Hand over messages forever."""
         while True:
             try:
-                taken = await self._jetstream.pull_subscribe_bind(
-                    consumer=stream_setup.CONSUMER, stream=self._address.stream
-                )
+                consumer = await stream_setup.add_consumer(self._jetstream, self._address, self._subjects)
+                taken = await self._jetstream.pull_subscribe_bind(consumer=consumer, stream=self._address.stream)
                 try:
                     while True:
                         check_cancelled()
                         group = await self._taken(taken)
                         if group:
                             await self._hand_over(group, insert)
+                        else:
+                            # An error, if the stream was removed: its consumer gives nothing, not even an error.
+                            await taken.consumer_info()
                 finally:
                     with contextlib.suppress(*ERRORS):
                         await taken.unsubscribe()
             except ERRORS as error:
                 _log.debug("no messages can be taken from %s: %s", self._address.name, reason(error))
                 await asyncio.sleep(_AGAIN)
-                with contextlib.suppress(*ERRORS):
-                    await stream_setup.add_consumer(self._jetstream, self._address, self._subjects)
 
     async def _taken(self, taken: JetStreamContext.PullSubscription) -> list[Msg]:
         """Return the next messages, or none after a while."""

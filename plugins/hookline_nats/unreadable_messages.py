@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from nats.js.client import JetStreamContext
-from nats.js.errors import NotFoundError
 
 from hookline_nats import stream_message_encoding, stream_setup
 from hookline_nats.address import Address
+from hookline_nats.connection import if_found
 from hookline_nats.large_envelopes import Unreadable
 
 _log: Final = logging.getLogger("hookline.queue")
@@ -27,9 +27,9 @@ class UnreadableMessages:
 
         Then another process has dealt with it since it was delivered here, and has removed its blob.
         """
-        try:
-            await self._jetstream.get_msg(self._address.stream, seq)
-        except NotFoundError:
+        found = await if_found(self._jetstream.get_msg(self._address.stream, seq))
+        execution_id = headers.get(stream_message_encoding.EXECUTION)
+        if found is None or (found.headers or {}).get(stream_message_encoding.EXECUTION) != execution_id:
             return
         to = self._subjects.unreadable(subject)
         kept = {
@@ -42,5 +42,5 @@ class UnreadableMessages:
             self._address.name,
             why,
             to,
-            headers.get(stream_message_encoding.EXECUTION),
+            execution_id,
         )
