@@ -201,7 +201,6 @@ class Engine:
             self._inserter = Inserter(
                 self.intake_queue,
                 self.store,
-                self.queue,
                 self.clock,
                 backlog,
                 self.events,

@@ -84,6 +84,10 @@ class Statement:
         return self._marked(0).replace("{v}", f"unnest({arrays}) AS v({names})")
 
 
+class Conflict(Exception):
+    """The transaction met another one; it was rolled back, and may succeed if it is repeated."""
+
+
 class Dialect(Protocol):
     """The execution of statements on one kind of database."""
 

@@ -22,7 +22,6 @@ from hookline.storage.change_declarations import (
     SetCursor,
 )
 from hookline.storage.intake_queue import IntakeQueue
-from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.live_events import Events
 from hookline.telemetry.store_problem import StoreProblem
@@ -44,7 +43,6 @@ class Inserter:
         self,
         source: IntakeQueue,
         store: Store,
-        queue: Queue,
         clock: Clock,
         backlog: Backlog,
         events: Events,
@@ -52,7 +50,6 @@ class Inserter:
     ) -> None:
         self._source = source
         self._store = store
-        self._queue = queue
         self._clock = clock
         self._backlog = backlog
         self._events = events
@@ -89,7 +86,7 @@ class Inserter:
 
     async def _commit_in_order(self, envelopes: Sequence[Envelope], more: Sequence[Change]) -> Sequence[CommitResult]:
         try:
-            return (await self._store.commit([*map(Accept, envelopes), *more]))[: len(envelopes)]
+            return (await self._store.commit([*map(_accept, envelopes), *more]))[: len(envelopes)]
         except ExecutionNotFound:
             # One of them was inserted before, and its execution was purged. The others keep their order.
             results = [await self._accepted(envelope) for envelope in envelopes]
@@ -99,7 +96,7 @@ class Inserter:
     async def _accepted(self, envelope: Envelope) -> CommitResult:
         """Commit one message. What was inserted and purged before is a duplicate of itself. Raises StoreError."""
         try:
-            return await self._queue.put(envelope)
+            return (await self._store.commit([_accept(envelope)]))[0]
         except ExecutionNotFound:
             return Duplicate(envelope.execution_id)
 
@@ -131,3 +128,7 @@ class Inserter:
             except StoreError as error:
                 self._store_problem.report(error)
                 await self._clock.sleep(_AGAIN)
+
+
+def _accept(envelope: Envelope) -> Accept:
+    return Accept(envelope, handed_over=True)

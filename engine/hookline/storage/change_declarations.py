@@ -92,6 +92,8 @@ class Accept:
     new: it is accepted once, without a repetition after an error."""
     audit: AuditEntry | None = None
     """Added to the audit, unless the message is a duplicate."""
+    handed_over: bool = False
+    """The message comes from an intake queue: another process may be accepting it at the same moment."""
 
 
 @change("execution")

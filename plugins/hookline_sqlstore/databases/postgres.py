@@ -41,7 +41,7 @@ from hookline_sqlstore.databases.postgres_session_upkeep import (
     renew_plans,
     sessions_of,
 )
-from hookline_sqlstore.dialect import PostgresDialect, met_others
+from hookline_sqlstore.dialect import Conflict, PostgresDialect, met_others
 from hookline_sqlstore.node_lease import LeaseLost
 from hookline_sqlstore.writing.commit_application import Failure, apply
 from hookline_sqlstore.writing.prepared_commit import Commit
@@ -65,10 +65,6 @@ _SLOW: Final = 10.0
 """Seconds after which the log says that opening the database takes long."""
 
 _log: Final = logging.getLogger("hookline.store")
-
-
-class Conflict(Exception):
-    """The transaction met another one; it was rolled back, and may succeed if it is repeated."""
 
 
 class PostgresDatabase:
@@ -280,12 +276,12 @@ class PostgresDatabase:
         sent = lease.sending()
         try:
             failures = await connection.run_sync(apply, dialect, commits)
-        except database_errors() as error:
-            if met_others(error):
-                # The renewal was rolled back, too, and the next try may wait as long.
-                await lease.renew(self._driver)
-                raise Conflict(str(error)) from error
-            raise
+        except (Conflict, *database_errors()) as error:
+            if not isinstance(error, Conflict) and not met_others(error):
+                raise
+            # The renewal was rolled back, too, and the next try may wait as long.
+            await lease.renew(self._driver)
+            raise Conflict from error
         lease.renewed(sent)
         return failures
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from hookline.api_storage import ORDER
-from hookline_sqlstore.dialect import Dialect, PostgresDialect, Row, Statement
+from hookline_sqlstore.dialect import Conflict, Dialect, PostgresDialect, Row, Statement
 
 _COLUMNS: Final = (
     ("id", "text"),
@@ -183,6 +183,19 @@ def insert_messages(connection: Connection, dialect: Dialect, rows: Sequence[Row
     if tags:
         dialect.write(connection, _TAG, tags)
     return inserted
+
+
+_ENDED: Final = "SELECT 1 FROM executions WHERE history AND id = ANY($1::text[]) LIMIT 1"
+
+
+def check_once(connection: Connection, dialect: Dialect, ids: Sequence[str]) -> None:
+    """Check that messages that were just inserted weren't inserted before by another node. Raises Conflict.
+
+    The insertion may have waited for a lock, while such a message was committed and ended. It saw nothing of that, and
+    the index of those that have not ended has the id no more. This is a statement of its own, which sees it.
+    """
+    if isinstance(dialect, PostgresDialect) and connection.exec_driver_sql(_ENDED, (list(ids),)).first() is not None:
+        raise Conflict
 
 
 def is_plain(row: Row) -> bool:

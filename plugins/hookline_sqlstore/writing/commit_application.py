@@ -26,6 +26,7 @@ from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.accepting import (
     ACCEPT,
     ACCEPT_ALL,
+    check_once,
     clashes,
     insert_messages,
     is_plain,
@@ -186,6 +187,14 @@ def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Com
         if again:
             release_spent_keys(connection, dialect, [operation.row for _, operation in again])
         pending = again
+    new = [operation.key for commit, operation in operations if _is_new(commit, operation)]
+    if new:
+        check_once(connection, dialect, new)
+
+
+def _is_new(commit: Commit, operation: Operation) -> bool:
+    """Return true if a message from an intake queue was inserted."""
+    return operation.key in commit.handed_over and isinstance(commit.results[operation.change], Accepted)
 
 
 def _over(clash: Any, row: Row) -> bool:

@@ -167,6 +167,8 @@ class Commit:
     """It may wait a moment to share a transaction."""
     concerns_all: bool = False
     """Other nodes may have to act."""
+    handed_over: set[str] = field(default_factory=set)
+    """The ids of messages from an intake queue, which another node may be accepting at the same moment."""
 
 
 class _Kept(msgspec.Struct):
@@ -223,6 +225,8 @@ def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Com
             claimed = change.start is not None or (not change.begun and claims(change.envelope))
             row = (*row[:-1], claimed, row[-1])
             made.operations.extend(_accept(change.envelope, change.audit, row, place))
+            if change.handed_over:
+                made.handed_over.add(change.envelope.execution_id)
             if terms := search_terms(change.envelope):
                 id_ = change.envelope.execution_id
                 made.tags[id_] = [(id_, name, storable(value)) for name, value in terms.items()]

@@ -74,7 +74,7 @@ async def insert(queue: Handover, backend: Backend, clock: ManualClock, store: A
     store = store or backend.store
     problem = StoreProblem(store, cast(Any, None), clock, structlog.get_logger())
     source = cast(Any, queue)
-    await Inserter(source, store, backend.queue, clock, Backlog(clock, 10, 10), Events(clock), problem).run_in_order()
+    await Inserter(source, store, clock, Backlog(clock, 10, 10), Events(clock), problem).run_in_order()
 
 
 @pytest.mark.cluster_rule("C20")

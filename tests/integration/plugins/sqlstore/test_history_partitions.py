@@ -32,7 +32,7 @@ from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
 from hookline_sqlstore.backend_makers import postgresql
-from hookline_sqlstore.column_values import first_id
+from hookline_sqlstore.column_values import first_id, key_hash
 from hookline_sqlstore.databases import history_partitions
 from hookline_sqlstore.databases.history_partitions import Partition, missing, partition_length
 
@@ -57,6 +57,13 @@ async def backend(tables: str, clock: ManualClock) -> AsyncIterator[Backend]:
 @pytest.fixture
 def store(backend: Backend) -> Store:
     return backend.store
+
+
+@pytest.fixture
+async def other(tables: str, backend: Backend) -> AsyncIterator[Any]:
+    connection = await connected(tables)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture
@@ -184,6 +191,47 @@ async def test_an_id_that_is_just_ending_is_not_accepted_again(
     assert not done, "it waits for the other transaction"
     await ending.commit()
     assert await again == [Duplicate(envelope.execution_id)]
+
+
+@pytest.mark.cluster_rule("C17", "C20")
+async def test_a_message_that_another_node_accepts_and_runs_meanwhile_is_not_accepted_again(
+    store: Store, envelopes: Envelopes, session: Any, other: Any
+) -> None:
+    keyed, envelope = envelopes.make(key="k"), envelopes.make()
+    holding = other.transaction()
+    await holding.start()
+    await other.execute(
+        "INSERT INTO dedupe_keys (flow_id, hash, execution_id) VALUES ($1, $2, 'other')",
+        keyed.flow_id,
+        key_hash("k"),
+    )
+    # Nothing of it is there when the statement begins, which then waits for the key.
+    accepting = asyncio.ensure_future(
+        store.commit([Accept(keyed, handed_over=True), Accept(envelope, handed_over=True)])
+    )
+    await _waits_for(session, other)
+    await session.execute(
+        "INSERT INTO executions (id, flow_id, state, created_at, attempt, order_holds)"
+        " VALUES ($1, $2, 'queued', 1, 1, false)",
+        envelope.execution_id,
+        envelope.flow_id,
+    )
+    await session.execute(
+        "UPDATE executions SET state = 'succeeded', outcome = 'completed', finished_at = 1, history = true"
+        " WHERE id = $1",
+        envelope.execution_id,
+    )
+    await holding.rollback()
+    assert await accepting == [Accepted(keyed.execution_id), Duplicate(envelope.execution_id)]
+    assert await session.fetchval("SELECT count(*) FROM executions WHERE id = $1", envelope.execution_id) == 1
+
+
+async def _waits_for(session: Any, other: Any) -> None:
+    """Return when a session waits for a lock of another one."""
+    query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))"
+    async with asyncio.timeout(20):
+        while not await session.fetchval(query, other.get_server_pid()):  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.cluster_rule("C17")

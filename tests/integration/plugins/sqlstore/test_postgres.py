@@ -28,9 +28,8 @@ from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend_makers import postgresql
 from hookline_sqlstore.databases import pending_commits, postgres, postgres_address, postgres_session_upkeep
-from hookline_sqlstore.databases.postgres import Conflict
 from hookline_sqlstore.databases.postgres_session_upkeep import socket_of
-from hookline_sqlstore.dialect import PostgresDialect
+from hookline_sqlstore.dialect import Conflict, PostgresDialect
 from hookline_sqlstore.node_lease import Lease, LeaseLost
 from hookline_sqlstore.queue.flow_feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
