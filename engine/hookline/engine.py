@@ -53,7 +53,7 @@ from hookline.kernel.clocks import Clock, SystemClock, follow_jumps
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.maintenance.disk_budget import DiskBudget
-from hookline.maintenance.duty import Duty
+from hookline.maintenance.duty import Duty, LeasedWork
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.shared_blob_store_check import check_blob_store, is_readable
 from hookline.maintenance.sweeper import Sweeper
@@ -391,6 +391,7 @@ class Engine:
         self._reporting = Duty(self.membership, "reporting", self.clock)
         self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
         self._watching = Duty(self.membership, "folder", self.clock)
+        self._inserting = LeasedWork(self.membership, self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -524,8 +525,9 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         self.intake.limits.drop()
-        for duty in (self._housekeeping, self._reporting, self._ordering, self._watching):
-            await duty.drop()
+        # What was taken from the intake queue may be inserted by another node, run and be purged by now.
+        for work in (self._inserting, self._housekeeping, self._reporting, self._ordering, self._watching):
+            await work.drop()
         await self.sources.drop()
         await self._dispatcher.drop()
 
@@ -612,7 +614,7 @@ class Engine:
                     group.create_task(self.sources.run())
                     group.create_task(self.version_switch.follow_nodes())
                     if self._inserter is not None:
-                        group.create_task(self._inserter.run())
+                        group.create_task(self._inserting.run(self._inserter.run))
                         group.create_task(self._ordering.run(self._inserter.run_in_order))
                 else:
                     group.create_task(follow_jumps(self.clock))

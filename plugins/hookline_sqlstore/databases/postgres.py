@@ -276,14 +276,18 @@ class PostgresDatabase:
         sent = lease.sending()
         try:
             failures = await connection.run_sync(apply, dialect, commits)
-        except (Conflict, *database_errors()) as error:
-            if not isinstance(error, Conflict) and not met_others(error):
+        except Conflict as error:
+            conflict: Exception = error
+        except database_errors() as error:
+            if not met_others(error):
                 raise
-            # The renewal was rolled back, too, and the next try may wait as long.
-            await lease.renew(self._driver)
-            raise Conflict from error
-        lease.renewed(sent)
-        return failures
+            conflict = error
+        else:
+            lease.renewed(sent)
+            return failures
+        # The renewal was rolled back, too, and the next try may wait as long.
+        await lease.renew(self._driver)
+        raise Conflict from conflict
 
     async def _attempt(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T | StoreError:
         """Return the result of work on the connection that writes, or the reason why it failed.

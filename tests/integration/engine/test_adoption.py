@@ -16,6 +16,7 @@ from tests.integration.deployments.admin_client import TOKEN, AdminClient, docum
 from tests.integration.engine_harness import Harness, ProbeKey, act
 
 from hookline.access.tokens import ServerToken, digest
+from hookline.api import hookimpl
 from hookline.cli.running_server_file import admin_token, agree_on_token
 from hookline.credentials import database_keys
 from hookline.deployments.deployment_request import Deployed, DeploymentRequest
@@ -27,10 +28,13 @@ from hookline.kernel.errors import CredentialError, DeploymentConflict, ServiceU
 from hookline.model.access import FOLDER, Actor
 from hookline.model.deployments_and_drafts import FlowFile
 from hookline.model.execution import State
+from hookline.model.message import Envelope
 from hookline.secrets.encryption import Vault, generate_key, read_keys
 from hookline.server_settings import Settings
 from hookline.service.admin.system.health import Readiness, probes_blueprint
 from hookline.service.app import create_pages
+from hookline.storage.intake_queue import Insert
+from hookline.testing.envelopes import Envelopes
 from hookline.testing.eventually import assert_eventually
 from hookline_sqlstore.cluster import membership
 
@@ -491,3 +495,59 @@ async def test_only_the_first_node_makes_an_admin_token_and_all_accept_it(
     assert not (nodes.folder / "second" / ".hookline").exists()
     assert [token.accepts(digest(made)) for token in accepted] == [True, True]
     assert not accepted[1].accepts(digest(""))
+
+
+class _Taken:
+    """An intake queue that hands over one message, once, as soon as it may; and its plugin."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.may, self.dropped, self.again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @hookimpl
+    def register_intake_queues(self) -> Mapping[str, Any]:
+        return {"taken": lambda url, *, clock, blobs: self}
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def oldest(self) -> None:
+        pass
+
+    async def run(self, insert: Insert) -> None:
+        if self.dropped.is_set():
+            self.again.set()
+            await asyncio.Event().wait()
+        await self.may.wait()
+        try:
+            await insert([self.envelope])
+        except asyncio.CancelledError:
+            self.dropped.set()
+            raise
+
+    async def run_in_order(self, *_: object) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.cluster_rule("C1", "C20")
+async def test_what_a_node_has_taken_from_the_intake_queue_is_dropped_with_its_lease(nodes: _Nodes) -> None:
+    envelope = Envelopes(nodes.clock).make("orders")
+    queue = _Taken(envelope)
+    nodes.plugins.append(queue)
+    one, other = await nodes.start("one"), await nodes.start("other", queue="taken:")
+    await nodes.deploy(one, "step")
+    may_join = _cannot_join(other)
+    await _is_cut_off(nodes, other)
+    queue.may.set()
+    # Another node has it now, and may have run it and removed it before this one has a lease again.
+    async with asyncio.timeout(20):
+        await queue.dropped.wait()
+    may_join.set()
+    await assert_eventually(lambda: other.membership.held)
+    nodes.clock.advance(10)
+    async with asyncio.timeout(20):
+        await queue.again.wait()
+    assert await one.store.execution(envelope.execution_id) is None

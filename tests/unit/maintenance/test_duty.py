@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from hookline.maintenance.duty import Duty
+from hookline.maintenance.duty import Duty, LeasedWork
 from hookline.storage.cluster import Alone
 from hookline.testing.clock import ManualClock
 
@@ -18,6 +18,10 @@ class _Node(Alone):
     async def take(self, duties: Collection[str]) -> Collection[str]:
         await self.free.wait()
         return duties
+
+
+class _Leased(Alone):
+    held = True  # type: ignore[misc]  # it is final where no other node is
 
 
 async def _settled() -> None:
@@ -56,6 +60,33 @@ async def test_work_is_done_while_the_node_has_the_duty() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert (duty.held, ended) == (False, 2)
+
+
+@pytest.mark.cluster_rule("C1")
+async def test_work_that_is_dropped_begins_again_under_the_next_lease() -> None:
+    node, clock, begun = _Leased(), ManualClock(), 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        await asyncio.Event().wait()
+
+    leased = LeasedWork(node, clock)
+    running = asyncio.create_task(leased.run(work))
+    await _settled()
+    assert (leased.held, begun) == (True, 1)
+    node.held = False
+    await leased.drop()
+    await _settled()
+    clock.advance(1)
+    await _settled()
+    assert (leased.held, begun) == (False, 1)
+    node.held = True
+    clock.advance(1)
+    await _settled()
+    assert (leased.held, begun) == (True, 2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_defect_of_the_work_is_raised() -> None:
