@@ -95,11 +95,13 @@ def take_keys(name: str, end: str = "") -> Statement:
 
 _TAKE_KEYS: Final = take_keys("accept", " RETURNING execution_id")
 
-#: For messages that were not accepted: the execution that has their key, and the end of its window.
+#: For messages that were not accepted: the execution that has their key, the end of its window, and its acceptance.
 _CLASHES: Final = Statement(
     "accept",
     (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea")),
-    "SELECT v.id, dedupe_keys.execution_id, dedupe_keys.until FROM {v} CROSS JOIN dedupe_keys"
+    "SELECT v.id, dedupe_keys.execution_id, dedupe_keys.until,"
+    " (SELECT holder.created_at FROM executions AS holder WHERE holder.id = dedupe_keys.execution_id)"
+    " FROM {v} CROSS JOIN dedupe_keys"
     " WHERE dedupe_keys.flow_id = v.flow_id AND dedupe_keys.hash = v.dedupe_hash AND dedupe_keys.execution_id <> v.id",
 )
 
@@ -204,10 +206,27 @@ def is_plain(row: Row) -> bool:
 
 
 def clashes(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> dict[str, Any]:
-    """Return those messages whose keys other executions have: rows of their id, that execution, and the window's end,
-    by the messages' ids."""
+    """Return those messages whose keys other executions have: rows of their id, that execution, the end of its window,
+    and the time at which it was accepted (None if it isn't there), by the messages' ids."""
     keyed = [_columns(row, _CLASHES.columns) for row in rows if row[_HASH] is not None]
     return {found[0]: found for found in dialect.read(connection, _CLASHES, keyed)} if keyed else {}
+
+
+def is_over(clash: Any, row: Row) -> bool:
+    """Return true if the window of a taken key is over when a message with the same key is accepted."""
+    until, accepted_at = clash[2], row[_PLACES["at"]]
+    return until is not None and until <= accepted_at
+
+
+def is_later(clash: Any, row: Row) -> bool:
+    """Return true if the execution that has the key of a message was accepted after the window of the message."""
+    until, later = row[_PLACES["dedupe_until"]], clash[3]
+    return until is not None and later is not None and until <= later
+
+
+def without_key(row: Row) -> Row:
+    """Return the row of a message that takes no dedupe key, although it has one."""
+    return (*row[:_HASH], None, *row[_HASH + 1 :])
 
 
 def release_spent_keys(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> None:

@@ -6,7 +6,7 @@ then the group is repeated commit by commit, each in a savepoint, so that only t
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
@@ -29,8 +29,11 @@ from hookline_sqlstore.writing.accepting import (
     check_once,
     clashes,
     insert_messages,
+    is_later,
+    is_over,
     is_plain,
     release_spent_keys,
+    without_key,
 )
 from hookline_sqlstore.writing.order_places import Lines
 from hookline_sqlstore.writing.prepared_commit import Commit, Operation
@@ -165,27 +168,37 @@ def _run(
 
 
 def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Commit, Operation]], lines: Lines) -> None:
-    """Insert messages. If one isn't inserted, its dedupe key is taken; if the window of that key is over, the key is
-    released and the message is inserted after all."""
-    pending = operations
+    """Insert messages. If one isn't inserted, its dedupe key is taken.
+
+    If the window of that key is over, the key is released and the message is inserted after all. If the message has
+    come before the one that has the key, and its own window was over by then, it is inserted without the key.
+    """
+    pending, keyless = operations, set[str]()
     while pending:
-        rows = [lines.placed(operation) for _, operation in pending]
+        placed = [lines.placed(operation) for _, operation in pending]
+        rows = [without_key(row) if row[0] in keyless else row for row in placed]
         tags = [tag for commit, operation in pending for tag in commit.tags.get(operation.key, ())]
         missing = len(rows) - insert_messages(connection, dialect, rows, tags)
         taken = clashes(connection, dialect, rows) if missing else {}
         if missing != len(taken):
             raise _Short  # an id was accepted before; applying one by one shows which
         again: list[tuple[Commit, Operation]] = []
+        spent: list[Row] = []
         for commit, operation in pending:
             clash = taken.get(operation.row[0])
             if clash is None:
                 commit.results[operation.change] = Accepted(operation.row[0])
-            elif _over(clash, operation.row):
-                again.append((commit, operation))
+                continue
+            if is_over(clash, operation.row):
+                spent.append(operation.row)
+            elif is_later(clash, operation.row):
+                keyless.add(operation.row[0])
             else:
                 commit.results[operation.change] = Duplicate(clash[1])
-        if again:
-            release_spent_keys(connection, dialect, [operation.row for _, operation in again])
+                continue
+            again.append((commit, operation))
+        if spent:
+            release_spent_keys(connection, dialect, spent)
         pending = again
     new = [operation.key for commit, operation in operations if _is_new(commit, operation)]
     if new:
@@ -195,12 +208,6 @@ def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Com
 def _is_new(commit: Commit, operation: Operation) -> bool:
     """Return true if a message from an intake queue was inserted."""
     return operation.key in commit.handed_over and isinstance(commit.results[operation.change], Accepted)
-
-
-def _over(clash: Any, row: Row) -> bool:
-    """Return true if the window of a taken key is over when a message with the same key is accepted."""
-    until, accepted_at = clash[2], row[2]
-    return until is not None and until <= accepted_at
 
 
 def _alone(connection: Connection, dialect: Dialect, commit: Commit, lines: Lines) -> Failure | None:

@@ -126,6 +126,37 @@ class AcceptingContract(StoreFixtures):
         # The first execution keeps its message; only its key has gone to another.
         assert await store.envelope(first.execution_id) == first
 
+    @pytest.mark.parametrize("order_key", [None, "o"])
+    async def test_messages_outside_of_one_anothers_windows_are_no_duplicates_in_whichever_order_they_come(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock, order_key: str | None
+    ) -> None:
+        # From an intake queue, one may reach the store after those that were accepted later.
+        made = []
+        for at in (0, 3599, 1, 0):
+            clock.advance(at)
+            made.append(envelopes.make(key="k", window=timedelta(hours=1), order_key=order_key))
+        early, between, late, other = made
+        assert await store.commit([Accept(late), Accept(early), Accept(between), Accept(other)]) == [
+            Accepted(late.execution_id),
+            Accepted(early.execution_id),
+            Duplicate(late.execution_id),
+            Duplicate(late.execution_id),
+        ]
+        assert await store.envelope(early.execution_id) == early
+        assert await store.commit([Accept(early), Accept(late)]) == [
+            Duplicate(early.execution_id),
+            Duplicate(late.execution_id),
+        ]
+        assert await store.accepted_as("orders", "k", clock.now()) == late.execution_id
+
+    async def test_a_message_that_comes_again_after_its_key_has_gone_to_another_is_a_duplicate_of_itself(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        early = envelopes.make(key="k", window=timedelta(hours=1))
+        clock.advance(3600)
+        await self._accept(store, early, envelopes.make(key="k", window=timedelta(hours=1)))
+        assert await store.commit([Accept(early)]) == [Duplicate(early.execution_id)]
+
     async def test_keys_outlive_their_executions(self, store: Store, envelopes: Envelopes) -> None:
         first = envelopes.make(key="k")
         await self._run(store, first)
