@@ -113,9 +113,14 @@ _CONNECTION: Final = "08"
 
 def database_errors() -> tuple[type[Exception], ...]:
     """The errors of a session, also of what the driver sends outside of SQLAlchemy."""
-    from asyncpg import InterfaceError, PostgresError  # type: ignore[import-untyped]  # it has no types
+    from asyncpg import (  # type: ignore[import-untyped]  # it has no types
+        InterfaceError,
+        InternalClientError,
+        PostgresError,
+    )
 
-    return SQLAlchemyError, PostgresError, InterfaceError, OSError, TimeoutError
+    # The internal one comes if the server has ended the session, and the driver hasn't finished reading that.
+    return SQLAlchemyError, PostgresError, InterfaceError, InternalClientError, OSError, TimeoutError
 
 
 def _state(error: BaseException) -> str | None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.integration.plugins.sqlstore.fencing_judge import Broken, Judge
 from tests.integration.plugins.sqlstore.scheduled_sessions import Session, Sessions
@@ -20,6 +18,8 @@ from hookline.storage.change_declarations import Accept, Accepted, Cancel, Chang
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
+from hookline_sqlstore.databases.postgres_address import database_errors
+from hookline_sqlstore.dialect import met_others
 from hookline_sqlstore.node_lease import Lease, LeaseLost
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.node_agreements import ClaimRow, TakeOverRow
@@ -378,8 +378,8 @@ class Cluster:
             await self._drop(session, node)
             if mine:
                 node.lose()
-        except (DBAPIError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
-            if getattr(getattr(error, "orig", None), "sqlstate", None) not in _CONFLICTS:
+        except database_errors() as error:
+            if not met_others(error):
                 await self._drop(session, node)
             # Otherwise it was rolled back because it met another one; the session can go on.
         else:
@@ -425,9 +425,6 @@ class Cluster:
             self.left.remove(session)
         self._replaced.discard(session)
         await self._sessions.close(session)
-
-
-_CONFLICTS: Final = frozenset({"40P01", "40001", "55P03"})
 
 
 def _commit(*changes: Change, learn: Callable[[Commit], None] = lambda _commit: None) -> PlannedCommit:

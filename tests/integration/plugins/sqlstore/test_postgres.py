@@ -9,6 +9,7 @@ import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
@@ -308,6 +309,20 @@ async def test_an_error_while_a_node_registers_is_a_store_error(
     with pytest.raises(StoreError, match="can't be opened") as raised:
         await postgresql(tables, clock=clock).open()
     assert isinstance(raised.value, StoreAway) is away
+
+
+async def test_a_session_that_the_server_has_ended_while_partitions_are_kept_is_a_store_error(
+    tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def keep(*_: Any) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    monkeypatch.setattr(backend._database._partitions, "keep", keep)  # type: ignore[attr-defined]  # as above
+    with pytest.raises(StoreError, match="can't be partitioned"):
+        await backend.store.keep_partitions(timedelta(days=30), clock.now())
+    await backend.close()
 
 
 @pytest.mark.rule(38)
