@@ -9,9 +9,10 @@ from typing import Any, Final
 import nats.errors
 from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from hookline.api import StoreError
+from hookline.api_storage import StoreAway
 from hookline_nats.address import Address
 
 ERRORS: Final = (nats.errors.Error, OSError, TimeoutError)
@@ -23,6 +24,8 @@ _AGAIN: Final = 0.5
 _PING: Final = 4
 """Seconds between two signs of life of an idle connection; after two that a server misses, another one is asked."""
 
+_LOGIN: Final = "authorization violation"
+"""The error of a server that rejects the login."""
 _NO_STREAM: Final = 10059
 """The code of the server if there is no stream of that name."""
 
@@ -30,7 +33,10 @@ _log: Final = logging.getLogger("hookline.queue")
 
 
 async def connect(address: Address) -> Client:
-    """Return a connection that is made again by itself, forever. Raises StoreError if no server can be reached now."""
+    """Return a connection that is made again by itself, forever.
+
+    Raises StoreAway if no server can be reached now, and StoreError if the login is wrong.
+    """
     client = Client()
     failures = _Failures(address, client)
     try:
@@ -53,7 +59,9 @@ async def connect(address: Address) -> Client:
             )
     except (*ERRORS, ValueError) as error:
         await client.close()
-        raise StoreError(f"{address.name} can't be opened: {failures.last or reason(error)}") from error
+        why = failures.last or reason(error)
+        failure = StoreError if isinstance(error, ValueError) or _LOGIN in why.lower() else StoreAway
+        raise failure(f"{address.name} can't be opened: {why}") from error
     except BaseException:
         await client.close()
         raise
@@ -95,7 +103,11 @@ def failing(name: str, what: str, *, in_doubt: bool = False) -> Iterator[None]:
     try:
         yield
     except ERRORS as error:
-        raise StoreError(f"{name} can't be {what}: {reason(error)}", in_doubt=in_doubt) from error
+        # A server that answers says what is wrong.
+        failure = (
+            StoreError if isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError) else StoreAway
+        )
+        raise failure(f"{name} can't be {what}: {reason(error)}", in_doubt=in_doubt) from error
 
 
 async def if_found(request: Awaitable[RawStreamMsg]) -> RawStreamMsg | None:

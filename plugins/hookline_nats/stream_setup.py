@@ -127,6 +127,8 @@ async def _created(stream: JetStreamContext, address: Address, new: StreamConfig
             return await stream.stream_info(address.stream)
         raise _not_created(address, error) from error
     except APIError as error:
+        if error.err_code == _NO_LEADER:
+            raise
         raise _not_created(address, error) from error
 
 
@@ -139,6 +141,8 @@ def _not_created(address: Address, error: APIError) -> StoreError:
 
 
 _NAME_IN_USE: Final = 10058
+_NO_LEADER: Final = 10008
+"""The code of a cluster that is choosing a leader, such as right after its start."""
 
 
 async def add_consumer(stream: JetStreamContext, address: Address, subjects: Subjects) -> str:

@@ -1,10 +1,12 @@
 """A server with a JetStream stream in front of its PostgreSQL: outages of both, kills at each point, duplicates."""
 
 import asyncio
+import contextlib
 import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import nats
@@ -95,6 +97,31 @@ def ran(server: ServerProcess, sink: Sink, ids: list[str]) -> list[Any]:
     assert len(server.executions()) == len(set(ids))
     assert len(sink.received) == len(sink.keys) == len(ids)
     return [one.body for one in sink.received]
+
+
+@pytest.mark.cluster_rule("C15")
+def test_a_server_that_starts_while_the_stream_is_away_becomes_ready_when_it_is_back(
+    make_server: MakeServer, database: str, sink: Sink, tmp_path: Path
+) -> None:
+    own = OwnNats(tmp_path / "nats")
+    server = make_server("--db", database, "--queue", url_of([own], "?replicas=1&max_bytes=20MB"))
+    server.flow(flow("plain", sink))
+    server.launch()
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError):
+            return server.get("/healthz")[0] == 200
+        return False
+
+    server.eventually("it listens", listens, 60)
+    status, answer = server.get("/readyz")
+    assert (status, answer["status"]) == (503, "not ready")
+    assert "can't be opened" in answer["reason"]
+    assert server.post("plain", 1)[0] == 503
+    with own:
+        server.eventually("it is ready", server.is_ready, 60)
+        succeeded(server, [accepted(server, "plain", 1)])
+        assert server.stop() == 0
 
 
 @pytest.mark.cluster_rule("C19", "C20", "C21")

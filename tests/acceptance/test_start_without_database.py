@@ -66,7 +66,7 @@ def test_a_server_that_starts_while_the_database_is_away_becomes_ready_when_it_i
     link.heal()
     server.eventually("it is ready", server.is_ready)
     assert server.post("plain", 1)[0] == 202
-    assert "the server waits for its database" in server.log()
+    assert "the server waits for its database or intake queue" in server.log()
 
 
 def test_sigterm_ends_the_wait_for_the_database(server: ServerProcess) -> None:

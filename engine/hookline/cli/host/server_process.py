@@ -310,15 +310,16 @@ async def _beside(
 
 
 async def _start_later(engine: Engine) -> None:
-    """Start an engine whose database is away, as soon as it is back. Raises the errors that don't go by themselves."""
-    engine.log.error("the server waits for its database; trying again", error=engine.waits_for)
+    """Start an engine whose database or intake queue is away, as soon as it is back. Raises the errors that don't go by
+    themselves."""
+    engine.log.error("the server waits for its database or intake queue; trying again", error=engine.waits_for)
     failures = 0
     while engine.waits_for is not None:
         failures += 1
         await asyncio.sleep(_START_AGAIN.wait(failures).total_seconds())
         with contextlib.suppress(StoreAway):
             await engine.start()
-    engine.log.warning("the database can be used")
+    engine.log.warning("the database and the intake queue can be used")
 
 
 def _note_start(engine: Engine, settings: Settings) -> None:

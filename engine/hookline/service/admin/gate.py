@@ -61,7 +61,9 @@ class Gate:
         """Raise an error unless the host and the token of the current request are right."""
         self.hosts.check_request(request)
         if self._engine.waits_for is not None:
-            raise ServiceUnavailable("the server hasn't started yet: it waits for its database", retry_after=5)
+            raise ServiceUnavailable(
+                "the server hasn't started yet: it waits for its database or intake queue", retry_after=5
+            )
         await self.check_token()
 
     async def check_token(self) -> None:

@@ -16,7 +16,7 @@ from nats.js.client import JetStreamContext
 from tests.integration.plugins.nats.conftest import REGISTRY, MakeQueue
 from tests.own_nats import OwnNats, nats_cluster, url_of
 
-from hookline.kernel.errors import StoreError
+from hookline.kernel.errors import StoreAway, StoreError
 from hookline.model.message import Envelope
 from hookline.server_settings import load
 from hookline.storage.blobs import Blobs
@@ -100,6 +100,17 @@ async def test_a_stream_that_could_lose_messages_is_rejected(
     with pytest.raises(StoreError, match=text) as rejected:
         await make_queue(url_of([server], f"?replicas=1&stream={name}"))
     assert f"nats stream edit {name}" in str(rejected.value)
+
+
+async def test_servers_that_cant_be_reached_may_come_later(make_queue: MakeQueue, tmp_path: Path) -> None:
+    own = OwnNats(tmp_path)
+    url = url_of([own], f"?replicas=1&max_bytes=20MB&stream=s{uuid.uuid4().hex}")
+    with pytest.raises(StoreAway, match="can't be opened"):
+        await make_queue(url)
+    with own:
+        with own.frozen(), pytest.raises(StoreAway, match="can't be opened"):
+            await make_queue(url)
+        await make_queue(url)
 
 
 @pytest.mark.cluster_rule("C19")
