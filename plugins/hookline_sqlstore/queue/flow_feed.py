@@ -129,8 +129,9 @@ class Feed:
         return True
 
     def give_place(self) -> None:
-        """Give up the place that was kept for a message."""
+        """Give up the place that was kept for a message; without any room, nothing was read."""
         self._places -= 1
+        self.signal.set()
 
     def accepted(self, envelope: Envelope, size: int, inline: int, *, kept: bool) -> None:
         """Note an accepted message; pass it on if a place was kept for it."""

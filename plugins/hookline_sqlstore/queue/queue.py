@@ -134,7 +134,7 @@ class SqlQueue:
                 offer = Offer(envelope.execution_id, fresh=True, envelope=envelope)
                 at_once.run(SqlDelivery(self, envelope.flow_id, offer, at_once.change))
         left: set[str] = set()
-        for place, envelope, size, claimed in commit.accepts:
+        for place, envelope, size, _, claimed in commit.accepts:
             feed = self._feeds.get(envelope.flow_id)
             # Without a feed, the flow has no consumer here: the message stays in the table.
             if feed is None or (feed.begun_only and not claimed):
@@ -159,7 +159,7 @@ class SqlQueue:
         """Claim a message that is being accepted, if the flow's consumer has room for it."""
         feed = self._feeds.get(envelope.flow_id)
         # Only the table knows whether it is the turn of a message with an order key.
-        if feed is None or envelope.order_key is not None or envelope.flow_id not in self._consumers:
+        if feed is None or envelope.order_key is not None or envelope.flow_id not in self._consumers or self._closed:
             return False
         return feed.keep_place()
 
@@ -219,7 +219,7 @@ class SqlQueue:
                 offer = feed.take()
                 if offer is not None:
                     yield SqlDelivery(self, flow_id, offer)
-                elif (feed.returned or (feed.behind and not feed.full)) and not feed.reading:
+                elif feed.room and (feed.returned or (feed.behind and not feed.full)) and not feed.reading:
                     await self._read(feed)
                 else:
                     await _changed(feed)

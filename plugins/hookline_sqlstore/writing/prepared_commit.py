@@ -136,7 +136,9 @@ class AcceptedMessage(NamedTuple):
     envelope: Envelope
     size: int
     """The bytes of its payload."""
-    claimed: bool
+    operation: int
+    """The index of the operation that queues it."""
+    claimed: bool = False
     """This node has claimed it."""
 
 
@@ -215,39 +217,55 @@ def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Com
     can't be stored.
     """
     made = Commit([], [None] * len(changes))
-    begun: list[tuple[int, str]] = []
     for place, change in enumerate(changes):
         if isinstance(change, PutStatistics) or (isinstance(change, Accept | End) and change.patient):
             made.patient = True
         if isinstance(change, Accept):
-            row = _accept_row(change)
-            # Last, since a claim is counted.
-            claimed = change.start is not None or (not change.begun and claims(change.envelope))
-            row = (*row[:-1], claimed, row[-1])
-            made.operations.extend(_accept(change.envelope, change.audit, row, place))
-            if change.handed_over:
-                made.handed_over.add(change.envelope.execution_id)
-            if terms := search_terms(change.envelope):
-                id_ = change.envelope.execution_id
-                made.tags[id_] = [(id_, name, storable(value)) for name, value in terms.items()]
-            if change.begun:
-                made.unblocked.append(change.envelope.flow_id)
-                begun.append((place, change.envelope.execution_id))
-            elif change.start is not None:
-                made.started.append((place, change.envelope))
-            else:
-                made.accepts.append(AcceptedMessage(place, change.envelope, len(row[-1]), claimed))
-        else:
-            if isinstance(change, Unblock):
-                made.unblocked.append(change.flow_id)
-            made.operations.extend(_operations(change, place))
-            if isinstance(change, Cancel | DrainNode | _ADOPTED):
-                made.concerns_all = True
-            if isinstance(change, _ADOPTED):
-                made.operations.append(Operation(statements.CHANGED, "cluster", (1,), place))
-    # The changes that made them ready don't check their order keys.
-    made.operations.extend(Operation(statements.HOLD, id_, (id_,), place) for place, id_ in begun)
+            _add_accept(made, change, place)
+            continue
+        if isinstance(change, Unblock):
+            made.unblocked.append(change.flow_id)
+        made.operations.extend(_operations(change, place))
+        if isinstance(change, Cancel | DrainNode | _ADOPTED):
+            made.concerns_all = True
+        if isinstance(change, _ADOPTED):
+            made.operations.append(Operation(statements.CHANGED, "cluster", (1,), place))
+    for place, change in enumerate(changes):
+        if isinstance(change, Accept) and change.begun:
+            # The changes that made it ready don't check its order key.
+            id_ = change.envelope.execution_id
+            made.operations.append(Operation(statements.HOLD, id_, (id_,), place))
+    _claim(made, claims)
     return made
+
+
+def _add_accept(made: Commit, accept: Accept, place: int) -> None:
+    envelope = accept.envelope
+    row = _accept_row(accept)
+    queued_at = len(made.operations)
+    made.operations.extend(_accept(envelope, accept.audit, row, place))
+    if accept.handed_over:
+        made.handed_over.add(envelope.execution_id)
+    if terms := search_terms(envelope):
+        id_ = envelope.execution_id
+        made.tags[id_] = [(id_, name, storable(value)) for name, value in terms.items()]
+    if accept.begun:
+        made.unblocked.append(envelope.flow_id)
+    elif accept.start is not None:
+        made.started.append((place, envelope))
+    else:
+        made.accepts.append(AcceptedMessage(place, envelope, len(row[-1]), queued_at))
+
+
+def _claim(made: Commit, claims: Claims) -> None:
+    """Claim the messages that this node may run. A claim is counted, so nothing that may fail comes after it."""
+    for number, accepted in enumerate(made.accepts):
+        if claims(accepted.envelope):
+            made.accepts[number] = accepted._replace(claimed=True)
+            *others, _, payload = made.operations[accepted.operation].row
+            made.operations[accepted.operation] = Operation(
+                ACCEPT, accepted.envelope.execution_id, (*others, True, payload), accepted.change
+            )
 
 
 def ping(at: int) -> Commit:
@@ -273,6 +291,7 @@ def _accept_row(accept: Accept) -> Row:
         envelope.order_holds,
         envelope.data_key,
         *started,
+        start is not None,  # claimed, as what has started here
         pack(envelope),
     )
 

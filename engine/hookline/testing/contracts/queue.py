@@ -463,6 +463,19 @@ class QueueContract:
             assert (await consumer.next()).execution_id == envelope.execution_id
             await consumer.nothing(backend)
 
+    async def test_commits_with_a_value_that_cannot_be_stored_keep_no_later_message_back(
+        self, backend: Backend, envelopes: Envelopes
+    ) -> None:
+        async with consuming(backend) as consumer:
+            await consumer.nothing(backend)
+            for _ in range(100):
+                bad = envelopes.make(key="\udc80")
+                with pytest.raises(ValueError, match="surrogates"):
+                    await backend.store.commit([Accept(envelopes.make()), Accept(bad)])
+            (envelope,) = await self._put(backend, envelopes)
+            assert (await consumer.next()).execution_id == envelope.execution_id
+            await consumer.nothing(backend)
+
     async def test_a_put_whose_caller_was_cancelled_is_delivered_if_it_was_accepted(
         self, backend: Backend, envelopes: Envelopes
     ) -> None:

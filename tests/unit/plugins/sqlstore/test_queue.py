@@ -11,10 +11,10 @@ from hookline.storage.change_declarations import Accept, Accepted
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline.testing.eventually import assert_eventually
-from hookline_sqlstore.queue.flow_feed import Feed
+from hookline_sqlstore.queue.flow_feed import READ_AHEAD, Feed
 from hookline_sqlstore.queue.pages import Page
 from hookline_sqlstore.queue.queue import SqlQueue
-from hookline_sqlstore.writing.prepared_commit import prepare_commit
+from hookline_sqlstore.writing.prepared_commit import Commit, prepare_commit
 
 
 class _Pages:
@@ -50,9 +50,13 @@ async def _settled() -> None:
 
 def _accept(queue: SqlQueue, envelopes: Envelopes) -> None:
     """Tell a queue of a message that was stored."""
-    commit = prepare_commit((Accept(envelopes.make()),), queue.claims)
+    commit = _prepare(queue, envelopes)
     commit.results[0] = Accepted(commit.accepts[0].envelope.execution_id)
     queue.committed(commit)
+
+
+def _prepare(queue: SqlQueue, envelopes: Envelopes) -> Commit:
+    return prepare_commit((Accept(envelopes.make()),), queue.claims)
 
 
 @pytest.mark.cluster_rule("C7")
@@ -99,3 +103,18 @@ async def test_room_that_a_stopping_node_leaves_is_found_soon() -> None:
     pages = _Pages(shared=True, full=True)
     async with _consumed(pages):
         await assert_eventually(lambda: pages.read > 1)
+
+
+async def test_nothing_is_read_while_every_place_is_kept_for_a_message_that_is_being_accepted() -> None:
+    pages, envelopes = _Pages(shared=False), Envelopes(ManualClock())
+    async with _consumed(pages, None) as queue:
+        assert pages.read == 1
+        kept = [_prepare(queue, envelopes) for _ in range(READ_AHEAD)]
+        assert all(commit.accepts[0].claimed for commit in kept)
+        assert not _prepare(queue, envelopes).accepts[0].claimed
+        queue.look()
+        await _settled()
+        assert pages.read == 1
+        queue.failed(kept[0])
+        await _settled()
+        assert pages.read == 2, "there is room again"
