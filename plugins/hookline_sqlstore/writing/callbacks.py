@@ -85,8 +85,11 @@ def _call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
 
 
 def claim(connection: Connection, row: ClaimRow) -> None:
-    """Give an early callback with its key to a step that begins to wait."""
+    """Give an early callback with its key to a step that begins to wait, unless one came for the step itself."""
     _lock_key(connection, row)
+    own = callbacks.c.execution_id == row.execution_id, callbacks.c.path == row.path
+    if connection.scalar(select(callbacks.c.id).where(*own)) is not None:
+        return
     early = _with_key(row) & callbacks.c.execution_id.is_(None) & (callbacks.c.until > row.at)
     callback_id = connection.scalar(select(callbacks.c.id).where(early))
     if callback_id is None:

@@ -166,6 +166,19 @@ class CallbacksContract(StoreFixtures):
         assert dict(await store.callbacks(id_)) == {"paid": b"1"}, "it is early no more"
         assert set(await store.referenced(["b"])) == {"b"}
 
+    async def test_of_early_calls_by_url_and_by_key_the_step_takes_that_by_url_and_another_step_the_other(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        envelope = envelopes.make()
+        id_, now = envelope.execution_id, clock.now()
+        await self._run(store, envelope)
+        assert await self._ask(store, self._call(envelopes, None, b"by key", key="k")) == CallbackStored(None)
+        assert await self._ask(store, self._call(envelopes, id_, b"by URL")) == CallbackStored(id_)
+        await store.commit([BeginWait(id_, "paid", "orders", "paid", "k", now), Park(id_, now, None, "callback")])
+        assert dict(await store.callbacks(id_)) == {"paid": b"by URL"}
+        other = await self._waiting(store, envelopes, "k")
+        assert dict(await store.callbacks(other)) == {"paid": b"by key"}
+
     async def test_what_comes_too_early_is_given_up_with_its_files(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
     ) -> None:
