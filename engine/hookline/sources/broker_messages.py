@@ -24,7 +24,7 @@ from hookline.model.sources import ConsumeSettings
 from hookline.plugin_host.large_value_work import Offloader
 from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.triggers import BrokerMessage, ConsumeTrigger, Payload
-from hookline.sources.source import SourceServices
+from hookline.sources.source import SourceServices, plain_attachments, plain_headers, plain_text
 from hookline.storage.blobs import Blobs
 
 _Mode: TypeAlias = Literal["auto", "json", "text", "raw"]
@@ -147,7 +147,7 @@ class PayloadReader(msgspec.Struct, frozen=True):
         finally:
             await writer.abort()
         kept = Attachment(blob.id, "body", payload.filename, media_type, blob.size, blob.sha256)
-        return Received(attachments=(kept,))
+        return Received(attachments=plain_attachments((kept,)))
 
 
 class MessageDecoder:
@@ -177,7 +177,7 @@ class MessageDecoder:
             data = body.data if isinstance(body, Payload) and isinstance(body.data, bytes) else received.json or b""
             keep = self._settings.keep_rejected_bodies
             name = message.message.id
-            key = name if isinstance(name, str) else None
+            key = plain_text(name) if isinstance(name, str) else None
             reason = services.reject(flow, rejected, key, data, keep=keep)
         await self._drop_files(received)
         return DecodedMessage(message, None, reason)
@@ -203,21 +203,21 @@ class MessageDecoder:
 
         try:
             return await self._reader.offloader.run(read, large=is_heavy_value(body))
+        except UnicodeEncodeError as error:
+            raise self._defect(f"a text in the body is no Unicode: {error}") from error
         except NotJson as error:
             raise self._defect(str(error)) from error
 
     def _envelope(self, message: ReceivedMessage, received: Received) -> Envelope:
         delivered, flow = message.message, self._flow
         try:
-            headers = {_plain(str(name)).lower(): _plain(str(value)) for name, value in delivered.headers.items()}
-            attachments = (*delivered.attachments, *received.attachments)
+            headers = plain_headers(delivered.headers)
+            attachments = (*plain_attachments(delivered.attachments), *received.attachments)
         except (AttributeError, TypeError) as error:
             raise self._defect(f"the headers or attachments of a BrokerMessage are invalid: {error}") from error
-        if not all(isinstance(attachment, Attachment) for attachment in attachments):
-            raise self._defect("the attachments of a BrokerMessage must be Attachments")
         if delivered.id is not None and not isinstance(delivered.id, str):
             raise self._defect(f"the id of a BrokerMessage is {type(delivered.id).__name__}, not text")
-        name = _plain(delivered.id) if delivered.id else None
+        name = plain_text(delivered.id) if delivered.id else None
         return broker_envelope(
             flow,
             Message(received.body, headers, attachments),
@@ -248,11 +248,6 @@ class MessageDecoder:
     def _defect(self, message: str) -> Malformed:
         defect = self._services.engine.plugin_calls.defect("trigger", self._trigger.name, message)
         return Malformed(defect.message)
-
-
-def _plain(text: str) -> str:
-    """Return the text without halves of surrogate pairs, which no store can keep."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _guessed(data: bytes, exact: bool) -> Received | None:

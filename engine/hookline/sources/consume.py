@@ -17,7 +17,7 @@ from hookline.plugin_host.plugin_loggers import TriggerLog
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.broker_messages import DecodedMessage, MessageBuffer, MessageDecoder, ReceivedMessage
-from hookline.sources.source import SourceServices, SourceStatus, credential_of, sleep_for
+from hookline.sources.source import SourceServices, SourceStatus, credential_of, plain_text, sleep_for
 
 _BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 _LONGEST_ASKED: Final = timedelta(hours=1)
@@ -43,7 +43,7 @@ class _Failed(Exception):
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = plain_text(message)
         self.retry_after = retry_after
 
 

@@ -29,6 +29,9 @@ from hookline.sources.source import (
     SourceStatus,
     TriggerCredential,
     credential_of,
+    plain_attachments,
+    plain_headers,
+    plain_text,
     sleep_for,
 )
 from hookline.storage.change_declarations import TakeDedupeKeys
@@ -44,7 +47,7 @@ class _Failed(Exception):
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = plain_text(message)
         self.retry_after = retry_after
 
 
@@ -211,6 +214,8 @@ class PollSource:
             envelopes = await self._services.engine.offloader.run(
                 partial(self._envelopes, polled.items, now), large=large
             )
+        except UnicodeEncodeError as error:
+            raise self._defect(f"a text in its cursor or in the body of an item is no Unicode: {error}") from error
         except (NotJson, AttributeError, TypeError) as error:
             raise self._defect(str(error)) from error
         if len(bytes(cursor)) > CURSOR_BYTES:
@@ -218,7 +223,10 @@ class PollSource:
         return envelopes, cursor
 
     def _envelopes(self, items: Sequence[PollItem], now: datetime) -> list[Envelope]:
-        """Return the envelopes of items. Raises NotJson, AttributeError and TypeError if one is invalid."""
+        """Return the envelopes of items.
+
+        Raises NotJson, AttributeError, TypeError and UnicodeEncodeError if one is invalid.
+        """
         messages: dict[str, Envelope] = {}
         for place, item in enumerate(items):
             # Each is accepted a microsecond after the one before, so that they run in this order.
@@ -231,12 +239,14 @@ class PollSource:
         if not isinstance(item, PollItem) or not isinstance(item.id, str):
             raise NotJson(f"{item!r:.60} is not a PollItem whose id is text")
         body = to_json(item.body, f"the body of item {item.id!r:.60}", exact=self._flow.exact)
-        headers = {str(name).lower(): str(value) for name, value in item.headers.items()}
+        if type(body) is str:
+            # It is stored as it is, so no JSON is made here that would fail.
+            body.encode()
         return poll_envelope(
             self._flow,
-            Message(body, headers, tuple(item.attachments)),
+            Message(body, plain_headers(item.headers), plain_attachments(item.attachments)),
             use=self._trigger.name,
-            item_id=item.id,
+            item_id=plain_text(item.id),
             polled_at=now,
             accepted_at=accepted_at,
             dedupe_window=self._settings.dedupe_window,

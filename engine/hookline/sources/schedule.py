@@ -38,6 +38,7 @@ class ScheduleSource:
             self.status.next_at = next_at
             await sleep_until(self._clock, next_at)
             progress = await self._catch_up(progress)
+            self.status.error, self.status.failures = None, 0
         self.status.next_at = None
         self._services.engine.log.warning("a schedule has no further times", flow_id=self._flow.id)
 

@@ -1,7 +1,7 @@
 """The parts that all sources share: their status and progress, their credential, and the storing of their messages."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -18,7 +18,7 @@ from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
-from hookline.model.message import Envelope, stored_body
+from hookline.model.message import Attachment, Envelope, stored_body
 from hookline.sdk.settings.setting_upgrades import plain_name
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues
@@ -185,6 +185,32 @@ def credential_of(services: Services, trigger: ConnectorTrigger, name: str | Non
         raise CredentialError(f"credential {name!r} is of type {type_}; {trigger.name} takes {wanted}")
     tokens = None if services.tokens is None else services.tokens.of(name)
     return TriggerCredential(value, type_, tokens, hidden_of(value, tokens))
+
+
+def plain_text(text: str) -> str:
+    """Return the text with escapes instead of halves of surrogate pairs, which no store can keep.
+
+    So texts that differ still do, such as the ids of two messages.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def plain_headers(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of a message as texts that can be stored; their names are in lower case."""
+    return {plain_text(str(name)).lower(): plain_text(str(value)) for name, value in headers.items()}
+
+
+def plain_attachments(attachments: Iterable[Any]) -> tuple[Attachment, ...]:
+    """Return the attachments of a message with names that can be stored. Raises TypeError if one is none."""
+    return tuple(map(_plain_attachment, attachments))
+
+
+def _plain_attachment(attachment: Any) -> Attachment:
+    if not isinstance(attachment, Attachment):
+        raise TypeError(f"{attachment!r:.60} is not an Attachment")
+    name, filename, media = attachment.name, attachment.filename, attachment.type
+    filename = None if filename is None else plain_text(filename)
+    return msgspec.structs.replace(attachment, name=plain_text(name), filename=filename, type=plain_text(media))
 
 
 async def sleep_for(clock: Clock, wait: timedelta, waker: asyncio.Event | None = None) -> None:

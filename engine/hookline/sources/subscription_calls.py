@@ -17,7 +17,7 @@ from hookline.plugin_host.plugin_loggers import TriggerLog
 from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.secrets.masking import HiddenValues, secret_values
-from hookline.sources.source import SourceServices, credential_of
+from hookline.sources.source import SourceServices, credential_of, plain_text
 
 F = TypeVar("F")
 
@@ -27,7 +27,7 @@ class CallFailed(Exception):
 
     def __init__(self, message: str, *, rejected: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = plain_text(message)
         self.rejected = rejected
         """The call had no effect, and repeating it can't help."""
         self.retry_after = retry_after

@@ -164,10 +164,20 @@ class SourceSupervisor:
             except StoreError as error:
                 self._services.engine.store_problem.report(error, flow_id=flow_id)
                 await clock.sleep(STORE_RETRY)
-            except Exception:
+            except Exception as error:
                 # A defect of one source must not stop the others.
                 log.error("defect of a trigger; trying again", flow_id=flow_id, exc_info=True)
+                _note_defect(source.status, error)
                 await clock.sleep(_AGAIN)
+
+
+def _note_defect(status: SourceStatus, error: Exception) -> None:
+    """Show a defect until the source works again. What the error says may be secret, so only the log has that."""
+    status.error = f"defect of the engine ({type(error).__name__}); the log says more"
+    status.failures += 1
+    status.next_at = None
+    if status.listening is not None:
+        status.listening = False
 
 
 def _duty(key: _Key) -> str:

@@ -312,7 +312,10 @@ async def test_a_function_that_ends_has_a_defect_and_keeps_what_it_gave(harness:
         (BrokerMessage(object(), id="x"), "which has no JSON form"),
         (BrokerMessage(1, id=7), "the id of a BrokerMessage is int"),  # type: ignore[arg-type]
         (BrokerMessage(1, headers="x"), "the headers or attachments of a BrokerMessage are invalid"),  # type: ignore[arg-type]
-        (BrokerMessage(1, attachments=("x",)), "the attachments of a BrokerMessage must be Attachments"),  # type: ignore[arg-type]
+        (BrokerMessage(1, attachments=("x",)), "'x' is not an Attachment"),  # type: ignore[arg-type]
+        (BrokerMessage("x\udc80"), "a text in the body is no Unicode"),
+        (BrokerMessage({"x\udc80": 1}, id="x\udc80"), "a text in the body is no Unicode"),
+        (BrokerMessage({"x\udc80": object()}), "which has no JSON form"),
         (BrokerMessage(Payload(None)), "the data of a Payload is NoneType"),  # type: ignore[arg-type]
         (BrokerMessage(Payload("text")), "the data of a Payload is str"),  # type: ignore[arg-type]
     ],

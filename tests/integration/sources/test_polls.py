@@ -13,15 +13,27 @@ from pydantic import BaseModel, SecretStr
 from tests.integration.engine_harness import Hang, Harness, act
 from tests.metric_samples import sample
 
-from hookline.api import Connector, PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, StepError, hookimpl
+from hookline.api import (
+    Attachment,
+    Connector,
+    PollContext,
+    PollItem,
+    PollResult,
+    PollTrigger,
+    ResetsCursor,
+    StepError,
+    hookimpl,
+)
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import compile_flow
+from hookline.intake.intake import Intake
 from hookline.kernel.errors import StoreError
 from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter
 from hookline.storage.change_declarations import Change, CommitResult, SetCursor
 from hookline.testing.clock import START, ManualClock
+from hookline.testing.eventually import assert_eventually
 
 REGISTRY = load_plugins()
 
@@ -211,6 +223,15 @@ async def test_the_other_side_may_say_when_to_come_again_and_no_wait_is_longer_t
         ([PollItem("a", 1)], "it returned list instead of a PollResult"),
         (PollResult([PollItem("a", object())], 1), "which has no JSON form"),
         (PollResult(["a"], 1), "is not a PollItem"),  # type: ignore[list-item]
+        (PollResult([PollItem("a", 1, attachments=("x",))], 1), "is not an Attachment"),  # type: ignore[arg-type]
+        (PollResult([PollItem("a", "x\udc80")], 1), "a text in its cursor or in the body of an item is no Unicode"),
+        (
+            PollResult([PollItem("a", {"x\udc80": 1})], 1),
+            "a text in its cursor or in the body of an item is no Unicode",
+        ),
+        (PollResult([PollItem("a", {"x\udc80": object()})], 1), "which has no JSON form"),
+        (PollResult((), ["x\udc80"]), "a text in its cursor or in the body of an item is no Unicode"),
+        (StepError("x\udc80 at Shop", code="shop.odd"), "shop.odd: x\\udc80 at Shop"),
         (PollResult([PollItem(str(n), n) for n in range(1001)], 1), "it returned 1001 items; at most 1000"),
         (PollResult((), "x" * 5_000_000), "its cursor has 5000002 bytes; at most"),
     ],
@@ -226,6 +247,50 @@ async def test_a_defect_of_a_trigger_is_its_plugins_and_ends_nothing(
         assert "Shop" in (status.error or ""), "whose it is"
         await pass_time(harness, 30)
         assert await harness.bodies(engine, "f", 1) == ["well"]
+
+
+async def test_texts_that_no_store_keeps_are_kept_as_escapes_and_hold_no_item_back(
+    harness: Harness, shop: Shop
+) -> None:
+    named = Attachment("0" * 64, "n\udc80", "f\udc80", "text/plain", 1, "0" * 64)
+    odd = [
+        PollItem("a\udc80", "one", {"h\udc80": "\udc80"}),
+        PollItem("a\udc81", "two", attachments=(named,)),
+        PollItem("good", "three"),
+    ]
+    shop.does = gives(PollResult(odd, 1), PollResult(odd, 2))
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        assert sorted(await harness.bodies(engine, "f", 3)) == ["one", "three", "two"]
+        found = [await engine.store.envelope(one.execution.id) for one in (await engine.store.executions()).items]
+        assert {envelope.dedupe_key for envelope in found if envelope} == {"s:a\\udc80", "s:a\\udc81", "s:good"}
+        assert {"h\\udc80": "\\udc80"} in [envelope.message.headers for envelope in found if envelope]
+        kept = [one for envelope in found if envelope for one in envelope.message.attachments]
+        assert [(one.name, one.filename) for one in kept] == [("n\\udc80", "f\\udc80")]
+        await pass_time(harness, 60)
+        await harness.looked(engine, "f")
+        assert len(await harness.bodies(engine, "f")) == 3, "they are known again"
+
+
+async def test_a_defect_of_the_engine_is_shown_until_the_source_works_again(
+    harness: Harness, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: Any) -> int:
+        raise ValueError("secret")
+
+    shop.does = counting()
+    polled_flow(harness)
+    async with harness.engine() as engine:
+        status = await harness.looked(engine, "f")
+        with monkeypatch.context() as broken:
+            broken.setattr(Intake, "store_from_source", fails)
+            await pass_time(harness, 60)
+            await assert_eventually(lambda: status.failures == 1)
+        assert status.error == "defect of the engine (ValueError); the log says more"
+        await pass_time(harness, 60)
+        assert await harness.bodies(engine, "f", 2) == [1, 2]
+        status = await harness.looked(engine, "f")
+        assert (status.error, status.failures) == (None, 0)
 
 
 async def test_a_look_that_takes_too_long_has_failed(harness: Harness, shop: Shop) -> None:
