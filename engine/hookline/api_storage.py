@@ -30,7 +30,7 @@ from hookline.model.access import (
     Token,
     TokenScope,
 )
-from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
+from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, BatchPlace, joined_output
 from hookline.model.callbacks_and_pages import WaitStatus
 from hookline.model.dead_letter_causes import cause_of
 from hookline.model.deployments_and_drafts import (
@@ -146,6 +146,8 @@ from hookline.storage.change_declarations import (
     Rebind,
     RecordAudit,
     RecordSteps,
+    ReencryptBatchItem,
+    ReencryptCallback,
     ReencryptSubscription,
     Reject,
     RejectSignIns,
@@ -280,6 +282,7 @@ __all__ = [
     "BatchItem",
     "BatchJoined",
     "BatchLed",
+    "BatchPlace",
     "BeginWait",
     "Blob",
     "BlobGone",
@@ -401,6 +404,8 @@ __all__ = [
     "Rebind",
     "RecordAudit",
     "RecordSteps",
+    "ReencryptBatchItem",
+    "ReencryptCallback",
     "ReencryptSubscription",
     "Reject",
     "RejectSignIns",

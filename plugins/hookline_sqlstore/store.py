@@ -11,6 +11,7 @@ from hookline.api_storage import (
     AuditFilter,
     AuditPage,
     BatchItem,
+    BatchPlace,
     Capture,
     CapturedPage,
     CapturedRequest,
@@ -129,6 +130,11 @@ class SqlStore:
     async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
         return await self._database.read(lambda connection: waits.callbacks_of(connection, execution_id))
 
+    async def callbacks_to_come(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        return await self._database.read(
+            lambda connection: waits.callbacks_to_come(connection, after, limit), long=True
+        )
+
     async def executions_with_callbacks(self, ended_before: datetime, limit: int) -> Sequence[str]:
         return await self._database.read(
             lambda connection: waits.executions_with_callbacks(connection, ended_before, limit), long=True
@@ -145,6 +151,11 @@ class SqlStore:
 
     async def batch_items(self, execution_id: str, path: str) -> Sequence[BatchItem]:
         return await self._database.read(lambda connection: batch_joining.items_of(connection, execution_id, path))
+
+    async def batch_bodies(self, after: BatchPlace | None, limit: int) -> Sequence[tuple[BatchPlace, bytes]]:
+        return await self._database.read(
+            lambda connection: batch_joining.bodies_after(connection, after, limit), long=True
+        )
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
         return await self._database.read(lambda connection: flow_state.state_of(connection, flow_id, key))

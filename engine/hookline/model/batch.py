@@ -1,6 +1,6 @@
 """Batches: the settings of a batch step, and the items of a batch."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -56,6 +56,16 @@ class BatchItem(msgspec.Struct, frozen=True):
     def size(self) -> int:
         """The bytes that it takes of the batch."""
         return size_of(self.body, self.attachments)
+
+
+class BatchPlace(NamedTuple):
+    """The place of an item in its batch. In their order, the items of each batch follow each other."""
+
+    execution_id: str
+    """The leader's id."""
+    path: str
+    """The path of its step."""
+    number: int
 
 
 def size_of(body: bytes, attachments: tuple[Attachment, ...]) -> int:

@@ -16,7 +16,7 @@ from hookline.model.callbacks_and_pages import Call, EncryptedCallback, FlowEnde
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.foreach_progress_and_streams import STREAM
 from hookline.model.message import Attachment, Envelope, Message, json_to_store, read_stored_body, stored_body
-from hookline.secrets.encryption import DataKey, Vault
+from hookline.secrets.encryption import FOR_DATA_KEY, DataKey, Vault
 from hookline.secrets.masking import MASK, HiddenValues
 from hookline.secrets.redaction_rules import RedactionRules
 from hookline.storage.change_declarations import SetDataKey
@@ -461,6 +461,34 @@ class Redaction:
 
     def _key(self, encrypted: bytes | None) -> DataKey:
         return DataKey.generate(self._vault) if encrypted is None else DataKey.load(self._vault, encrypted)
+
+
+def reencrypt_batch_item(stored: bytes, vault: Vault) -> bytes | None:
+    """Return an item of a batch with its data key encrypted by the vault's first key; None if nothing is to change."""
+    if not is_encrypted(stored):
+        return None
+    item = _unpack_encrypted_batch_item.decode(stored[len(_ENCRYPTED_LINE) :])
+    key = _reencrypted_key(item.data_key, vault)
+    return None if key is None else _ENCRYPTED_LINE + _pack.encode(msgspec.structs.replace(item, data_key=key))
+
+
+def reencrypt_callback(packed: bytes, vault: Vault) -> bytes | None:
+    """Return a packed callback with its data key encrypted by the vault's first key; None if nothing is to change."""
+    callback = unpack_callback(packed)
+    if not isinstance(callback, EncryptedCallback):
+        return None
+    key = _reencrypted_key(callback.data_key, vault)
+    return None if key is None else pack_callback(msgspec.structs.replace(callback, data_key=key))
+
+
+def _reencrypted_key(key: bytes, vault: Vault) -> bytes | None:
+    if vault.is_current(key):
+        return None
+    try:
+        return vault.reencrypt(key, purpose=FOR_DATA_KEY)
+    except RedactedUnreadable:
+        # Its key was removed before: nobody can read the values any more.
+        return None
 
 
 class NoRedaction:

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from hookline.kernel.json import MAX_DIGITS, decode, encode, within_bounds
 from hookline.model.access import AuditEntry, RejectedSignIn, Session, SignInCode, Token
-from hookline.model.batch import BatchItem
+from hookline.model.batch import BatchItem, BatchPlace
 from hookline.model.deployments_and_drafts import Deployment, Draft, FileKind, FlowFile
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
 from hookline.model.flow import ServingState
@@ -439,6 +439,16 @@ class TimeOutWait:
     at: datetime
 
 
+@change("execution")
+@dataclass(frozen=True, slots=True)
+class ReencryptCallback:
+    """Replace the packed callback with this id if it is still `was`."""
+
+    id: str
+    payload: bytes
+    was: bytes
+
+
 @change("execution", fault_point="end_wait")
 @dataclass(frozen=True, slots=True)
 class EndWait:
@@ -532,6 +542,16 @@ class TakeBatch:
 
     execution_id: str
     path: str
+
+
+@change("execution")
+@dataclass(frozen=True, slots=True)
+class ReencryptBatchItem:
+    """Replace the body of a batch's item if it is still `was`."""
+
+    at: BatchPlace
+    body: bytes
+    was: bytes
 
 
 # --- Flows: versions, states, stored values --------------------------------------------------------------------------
@@ -1096,12 +1116,14 @@ Change: TypeAlias = (
     | BeginWait
     | StoreCallback
     | TimeOutWait
+    | ReencryptCallback
     | EndWait
     | ForgetCallbacks
     | ForgetEarlyCallbacks
     | JoinBatch
     | CloseBatch
     | TakeBatch
+    | ReencryptBatchItem
     | Publish
     | OverrideState
     | SetState

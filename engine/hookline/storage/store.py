@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Session, SignInCode, Token
-from hookline.model.batch import BatchItem
+from hookline.model.batch import BatchItem, BatchPlace
 from hookline.model.callbacks_and_pages import WaitStatus
 from hookline.model.deployments_and_drafts import Deployment, Draft, DraftInfo, FlowFile, ServedFlow
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
@@ -34,12 +34,21 @@ class BatchQueries(Protocol):
         """Return the items of a batch in the order in which they joined; the leader's comes first."""
         ...
 
+    async def batch_bodies(self, after: BatchPlace | None, limit: int) -> Sequence[tuple[BatchPlace, bytes]]:
+        """Return the bodies of the items of all batches with their places, in the order of these, above `after`."""
+        ...
+
 
 class CallbackQueries(Protocol):
     """Steps that wait for callbacks, and their callbacks."""
 
     async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
         """Return the packed callbacks of an execution's waiting steps, by the paths of the steps."""
+        ...
+
+    async def callbacks_to_come(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """Return ids above `after` of callbacks that a step may still take, in order, each with the packed callback:
+        all but those of executions that have succeeded or were cancelled."""
         ...
 
     async def executions_with_callbacks(self, ended_before: datetime, limit: int) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from hookline.api import encode_json
@@ -14,6 +14,7 @@ from hookline.api_storage import (
     BatchItem,
     BatchJoined,
     BatchLed,
+    BatchPlace,
     StepState,
     joined_output,
 )
@@ -80,6 +81,15 @@ def items_of(connection: Connection, execution_id: str, path: str) -> list[Batch
         BatchItem(row.member_id, row.body, () if row.attachments is None else _attachments.decode(row.attachments))
         for row in rows
     ]
+
+
+def bodies_after(connection: Connection, after: BatchPlace | None, limit: int) -> list[tuple[BatchPlace, bytes]]:
+    """Return the bodies of the items of all batches, in the order of their places."""
+    place = (batch_members.c.execution_id, batch_members.c.path, batch_members.c.place)
+    chosen = select(*place, batch_members.c.body).order_by(*place).limit(limit)
+    if after is not None:
+        chosen = chosen.where(tuple_(*place) > tuple_(*after))
+    return [(BatchPlace(*at), body) for *at, body in connection.execute(chosen)]
 
 
 def batches_of(connection: Connection, execution_id: str) -> dict[str, bool]:

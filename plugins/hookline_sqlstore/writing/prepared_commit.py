@@ -64,6 +64,8 @@ from hookline.api_storage import (
     Rebind,
     RecordAudit,
     RecordSteps,
+    ReencryptBatchItem,
+    ReencryptCallback,
     ReencryptSubscription,
     Reject,
     RejectedRequest,
@@ -360,6 +362,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case TimeOutWait(id_, key, path, flow_id, step_id, at):
             waited_for = TimeoutRow(id_, key, path, flow_id, step_id, micros(at))
             yield Operation(statements.TIME_OUT, key, waited_for, place)
+        case ReencryptCallback(id_, payload, was):
+            yield Operation(statements.REENCRYPT_CALLBACK, f"callback {id_}", (id_, payload, was), place)
         case EndWait(key, path):
             yield Operation(statements.END_WAIT, key, (key, path), place)
         case JoinBatch(step, flow_id, version, batch_key, size, gathered, at):
@@ -373,6 +377,9 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case TakeBatch(key, path):
             yield Operation(statements.TAKE_MEMBERS, key, (key, path), place)
             yield Operation(statements.TAKE_BATCH, key, (key, path), place)
+        case ReencryptBatchItem(item_at, body, was):
+            about = f"batch item {' '.join(map(str, item_at))}"
+            yield Operation(statements.REENCRYPT_BATCH_ITEM, about, (*item_at, body, was), place)
         case Cancel(key, at, tells):
             yield Operation(statements.CANCEL, key, (key, micros(at)), place)
             if tells is not None:

@@ -391,6 +391,22 @@ DROP_SUBSCRIPTION: Final = Statement(
     counted=False,
 )
 
+REENCRYPT_CALLBACK: Final = Statement(
+    "reencrypt",
+    (("id", "text"), ("payload", "bytea"), ("was", "bytea")),
+    "UPDATE callbacks SET payload = v.payload FROM {v} WHERE callbacks.id = v.id AND callbacks.payload = v.was",
+    counted=False,
+)
+
+REENCRYPT_BATCH_ITEM: Final = Statement(
+    "reencrypt",
+    (("execution_id", "text"), ("path", "text"), ("place", "integer"), ("body", "bytea"), ("was", "bytea")),
+    "UPDATE batch_members SET body = v.body FROM {v}"
+    " WHERE batch_members.execution_id = v.execution_id AND batch_members.path = v.path"
+    " AND batch_members.place = v.place AND batch_members.body = v.was",
+    counted=False,
+)
+
 REENCRYPT_SUBSCRIPTION: Final = Statement(
     "subscription",
     (("flow_id", "text"), ("value", "bytea"), ("was", "bytea")),

@@ -1,13 +1,21 @@
 """What a flow redacts is nowhere in the open while its messages are gathered, and the leader has it all the same."""
 
 import asyncio
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.integration.engine_harness import Harness, act
 
 from hookline.engine import Engine
+from hookline.maintenance.key_rotation import rotate_keys
+from hookline.model.access import SYSTEM
+from hookline.model.callbacks_and_pages import Call, pack_callback, raw_json
 from hookline.model.execution import State
+from hookline.secrets.encryption import Vault, generate_key, read_keys
+from hookline.secrets.redaction import Redaction, reencrypt_batch_item, reencrypt_callback
+from hookline.storage.change_declarations import StoreCallback
 
 CARDS = ["4929-1234-5678-9012", "5500-0000-0000-0004"]
 
@@ -76,3 +84,42 @@ async def test_what_a_redacting_flow_hands_to_one_that_gathers_stays_redacted(tm
         await harness.until(engine, leader)
         assert harness.probe.calls[-1][3] == [{"card": "none"}, *({"card": card} for card in CARDS)]
     assert in_the_open(tmp_path) == set()
+
+
+async def test_a_batch_and_callbacks_that_came_need_no_key_from_before_a_rotation(tmp_path: Path) -> None:
+    harness, old, new = Harness(tmp_path), generate_key(), generate_key()
+    batch = {"id": "lines", "use": "batch", "with": {"within": "24h"}}
+    harness.flow("f", [batch, act("after", "{{ body | map(attribute='card') | list }}")], redact=["$.body.card"])
+    call = Call(body=raw_json("secret"))
+    async with harness.engine(secret_keys=read_keys(old)) as engine:
+        leader = await gathered(harness, engine)
+        now, packed = engine.clock.now(), Redaction(engine.vault).encrypt_callback(pack_callback(call))
+        early = StoreCallback(engine.ids.new(), None, None, "f", "paid", "k", b"", now, now + timedelta(1), packed)
+        await engine.store.commit([early])
+    async with harness.engine(secret_keys=read_keys(f"{new},{old}")) as engine:
+        await engine.keys.refresh()
+        rotate = partial(rotate_keys, engine.credentials, engine.store, engine.vault, engine.clock, engine.ids.new)
+        await rotate(by=SYSTEM)
+        recorded = [entry.detail for entry in (await engine.store.audit()).items]
+        assert {"2 batch items", "1 callback"} <= set(recorded)
+        await rotate(by=SYSTEM)
+        assert len((await engine.store.audit()).items) == len(recorded), "nothing is left to encrypt"
+    async with harness.engine(secret_keys=read_keys(new)) as engine:
+        ((_, packed),) = await engine.store.callbacks_to_come("", 10)
+        assert Redaction(engine.vault).decrypt_callback(packed) == call
+        await harness.until(engine, leader, State.WAITING)
+        harness.clock.advance(86_400)
+        await harness.until(engine, leader, State.SUCCEEDED)
+    assert [value for _, _, _, value in harness.probe.calls] == [CARDS]
+
+
+def test_a_rotation_leaves_values_alone_whose_key_was_removed_before() -> None:
+    old, new = Vault(read_keys(generate_key())), Vault(read_keys(generate_key()))
+    redaction, call = Redaction(old), Call(body=raw_json("secret"))
+    item = redaction.encrypt_batch_item(b"1", redaction.new_redactor(None))
+    assert reencrypt_batch_item(item, old) is None, "it has the first key"
+    assert reencrypt_batch_item(item, new) is None
+    assert reencrypt_batch_item(b"1", new) is None
+    packed = redaction.encrypt_callback(pack_callback(call))
+    assert reencrypt_callback(packed, new) is None
+    assert reencrypt_callback(pack_callback(call), new) is None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, select, text
+from sqlalchemy import Connection, and_, bindparam, func, select, text
 
 from hookline.api_storage import Held, WaitStatus
 from hookline_sqlstore.column_values import first_id, micros, moment
@@ -28,6 +28,23 @@ _TIMED_OUT: Final = select(callbacks.c.payload.is_(None)).where(
 def callbacks_of(connection: Connection, execution_id: str) -> dict[str, bytes]:
     rows = connection.execute(_CALLBACKS, {"execution_id": execution_id})
     return {row.path: row.payload for row in rows}
+
+
+_TO_COME: Final = (
+    select(callbacks.c.id, callbacks.c.payload)
+    .outerjoin(executions, executions.c.id == callbacks.c.execution_id)
+    .where(
+        callbacks.c.payload.is_not(None),
+        callbacks.c.id > bindparam("after"),
+        func.coalesce(executions.c.state, "").not_in(("succeeded", "cancelled")),
+    )
+    .order_by(callbacks.c.id)
+    .limit(bindparam("limit"))
+)
+
+
+def callbacks_to_come(connection: Connection, after: str, limit: int) -> list[tuple[str, bytes]]:
+    return [(row.id, row.payload) for row in connection.execute(_TO_COME, {"after": after, "limit": limit})]
 
 
 def waits_of(connection: Connection, execution_id: str) -> tuple[str, ...]:

@@ -470,6 +470,8 @@ MADE: Final[Mapping[type, tuple[str, str]]] = {
     ch.DropCredential: ("DELETE", f"{C}/{{name}}"),
     ch.ReencryptSubscription: ("POST", f"{C}/rotate"),
     ch.SetDataKey: ("POST", f"{C}/rotate"),
+    ch.ReencryptBatchItem: ("POST", f"{C}/rotate"),
+    ch.ReencryptCallback: ("POST", f"{C}/rotate"),
     ch.CreateSession: ("POST", "/api/v1/session"),
     ch.UseSignInCode: ("POST", "/api/v1/session"),
     ch.EndSession: ("DELETE", "/api/v1/session"),
@@ -480,7 +482,16 @@ MADE: Final[Mapping[type, tuple[str, str]]] = {
     ch.DrainNode: ("POST", "/api/v1/nodes/{node_id}/drain"),
 }
 #: They need a redacted execution, a subscription, flows in the database or a sign-in code, and have their own tests.
-NOT_SEEN_HERE: Final = frozenset({ch.ReencryptSubscription, ch.SetDataKey, ch.SetCases, ch.UseSignInCode})
+NOT_SEEN_HERE: Final = frozenset(
+    {
+        ch.ReencryptSubscription,
+        ch.SetDataKey,
+        ch.ReencryptBatchItem,
+        ch.ReencryptCallback,
+        ch.SetCases,
+        ch.UseSignInCode,
+    }
+)
 
 
 def is_recorded(commit: Commit) -> bool:

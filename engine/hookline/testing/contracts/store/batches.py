@@ -7,7 +7,7 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.kernel.json import decode
-from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem
+from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, BatchPlace
 from hookline.model.execution import Execution, Outcome, State, StepState
 from hookline.model.message import Attachment
 from hookline.storage.change_declarations import (
@@ -20,6 +20,7 @@ from hookline.storage.change_declarations import (
     Park,
     Purge,
     RecordSteps,
+    ReencryptBatchItem,
     Resume,
     TakeBatch,
 )
@@ -214,3 +215,25 @@ class BatchesContract(StoreFixtures):
         with pytest.raises(ExecutionNotFound):
             await store.commit([JoinBatch(entry, "orders", "v1", "k", 100, BatchItem(nobody, b"1"), clock.now())])
         assert await self._members_of(store, leader) == [leader, member]
+
+    async def test_the_bodies_of_all_batches_are_paged_and_replaced_only_where_they_are_what_they_were(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        for path in ("lines", "others"):
+            for number in range(3):
+                await self._come(store, envelopes, path=path, body=b"%d" % number)
+        assert list(await store.batch_bodies(None, 10)) == [
+            (BatchPlace(leader, path, number + 1), b"%d" % number)
+            for leader, path in sorted({(at.execution_id, at.path) for at, _ in await store.batch_bodies(None, 10)})
+            for number in range(3)
+        ]
+        first = await store.batch_bodies(None, 4)
+        rest = await store.batch_bodies(first[-1][0], 4)
+        assert [*first, *rest] == list(await store.batch_bodies(None, 10))
+        assert len(first) == 4
+        assert list(await store.batch_bodies(rest[-1][0], 4)) == []
+        (at, _), (other, _) = first[:2]
+        await store.commit([ReencryptBatchItem(at, b"new", b"0"), ReencryptBatchItem(other, b"new", b"not it")])
+        await store.commit([ReencryptBatchItem(BatchPlace("none", "lines", 1), b"new", b"0")])
+        assert [body for _, body in await store.batch_bodies(None, 3)] == [b"new", b"1", b"2"]
+        assert [one.body for one in await store.batch_items(at.execution_id, at.path)] == [b"new", b"1", b"2"]

@@ -17,6 +17,7 @@ from hookline.storage.change_declarations import (
     ForgetEarlyCallbacks,
     NotWaiting,
     Park,
+    ReencryptCallback,
     Reopen,
     Resume,
     StoreCallback,
@@ -218,3 +219,27 @@ class CallbacksContract(StoreFixtures):
         assert await self._ask(store, self._call(envelopes, ids[0])) == NotWaiting()
         for id_ in ids[2:]:
             assert await self._ask(store, self._call(envelopes, id_)) == CallbackRepeated(id_, identical=True)
+
+    async def test_callbacks_to_come_are_paged_and_replaced_only_where_they_are_what_they_were(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        waiting, failed, ended, late = [await self._waiting(store, envelopes) for _ in range(4)]
+        calls = [self._call(envelopes, id_, id_.encode()) for id_ in (waiting, failed, ended)]
+        calls.append(self._call(envelopes, None, b"early", key="k"))
+        await store.commit(calls)
+        await store.commit([TimeOutWait(envelopes.ids.new(), late, "paid", "orders", "paid", clock.now())])
+        for id_, state, outcome in (
+            (failed, State.FAILED, Outcome.FAILED),
+            (ended, State.SUCCEEDED, Outcome.COMPLETED),
+        ):
+            await store.commit([Resume(id_, clock.now()), End(id_, state, outcome, clock.now())])
+        to_come = [(one.id, one.payload) for one in (calls[0], calls[1], calls[3])]
+        assert list(await store.callbacks_to_come("", 10)) == to_come
+        assert list(await store.callbacks_to_come("", 2)) == to_come[:2]
+        assert list(await store.callbacks_to_come(to_come[1][0], 2)) == to_come[2:]
+        renewed = ReencryptCallback(calls[0].id, b"new", waiting.encode())
+        await store.commit([renewed, ReencryptCallback(calls[1].id, b"new", b"not it")])
+        await store.commit([ReencryptCallback("none", b"new", b"early")])
+        assert list(await store.callbacks_to_come("", 10)) == [(calls[0].id, b"new"), *to_come[1:]]
+        assert dict(await store.callbacks(waiting)) == {"paid": b"new"}
+        assert await self._ask(store, calls[0]) == CallbackRepeated(waiting, identical=True)
