@@ -130,6 +130,40 @@ async def test_a_stream_is_no_value_and_the_error_says_what_goes_through_it(harn
         assert "foreach" in done.error.message
 
 
+def _streams(*before: Any, **settings: Any) -> list[Any]:
+    """Steps whose block `outer` has a stream as the result of each item."""
+    inner = {"id": "inner", "foreach": "$.body", "collect": "results", "steps": [act("a", "$.item.n")]}
+    steps = [{"id": "more", "use": "probe.rows", "with": {"count": 2}}, inner]
+    return [*before, {"id": "outer", "foreach": "$.body", "steps": steps, **settings}]
+
+
+async def test_a_stream_is_no_result_of_an_item_whose_entries_are_dropped(harness: Harness) -> None:
+    harness.flow("f", _streams(rows(2), collect="results"))
+    harness.flow("g", _streams(rows(2), collect="results", on_error="continue"))
+    harness.flow("h", _streams(rows(2)))
+    async with harness.engine() as engine:
+        done = await harness.until(engine, await harness.send(engine, "f", {}))
+        assert done.error is not None
+        assert (done.error.code, done.error.step) == ("step.stream", "outer[0]")
+        assert "a stream of 2 items is no value" in done.error.message
+        execution_id = await harness.send(engine, "g", {})
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
+        result = await output(engine, execution_id, "outer")
+        assert (result["count"], result["failed"], result["body"]["count"]) == (2, 2, 0)
+        execution_id = await harness.send(engine, "h", {})
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED, "they are only counted"
+
+
+async def test_streams_of_a_short_list_stay_streams(harness: Harness) -> None:
+    harness.flow("f", [*_streams(), {"id": "x", "foreach": "$.steps.outer.body[1]", "steps": [act("b", "$.item")]}])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", [1, 2])
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
+        assert values(harness, "b") == [0, 1]
+        kept = [one["stream"] for one in (await output(engine, execution_id, "outer"))["body"]]
+        assert set(await engine.store.referenced(kept)) == set(kept)
+
+
 async def test_a_message_that_looks_like_a_stream_is_none(harness: Harness) -> None:
     harness.flow("f", [each(act("a"))])
     async with harness.engine() as engine:

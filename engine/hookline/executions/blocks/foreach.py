@@ -209,6 +209,8 @@ class _Items:
         failed: StepFailed | None = None
         try:
             ending = await self._run_steps(self._run, step.steps, inner)
+            if ending is Ending.DONE:
+                self._results.check(inner)
         except StepFailed as error:
             if step.on_error == "fail":
                 raise

@@ -10,9 +10,10 @@ from hookline.executions.execution_context import Ending, ExecutionContext, Fram
 from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.steps.stream_of_items import StreamWriter
 from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.kernel.errors import StepError
 from hookline.kernel.json import OFF_THE_LOOP, encode
 from hookline.model.execution import ErrorInfo, StepState
-from hookline.model.foreach_progress_and_streams import STREAM, Done, Stream
+from hookline.model.foreach_progress_and_streams import REMEDY, STREAM, Done, Stream, stream_in
 from hookline.model.message import Message
 from hookline.sdk.action import Reply
 
@@ -46,6 +47,10 @@ class ItemResults(Protocol):
         """Begin or continue an item. `prefix` begins the paths of its steps."""
         ...
 
+    def check(self, inner: Frame) -> None:
+        """Raise StepFailed if the result of an item can't be kept."""
+        ...
+
     def end(self, index: int, inner: Frame, ending: Ending, failed: StepFailed | None) -> None:
         """Take an item that has ended in its frame; `failed`: its failure, if the block continues after it."""
         ...
@@ -71,6 +76,9 @@ class KeptItems:
 
     def begin(self, prefix: str) -> None:
         """See `ItemResults`."""
+
+    def check(self, inner: Frame) -> None:
+        """Accept any result: a stream stays one, since the journal keeps the entry of the step that gave it."""
 
     def end(self, index: int, inner: Frame, ending: Ending, failed: StepFailed | None) -> None:
         """See `ItemResults`."""
@@ -113,6 +121,15 @@ class CheckpointedItems:
     def begin(self, prefix: str) -> None:
         """See `ItemResults`."""
         self._run.journal.items.begin_item(prefix)
+
+    def check(self, inner: Frame) -> None:
+        """Reject a stream, since the entry that refers to its file is dropped with the item. See `ItemResults`."""
+        collected = not self._counts and self._run.progress.streams
+        stream = stream_in(inner.message.body) if collected else None
+        if stream is not None:
+            message = f"the result of an item: a stream of {stream.count:,} items is no value; {REMEDY}"
+            failure = StepError(message, code="step.stream")
+            raise StepFailed(self._run.error_info(failure, inner.prefix[:-1]))
 
     def end(self, index: int, inner: Frame, ending: Ending, failed: StepFailed | None) -> None:
         """Drop the entries of an item. See `ItemResults`."""
