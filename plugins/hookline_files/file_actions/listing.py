@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hookline.api import Context, JsonValue, StepError
 from hookline_files.connectors import file as file_connector
-from hookline_files.file_actions.folder_listing import files_in, shown_time
+from hookline_files.file_actions.folder_listing import files_in, shown_time, warn_of_left_out
 from hookline_files.file_actions.root import inside, rejected, root_of
 
 
@@ -31,13 +31,13 @@ async def list_files(
     """List the files of a folder.
 
     The result is a list, ordered by path, of `path` (for `file.read`), `name`, `size` and `modified_at`. Links are left
-    out, and so are names that begin with a dot, unless the pattern begins with one too.
+    out, and so are names that aren't UTF-8, and names that begin with a dot, unless the pattern begins with one too.
     """
-    place = inside(ctx, folder) if folder else root_of(ctx)
+    place, left_out = inside(ctx, folder) if folder else root_of(ctx), list[str]()
 
     def listed() -> list[dict[str, JsonValue]]:
         found: list[dict[str, JsonValue]] = []
-        for path, status in files_in(place, folder, pattern, recursive):
+        for path, status in files_in(place, folder, pattern, recursive, left_out):
             if len(found) == max_files:
                 raise StepError(
                     f"folder {folder or '.'!r} has more than {max_files} files that match {pattern!r}; use a narrower "
@@ -56,9 +56,11 @@ async def list_files(
         return sorted(found, key=lambda one: str(one["path"]))
 
     try:
-        return await asyncio.to_thread(listed)
+        found = await asyncio.to_thread(listed)
     except OSError as error:
         raise rejected(folder or ".", error) from error
+    warn_of_left_out(ctx.log, left_out)
+    return found
 
 
 @file_connector.action(idempotent=True)

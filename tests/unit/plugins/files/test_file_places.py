@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.plugins.files.test_files import PATHS_OUT, everything, failure, use
+import structlog
+from tests.unit.plugins.action_calls import call
+from tests.unit.plugins.files.test_files import ACTIONS, PATHS_OUT, everything, failure, use
 
 from hookline.api import StepError
 from hookline_files.file_actions import move_and_copy as relocate
@@ -34,6 +36,15 @@ async def test_files_are_listed_by_path(tmp_path: Path) -> None:
     error = await failure("file.list", tmp_path, folder="in", max_files=2)
     assert (error.error_code, "more than 2 files" in error.message) == ("file.too_many", True)
     assert (await failure("file.list", tmp_path, folder="no")).error_code == "file.system"
+
+
+async def test_names_that_no_result_can_hold_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.csv")))
+    put(tmp_path / "good.csv")
+    with structlog.testing.capture_logs() as logs:
+        found = await call(ACTIONS["file.list"], {}, files_root=tmp_path, log=structlog.get_logger())
+    assert [one["path"] for one in found] == ["good.csv"]
+    assert [(one["count"], one["first"]) for one in logs] == [(1, "bad\\xff.csv")]
 
 
 async def test_a_file_is_looked_for(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from hookline.api import PollContext, PollResult, StepError
 from hookline_files import register_connectors
@@ -25,7 +26,8 @@ def put(path: Path, text: str = "x", *, age: float = 60) -> Path:
 
 async def look(root: Path | None, cursor: Any = None, *, baseline: bool = False, **settings: Any) -> PollResult:
     given = TRIGGER.settings.model_validate(settings)
-    ctx: Any = PollContext(None, None, None, None, None, "f", NOW, files_root=root, baseline=baseline)  # type: ignore[arg-type]
+    log = structlog.get_logger()
+    ctx: Any = PollContext(None, None, None, log, None, "f", NOW, files_root=root, baseline=baseline)  # type: ignore[arg-type]
     assert TRIGGER.run is not None
     return await TRIGGER.run(ctx=ctx, cursor=cursor, **TRIGGER.arguments(given))
 
@@ -74,6 +76,19 @@ async def test_a_file_that_is_still_being_written_does_not_count(tmp_path: Path)
     put(tmp_path / "growing", age=4)
     assert paths(await look(tmp_path)) == []
     assert paths(await look(tmp_path, settled="3s")) == ["growing"]
+
+
+async def test_names_that_no_message_can_hold_are_left_out_with_one_warning(tmp_path: Path) -> None:
+    for name in (b"bad\xff.csv", b"bad\xfe.csv", b"bad\xff.txt", b"bad\xff/in.csv"):
+        put(Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)))
+    put(tmp_path / "gööd.csv")
+    with structlog.testing.capture_logs() as logs:
+        assert paths(await look(tmp_path, pattern="good*")) == []
+        assert logs == []
+        assert paths(await look(tmp_path, pattern="*.csv", recursive=True)) == ["gööd.csv"]
+    (warning,) = logs
+    assert (warning["log_level"], warning["count"]) == ("warning", 3)
+    assert warning["first"] in {"bad\\xff.csv", "bad\\xfe.csv", "bad\\xff"}
 
 
 async def test_patterns_folders_and_hidden_names(tmp_path: Path) -> None:
