@@ -1,6 +1,7 @@
 """The statistics of flows: counted in memory together with the metrics, and stored once a second.
 
 A node's row of a flow and a minute always has all that the node has counted of it, so writing it again changes nothing.
+If the clock is set back, the node counts the minutes that come again in other rows.
 """
 
 from collections.abc import Callable
@@ -40,8 +41,10 @@ class StatisticsRecord:
         self._clock = clock
         self._log = log
         self._store_problem = store_problem
-        self._node = node
+        self._node = self._name = node
         self._looks = looks
+        self._times_back = 0
+        """The number of times that the clock was set back to an earlier minute."""
         self._minute = begin_of(clock.now(), MINUTE)
         self._flows: dict[str, Counts] = {}
         """The numbers of the minute."""
@@ -76,6 +79,10 @@ class StatisticsRecord:
         """
         minute = begin_of(self._clock.now(), MINUTE)
         if minute != self._minute and not self._changed:
+            if minute < self._minute:
+                # Its numbers of that minute are stored, and no longer here: under its name, these would replace them.
+                self._times_back += 1
+                self._name = f"{self._node}/{self._times_back}"
             self._minute, self._flows = minute, {}
         for flow_id, counts in self._counts.take().items():
             known = self._flows.get(flow_id)
@@ -86,7 +93,7 @@ class StatisticsRecord:
         changed = {flow_id: self._flows[flow_id] for flow_id in self._changed}
         changed[ALL_FLOWS] = total(self._flows.values())
         minutes = tuple(FlowMinute(flow_id, self._minute, counts) for flow_id, counts in changed.items())
-        await self._store.commit((PutStatistics(self._node, minutes),))
+        await self._store.commit((PutStatistics(self._name, minutes),))
         self._changed.clear()
 
     async def _look(self) -> None:

@@ -1,6 +1,7 @@
 """What is counted is stored by the minute, once a second, and nothing of it twice."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -196,3 +197,20 @@ def test_a_time_is_in_the_step_that_begins_at_or_before_it(at: datetime, step: t
 def test_the_total_of_nothing_is_nothing() -> None:
     assert total([]) == Counts()
     assert FlowMinute("orders", ManualClock().now(), Counts()).counts == total([Counts(), Counts()])
+
+
+@pytest.mark.console_rule("K9")
+async def test_minutes_that_come_again_add_to_what_they_had() -> None:
+    store, clock = Kept(), ManualClock()
+    metrics, record = recorder(store, clock)
+    for count, seconds in ((10, 60), (5, -60), (1, 60), (2, -60), (3, 0), (4, 60), (5, 0)):
+        for _ in range(count):
+            metrics.accepted("orders")
+        await record.flush()
+        clock.advance(max(seconds, 0))
+        clock.adopt(timedelta(seconds=min(seconds, 0)))
+    rows = {(commit.node, one.at): one for commit in store.commits for one in commit.minutes if one.flow_id == "orders"}
+    minutes = Counter[datetime]()
+    for (_, at), one in rows.items():
+        minutes[at] += one.counts.accepted
+    assert [minutes[at] for at in sorted(minutes)] == [10 + 1 + 3 + 4, 5 + 2 + 5]
