@@ -17,35 +17,33 @@ _FLOWS_AT_ONCE: Final = 200
 """The most flows in one statement."""
 
 
-def _sums(table: str, at: str) -> Any:
+_BY_MINUTE: Final = (("statistics_minutes", "at"),)
+_BY_HOUR: Final = (("statistics_minutes", f"at - at % {_HOUR_MICROS}"), ("statistics_hours", "at"))
+"""Tables, and the times to which their rows belong."""
+
+
+def _query(parts: Sequence[tuple[str, str]], select: str, group: str) -> Any:
+    """Return the sums of some tables in one statement, since between two, rows may be moved from one to another."""
+    found = (
+        f"SELECT {select.replace('{at}', at)} FROM {table}"  # noqa: S608 - our own names
+        f" WHERE flow_id IN :flow_ids AND at >= :since AND at < :until GROUP BY {group}"
+        for table, at in parts
+    )
+    return text(" UNION ALL ".join(found)).bindparams(bindparam("flow_ids", expanding=True))
+
+
+def _sums(names: Sequence[str]) -> str:
     # PostgreSQL's sum of bigint is a numeric.
-    sums = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in COUNTED)
-    return text(
-        f"SELECT {at} AS begin_at, max(queue_age) AS queue_age, {sums} FROM {table}"  # noqa: S608 - our own names
-        " WHERE flow_id IN :flow_ids AND at >= :since AND at < :until GROUP BY 1"
-    ).bindparams(bindparam("flow_ids", expanding=True))
+    return ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in names)
 
 
-_MINUTES: Final = (_sums("statistics_minutes", "at"),)
-_HOURS: Final = (_sums("statistics_minutes", f"at - at % {_HOUR_MICROS}"), _sums("statistics_hours", "at"))
+_SUMS: Final = f"{{at}} AS begin_at, max(queue_age) AS queue_age, {_sums(COUNTED)}"
+_MINUTES: Final = _query(_BY_MINUTE, _SUMS, "1")
+_HOURS: Final = _query(_BY_HOUR, _SUMS, "1")
 
-
-_SHOWN_BY_FLOW: Final = ("accepted", "rejected", "succeeded", "failed")
-
-
-def _sums_by_flow(table: str, at: str) -> Any:
-    sums = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in _SHOWN_BY_FLOW)
-    return text(
-        f"SELECT flow_id, {at} AS begin_at, {sums} FROM {table}"  # noqa: S608 - our own names
-        " WHERE flow_id IN :flow_ids AND at >= :since AND at < :until GROUP BY 1, 2"
-    ).bindparams(bindparam("flow_ids", expanding=True))
-
-
-_MINUTES_BY_FLOW: Final = (_sums_by_flow("statistics_minutes", "at"),)
-_HOURS_BY_FLOW: Final = (
-    _sums_by_flow("statistics_minutes", f"at - at % {_HOUR_MICROS}"),
-    _sums_by_flow("statistics_hours", "at"),
-)
+_SUMS_BY_FLOW: Final = f"flow_id, {{at}} AS begin_at, {_sums(('accepted', 'rejected', 'succeeded', 'failed'))}"
+_MINUTES_BY_FLOW: Final = _query(_BY_MINUTE, _SUMS_BY_FLOW, "1, 2")
+_HOURS_BY_FLOW: Final = _query(_BY_HOUR, _SUMS_BY_FLOW, "1, 2")
 
 
 def points(
@@ -53,10 +51,9 @@ def points(
 ) -> list[StatisticsPoint]:
     found: defaultdict[int, list[Counts]] = defaultdict(list)
     for asked in portions(sorted(flow_ids), _FLOWS_AT_ONCE):
-        for statement in _HOURS if hourly else _MINUTES:
-            values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
-            for at, queue_age, *numbers in connection.execute(statement, values).all():
-                found[at].append(counts_in(queue_age, numbers))
+        values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
+        for at, queue_age, *numbers in connection.execute(_HOURS if hourly else _MINUTES, values):
+            found[at].append(counts_in(queue_age, numbers))
     return [StatisticsPoint(moment(at), total(counts)) for at, counts in sorted(found.items())]
 
 
@@ -65,10 +62,9 @@ def flow_points(
 ) -> list[FlowPoint]:
     found: defaultdict[tuple[str, int], list[Sequence[int]]] = defaultdict(list)
     for asked in portions(sorted(flow_ids), _FLOWS_AT_ONCE):
-        for statement in _HOURS_BY_FLOW if hourly else _MINUTES_BY_FLOW:
-            values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
-            for flow_id, at, *numbers in connection.execute(statement, values):
-                found[flow_id, at].append(numbers)
+        values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
+        for flow_id, at, *numbers in connection.execute(_HOURS_BY_FLOW if hourly else _MINUTES_BY_FLOW, values):
+            found[flow_id, at].append(numbers)
     # An hour may be partly kept by the minute.
     return [
         FlowPoint(flow_id, moment(at), *map(sum, zip(*numbers, strict=True)))

@@ -7,11 +7,12 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, select
@@ -20,8 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from hookline.kernel.errors import StoreAway, StoreError
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.change_declarations import Accept, Accepted, End, Park, Start
+from hookline.storage.change_declarations import Accept, Accepted, End, Park, PutStatistics, RollUpStatistics, Start
 from hookline.storage.queue import Delivery
+from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
@@ -31,6 +33,7 @@ from hookline_sqlstore.databases import sqlite as sqlite_module
 from hookline_sqlstore.databases.status import status_of_file
 from hookline_sqlstore.queue.flow_feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
+from hookline_sqlstore.reading import statistics
 from hookline_sqlstore.reading.executions import open_executions
 from hookline_sqlstore.tables import executions
 
@@ -666,3 +669,49 @@ async def test_a_reading_that_fails_keeps_no_later_one_at_its_state(
         found = await database.read(lambda connection: connection.execute(select(executions.c.id)).all())
         assert len(found) == 4
     assert len(failures) == 50
+
+
+class _Interrupted:
+    """A connection on which something happens after each statement."""
+
+    def __init__(self, connection: Connection, happen: Callable[[], object]) -> None:
+        self._connection = connection
+        self._happen = happen
+
+    def execute(self, *given: Any) -> list[Any]:
+        rows = list(self._connection.execute(*given))
+        self._happen()
+        return rows
+
+
+@pytest.mark.parametrize("question", [statistics.points, statistics.flow_points])
+async def test_hours_are_not_counted_twice_while_their_minutes_are_rolled_up(
+    backend: Backend, clock: ManualClock, question: Callable[..., Sequence[Any]]
+) -> None:
+    database, loop = backend._database, asyncio.get_running_loop()  # type: ignore[attr-defined]  # see above
+    now = clock.now()
+    at = now - timedelta(days=3)
+    await backend.store.commit([PutStatistics("n", (FlowMinute("f", at, Counts(accepted=10)),))])
+
+    def roll_up() -> None:
+        work = backend.store.commit([RollUpStatistics(now - timedelta(days=2), at - timedelta(days=9))])
+        asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    def ask(connection: Connection) -> int:
+        shown = question(_Interrupted(connection, roll_up), ["f"], at - timedelta(hours=2), now, hourly=True)
+        return sum(getattr(one, "counts", one).accepted for one in shown)
+
+    assert [await database.read(ask, long=True) for _ in range(2)] == [10, 10]
+
+
+async def test_all_statements_of_a_reading_see_one_state(backend: Backend, envelopes: Envelopes) -> None:
+    database, loop = backend._database, asyncio.get_running_loop()  # type: ignore[attr-defined]  # see above
+
+    def accept() -> None:
+        asyncio.run_coroutine_threadsafe(backend.store.commit([Accept(envelopes.make())]), loop).result()
+
+    def count_twice(connection: Connection) -> list[int]:
+        interrupted = _Interrupted(connection, accept)
+        return [len(interrupted.execute(select(executions.c.id))) for _ in range(2)]
+
+    assert [await database.read(count_twice) for _ in range(2)] == [[0, 0], [2, 2]]
