@@ -68,9 +68,9 @@ class OrderedHandover:
         self._stuck: set[int] = set()
         """The places of unreadable messages that can't be kept apart now. Others are taken together with them."""
         self._reached = _BEGINNING
-        """What was committed last."""
+        """The position of the last message that is committed."""
         self._inserted: list[RawStreamMsg] | None = None
-        """Messages that were inserted with it and may be in the stream; None if they were removed."""
+        """The messages that were committed with it and may still be in the stream; None if they were removed."""
 
     async def run(self, after: bytes | None, insert: InsertInOrder) -> None:
         """Hand over messages forever, beginning after a position that was committed."""

@@ -98,7 +98,7 @@ class AccessTokens:
         self._log = log
         self._flights: dict[str, tuple[BaseModel, asyncio.Task[_Failure | None]]] = {}
         self._giving: dict[str, asyncio.Task[None]] = {}
-        """What gives the duty of each credential to other nodes."""
+        """The tasks that give up this node's duty to renew a credential, by the credential's name."""
         self._unsaved: dict[str, _Unsaved] = {}
         """Tokens that the store couldn't keep yet. They must not be used before."""
         self._spent: dict[str, _RejectedToken] = {}

@@ -163,8 +163,8 @@ HookUrls: TypeAlias = Callable[[str, str], str]
 
 
 class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
-    """The facts of an execution that are known before it runs. Its `progress`, its journal and its `interruption` have
-    what comes while it runs."""
+    """The facts of an execution that are known before it runs. What happens while it runs is in its `progress`, its
+    journal and its `interruption`."""
 
     flow: CompiledFlow
     envelope: Envelope

@@ -33,7 +33,7 @@ class Backlog:
         self._queued: dict[str, int] = {}
         self._total = 0
         self.uncertain = False
-        """The numbers may be wrong: it wasn't known of a message whether it is queued, or has left the queue."""
+        """The numbers may be wrong, since the outcome of a commit that changed the queue isn't known."""
         self._throughputs: dict[str, Throughput] = {}
         self._throughput = Throughput(clock.monotonic())
 
@@ -81,7 +81,7 @@ class Backlog:
     def set_all(self, counts: Mapping[str, int]) -> None:
         """Set the numbers of all flows, as the store has counted them.
 
-        They are certain if they were right: otherwise messages may have come or left while the store counted.
+        They stay uncertain if any was wrong: messages may have come or left while the store counted.
         """
         self.uncertain = any(
             counts.get(flow_id, 0) != self.of(flow_id) for flow_id in self._queued.keys() | counts.keys()

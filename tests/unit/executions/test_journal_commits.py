@@ -11,7 +11,7 @@ from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import StepState
 from hookline.testing.clock import ManualClock
 
-NOW = ManualClock().now()
+CLOCK = ManualClock()
 
 
 async def test_no_step_acts_after_a_commit_that_was_illegal_also_if_it_was_anothers() -> None:
@@ -22,18 +22,9 @@ async def test_no_step_acts_after_a_commit_that_was_illegal_also_if_it_was_anoth
         await go.wait()
         raise IllegalStateChange("it was cancelled")
 
-    services: Any = SimpleNamespace(store=None, commit=commit)
+    services: Any = SimpleNamespace(store=None, clock=CLOCK, commit=commit)
     journal = Journal("id", services, (), ())
-    journal.add(
-        recomputable=False,
-        id="a",
-        path="a",
-        use="probe.act",
-        state=StepState.SUCCEEDED,
-        attempt=1,
-        started_at=NOW,
-        finished_at=NOW,
-    )
+    journal.record("a", "probe.act", StepState.SUCCEEDED, 1, CLOCK.now())
     first = asyncio.create_task(journal.before_effect("b"))
     await begun.wait()
     # It comes while the commit is under way, and another one after it.

@@ -319,7 +319,7 @@ async def _start_later(engine: Engine) -> None:
         await asyncio.sleep(_START_AGAIN.wait(failures).total_seconds())
         with contextlib.suppress(StoreAway):
             await engine.start()
-    engine.log.warning("the database and the intake queue can be used")
+    engine.log.warning("what the server waited for can be used")
 
 
 def _note_start(engine: Engine, settings: Settings) -> None:
