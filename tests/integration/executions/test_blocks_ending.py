@@ -299,10 +299,7 @@ async def test_what_was_stopped_does_not_go_on_while_a_finally_around_it_waits(h
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", list(range(1200 if block == "many" else 3)))
         await harness.until(engine, execution_id, State.WAITING)
-        while (execution := await engine.store.execution(execution_id)) and execution.state is State.WAITING:
-            harness.clock.advance(301)
-            await asyncio.sleep(0.01)
-        done = await harness.until(engine, execution_id)
+        done = await harness.advance_until(engine, execution_id, seconds=301)
         assert (done.state, done.outcome) == (State.SUCCEEDED, Outcome.STOPPED)
         assert harness.probe.steps() == ["first", "last"]
 
