@@ -7,13 +7,11 @@ import { Text } from "../json/Text";
 import { Tree } from "../json/Tree";
 import { texts } from "../texts";
 import { StateBadge } from "../ui/Badge";
-import { formatDuration } from "../ui/format";
 import { Empty, Loaded } from "../ui/Notices";
 import { Facts, Section } from "../ui/Page";
 import { Tabs } from "../ui/Tabs";
 import { Duration, Time } from "../ui/Time";
 import { type Definition, givesMessage, originOf, settingsOf, withoutItems } from "./definition";
-import { micros } from "./timeline";
 import { useValues, ValuesTree } from "./ValuesTree";
 import { type Place, partOf, type Values } from "./values";
 
@@ -57,11 +55,11 @@ export function StepDetails({ execution, step, definitions }: StepDetailsProps) 
           [words.started, <Time key="started" at={shown.started_at} />],
           [
             words.took,
-            waits(shown) ? (
-              <Duration key="took" from={shown.started_at} until={execution.finished_at} />
-            ) : (
-              formatDuration((micros(shown.finished_at) - micros(shown.started_at)) / 1e6)
-            ),
+            <Duration
+              key="took"
+              from={shown.started_at}
+              until={waits(shown) ? execution.finished_at : shown.finished_at}
+            />,
           ],
           ...(shown.due_at
             ? ([

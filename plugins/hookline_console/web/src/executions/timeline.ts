@@ -5,6 +5,8 @@
  * have the order of the journal, because clocks of different nodes differ. Long idle times are compressed, and marked.
  */
 
+import { micros } from "../ui/moments";
+
 export interface Attempt {
   readonly attempt: number;
   readonly state: string;
@@ -66,12 +68,6 @@ export interface Timeline {
   readonly from: number;
   readonly to: number;
   readonly scale: Scale;
-}
-
-/** Microseconds since 1970 of a time of the API. */
-export function micros(time: string): number {
-  const [, whole = time, fraction = ""] = /^(.*?)(?:\.(\d+))?Z$/.exec(time) ?? [];
-  return Date.parse(`${whole}Z`) * 1000 + Number(fraction.padEnd(6, "0").slice(0, 6));
 }
 
 interface Branch {

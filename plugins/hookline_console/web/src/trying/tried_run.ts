@@ -4,9 +4,10 @@ import { api, type Schemas } from "../api/client";
 import type { FlowDocument } from "../document/flow_document";
 import { blockOf } from "../document/steps";
 import { memberOf } from "../document/tree";
-import { micros, type Recorded } from "../executions/timeline";
+import type { Recorded } from "../executions/timeline";
 import { fromValue, type Json, member, NULL, parse } from "../json/json";
 import { type Choice, type Given, requestOf, withStubs } from "../lab/messages";
+import { micros } from "../ui/moments";
 
 export type Effects = "stubbed" | "real";
 type View = Schemas["TryView"];

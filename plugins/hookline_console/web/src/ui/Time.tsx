@@ -1,4 +1,5 @@
 import { formatDuration, formatExactTime, formatRelative, formatTime } from "./format";
+import { secondsBetween } from "./moments";
 import { useNow } from "./useNow";
 
 interface TimeProps {
@@ -30,7 +31,5 @@ interface DurationProps {
 export function Duration({ from, until }: DurationProps) {
   const now = useNow(until || !from ? null : 1000);
   if (!from) return <span class="muted">–</span>;
-  const end = until ? new Date(until) : now;
-  const seconds = Math.max(0, (end.getTime() - new Date(from).getTime()) / 1000);
-  return <span>{formatDuration(seconds)}</span>;
+  return <span>{formatDuration(secondsBetween(from, until, now))}</span>;
 }
