@@ -37,7 +37,7 @@ _OUTCOMES: Final = {
 }
 
 
-class AttemptStart(msgspec.Struct, frozen=True):
+class ExecutionStart(msgspec.Struct, frozen=True):
     """The time at which an execution started, and the number of the attempt, counted by retries of operators."""
 
     at: datetime | None
@@ -70,7 +70,7 @@ async def end(
         closing = End(run.id, State.SUCCEEDED, _OUTCOMES[ending], now, waited=run.progress.waited, ordered=run.ordered)
     if closing.state is not State.FAILED and run.envelope.arrival.parent is None:
         return closing, ()
-    begun = AttemptStart(run.started_at, run.attempt)
+    begun = ExecutionStart(run.started_at, run.attempt)
     return closing, await follow_up(run.services, closing, run.envelope, run.flow, final_message, begun, run.redactor)
 
 
@@ -131,7 +131,7 @@ async def follow_up(
     envelope: Envelope,
     flow: CompiledFlow | None,
     final_message: Message | None,
-    begun: AttemptStart,
+    begun: ExecutionStart,
     redactor: Redactor | NoRedactor = NO_REDACTOR,
 ) -> tuple[Change, ...]:
     """The changes to commit together with the end of an execution: the callback of the step that waits for it, and the
@@ -194,7 +194,7 @@ def child_depth(envelope: Envelope) -> int:
 
 
 async def _start_error_flow(
-    services: Services, closing: End, envelope: Envelope, flow: CompiledFlow, handler_id: str, begun: AttemptStart
+    services: Services, closing: End, envelope: Envelope, flow: CompiledFlow, handler_id: str, begun: ExecutionStart
 ) -> tuple[Change, ...]:
     depth = child_depth(envelope)
     # An error flow must not start itself again, neither directly nor through flows that it calls.
@@ -222,7 +222,7 @@ async def _start_error_flow(
         return ()
 
 
-def _report(closing: End, envelope: Envelope, flow: CompiledFlow, begun: AttemptStart) -> object:
+def _report(closing: End, envelope: Envelope, flow: CompiledFlow, begun: ExecutionStart) -> object:
     """The body of the message for an error flow."""
     return {
         "error": msgspec.to_builtins(closing.error),

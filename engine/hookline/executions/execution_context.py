@@ -249,6 +249,15 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
             if place.item_of is None or place.item_of in frame.items
         }
 
+    def wait(self, frame: Frame, until: datetime | None, reason: str) -> Ending:
+        """Let a step wait until a time; None: for something else without a time limit.
+
+        Raises Interrupted if the execution was interrupted meanwhile: then it ends, and doesn't wait first.
+        """
+        frame.interruption.check()
+        self.progress.wait_until(until, reason)
+        return Ending.WAITING
+
     def error_info(self, error: StepError, path: str) -> ErrorInfo:
         """The recorded form of a step's error, which expressions see as well, without redacted values."""
         return self.redactor.mask_error(ErrorInfo(error.error_code, error.message, path, error.retryable))

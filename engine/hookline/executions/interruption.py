@@ -58,7 +58,7 @@ class Interruption:
             self._children.remove(inner)
 
     def interrupt(self, cause: InterruptionCause, *, cut: bool = True) -> None:
-        """Let no further step begin; `cut` also cancels running actions. The first cause counts."""
+        """Let no further step begin that isn't pure; `cut` also cancels running actions. The first cause counts."""
         self.cause = self.cause or cause
         for inner in self._children:
             inner.interrupt(cause, cut=cut)

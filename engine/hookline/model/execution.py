@@ -35,18 +35,18 @@ class Outcome(StrEnum):
 
 TRANSITIONS: Final[dict[State, dict[State, str]]] = {
     State.QUEUED: {
-        State.RUNNING: "its turn in the queue has come",
+        State.RUNNING: "its turn in the queue has come; stored with the first commit of its run",
         State.WAITING: "it is blocked, because something that it needs is missing",
         State.CANCELLED: "an operator or its caller cancels it",
     },
     State.RUNNING: {
         State.WAITING: "its steps wait, it is blocked, or it is a replay from a step on",
         State.SUCCEEDED: "its steps have ended",
-        State.FAILED: "a step fails and nothing handles that, or its time limit ends",
+        State.FAILED: "a step fails and nothing handles that, its time limit ends, or the engine has a defect",
         State.CANCELLED: "an operator or its caller cancels it",
     },
     State.WAITING: {
-        State.RUNNING: "the time, the callback or the turn that it waits for has come, or it is no longer blocked",
+        State.RUNNING: "what it waits for has come, it is no longer blocked, or it is cancelled or out of time",
         State.FAILED: "the engine can't run it any more",
         State.CANCELLED: "an operator or its caller cancels it",
     },

@@ -79,22 +79,38 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """A result that makes the execution wait, durably, before its next step. Exactly one of the two is given."""
+    """A result that makes the execution wait, durably, before its next step. Exactly one of the two is given.
+
+    Raises TypeError for anything else.
+    """
 
     seconds: float | None = None
     until: datetime | None = None
     """A time with a time zone."""
+
+    def __post_init__(self) -> None:
+        if self.until is not None:
+            right = self.seconds is None and isinstance(self.until, datetime) and self.until.utcoffset() is not None
+        else:
+            right = isinstance(self.seconds, int | float) and self.seconds == self.seconds  # NaN isn't
+        if not right:
+            raise TypeError(f"{self!r}: a Sleep has either `seconds`, a number, or `until`, a time with a time zone")
 
 
 @dataclass(frozen=True, slots=True)
 class Increment:
     """A result that adds to a counter in the flow's state. The result of the step is the new number.
 
-    The addition is exactly once and atomic, also if many executions count at the same time.
+    The addition is exactly once and atomic, also if many executions count at the same time. Raises TypeError if
+    `key` is no text, or `by` is no number.
     """
 
     key: str
     by: int | float | Decimal = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.key, str) or not isinstance(self.by, int | float | Decimal):
+            raise TypeError(f"{self!r}: an Increment has a text and a number")
 
 
 class FromVars:

@@ -158,7 +158,7 @@ class Park:
     ready_at: datetime | None
     reason: str
     cancelling: bool = False
-    """It is interrupted already and waits in its last steps, so a request to cancel doesn't make it ready."""
+    """It is interrupted already, and its last steps wait, so a request to cancel doesn't make it ready."""
 
 
 @change("execution")

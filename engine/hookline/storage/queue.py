@@ -18,7 +18,7 @@ class Delivery(Protocol):
     envelope: Envelope | None
     """The message, if it is at hand; otherwise the store has it."""
     fresh: bool
-    """The execution was never delivered before, so there is no journal to read."""
+    """The execution has not started, so there is no journal to read."""
     start: Start | None
     """The start that was committed together with the message; None if the execution has to be started."""
 

@@ -119,6 +119,8 @@ def _migrate(connection: Connection, scripts: ScriptDirectory) -> None:
             # Of several nodes that start together, one migrates; the others find it done.
             connection.exec_driver_sql(_ONE_AT_A_TIME)
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{round(1000 * _LOCK_LIMIT)}ms'")
+            # A pooler may give a session with the time limit of one that only reads.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             _end_leases(connection, scripts)
         command.upgrade(config, "head")
         connection.execute(update(cluster).values(oldest_release=_oldest_release(scripts)))

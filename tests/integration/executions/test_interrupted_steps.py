@@ -1,6 +1,7 @@
 """An execution that was interrupted ends so, however long its `finally` or `on_error` steps wait meanwhile."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 from hookline.engine import Engine
 from hookline.executions.blocks.run_steps import STEP_RUNNERS
+from hookline.executions.steps.step import StepRun
 from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.blocks.batch import CompiledBatch
 from hookline.flows.blocks.flow_call import CompiledCall
@@ -19,7 +21,8 @@ from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.model.access import SYSTEM
-from hookline.model.execution import SLEEP, Execution, ExecutionFilter, Outcome, State
+from hookline.model.execution import SLEEP, Execution, ExecutionFilter, Outcome, State, StepState
+from hookline.sdk.action import Sleep
 from hookline.storage.change_declarations import Cancel
 
 _NAP: dict[str, Any] = {"id": "w", "use": "sleep", "with": {"for": "5m"}}
@@ -253,3 +256,38 @@ async def test_a_failure_whose_on_error_waits_can_be_retried_after_it_was_cancel
             Outcome.COMPLETED,
         )
     assert harness.probe.steps() == ["bad", "bad", "after"]
+
+
+async def _nap(_: Any) -> Sleep:
+    return Sleep(300)
+
+
+@pytest.mark.rule(27)
+@pytest.mark.parametrize(
+    ("does", "settings"),
+    [(fails(1), {"retry": {"attempts": 2, "wait": "5m"}}), (_nap, {}), (None, {"rate": "1/h"})],
+    ids=["retry", "sleep", "rate"],
+)
+async def test_a_step_that_is_about_to_wait_when_its_execution_is_cancelled_does_not_wait_first(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, does: Callable[[Any], Any] | None, settings: dict[str, Any]
+) -> None:
+    """Making a large journal entry takes time, in which the execution can be cancelled."""
+    record = StepRun._record
+
+    async def cancel_first(self: StepRun, attempt: Any, state: StepState, **entry: Any) -> Any:
+        if state is StepState.WAITING:
+            await engine.operations.cancel(self.run.id, by=SYSTEM)
+        return await record(self, attempt, state, **entry)
+
+    monkeypatch.setattr(StepRun, "_record", cancel_first)
+    if does is not None:
+        harness.probe.does["w"] = does
+    harness.flow("f", [act("w", **settings), act("after")])
+    async with harness.engine() as engine:
+        if "rate" in settings:
+            await harness.until(engine, await harness.send(engine, "f", {}))
+            harness.probe.calls.clear()
+        execution_id = await harness.send(engine, "f", {})
+        done = await harness.until(engine, execution_id)
+    assert _told(done) == (State.CANCELLED, Outcome.CANCELLED)
+    assert "after" not in harness.probe.steps()

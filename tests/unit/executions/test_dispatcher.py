@@ -95,3 +95,88 @@ async def test_after_a_lost_lease_nothing_runs_that_was_delivered_before() -> No
         await runner.ran.wait()
     assert [delivery.number for delivery in runner.given] == [0, 40]
     await lanes.stop(0)
+
+
+class _Given:
+    """A queue that gives its deliveries to the reader of the moment."""
+
+    def __init__(self) -> None:
+        self.given: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def deliveries(self, _flow_id: str, *, begun_only: bool, limit: int | None) -> AsyncIterator[Any]:
+        while True:
+            yield await self.given.get()
+
+    def give(self) -> None:
+        """Give one more delivery."""
+
+        async def redeliver(_after: float) -> None:
+            self.give()
+
+        self.given.put_nowait(SimpleNamespace(current=True, redeliver=redeliver))
+
+
+class _Runs(Runner):
+    """Runs until the test ends one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[asyncio.Event] = []
+
+    async def run(self, _delivery: object, _flow: object = None) -> None:
+        end = asyncio.Event()
+        self.ends.append(end)
+        await end.wait()
+
+
+def _dispatcher(queue: Any, runner: Any) -> Dispatcher:
+    unused: Any = SimpleNamespace()
+    return Dispatcher(queue, runner, ManualClock(), structlog.get_logger(), unused)
+
+
+async def _settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_lane_that_is_opened_anew_counts_what_runs_already() -> None:
+    queue, runner = _Given(), _Runs()
+    lanes = _dispatcher(queue, runner)
+    await lanes.open("f", 1)
+    for _ in range(4):
+        queue.give()
+    await _settle()
+    await lanes.open("f", 1, begun_only=True)  # paused
+    await lanes.open("f", 1)
+    await lanes.close("f")  # deleted, and deployed again
+    await lanes.open("f", 1)
+    await _settle()
+    assert len(runner.ends) == 1
+    await lanes.open("f", 2)
+    await _settle()
+    assert len(runner.ends) == 2
+    await lanes.open("f", 1)
+    runner.ends[0].set()
+    await _settle()
+    assert len(runner.ends) == 2
+    runner.ends[1].set()
+    await _settle()
+    assert len(runner.ends) == 3
+    await lanes.stop(0)
+
+
+@pytest.mark.cluster_rule("C1")
+async def test_an_execution_that_is_dropped_before_it_begins_gives_its_slot_back() -> None:
+    queue, runner = _Given(), _Runs()
+    lanes = _dispatcher(queue, runner)
+    await lanes.open("f", 1)
+    queue.give()
+    async with asyncio.timeout(30):
+        while not lanes.running:  # noqa: ASYNC110 - it is several tasks away
+            await asyncio.sleep(0)
+    assert runner.ends == []
+    await lanes.drop()
+    queue.give()
+    await _settle()
+    assert len(runner.ends) == 1
+    await lanes.stop(0)

@@ -207,8 +207,7 @@ async def _lead(run: ExecutionContext, step: CompiledBatch, frame: Frame, path: 
     is_open = (await run.services.store.batches(run.id)).get(path, False)
     over = last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now()
     if is_open and not over and frame.interruption.cause is None:
-        run.progress.wait_until(last_entry.due_at, BATCH)
-        return Ending.WAITING
+        return run.wait(frame, last_entry.due_at, BATCH)
     if is_open:
         # No execution joins from here on; those that joined before are read below.
         await run.journal.commit_with(CloseBatch(run.id, path))

@@ -71,9 +71,7 @@ class _Call:
             and last_entry.due_at is not None
             and last_entry.due_at > self._run.services.clock.now()
         ):
-            self._frame.interruption.check()
-            self._run.progress.wait_until(last_entry.due_at, RETRY)
-            return Ending.WAITING
+            return self._run.wait(self._frame, last_entry.due_at, RETRY)
         return await self.begin(last_entry.attempt + 1, last_entry.finished_at)
 
     async def begin(self, attempt: int, after: datetime) -> Ending:
@@ -128,8 +126,7 @@ class _Call:
             run.progress.forget_callbacks()  # it ended at the last moment
             ended = await self._ended(last_entry)
         if ended is None:
-            run.progress.wait_until(last_entry.due_at, FLOW)
-            return Ending.WAITING
+            return run.wait(frame, last_entry.due_at, FLOW)
         run.journal.add_changes(self._settle(last_entry))
         error_of_flow = self._error(ended)
         if error_of_flow is not None:
@@ -278,8 +275,7 @@ class _Call:
         known = {} if last_entry is None else {"input": last_entry.input, "output": last_entry.output}
         entry = self._record(state, attempt, started_at, error=error, due_at=due_at, **known)
         if due_at is not None:
-            run.progress.wait_until(due_at, RETRY)
-            return Ending.WAITING
+            return run.wait(self._frame, due_at, RETRY)
         return self._frame.end_failed_step(step, error, entry.finished_at)
 
     def _record(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:

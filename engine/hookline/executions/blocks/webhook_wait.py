@@ -57,8 +57,7 @@ async def _hear(run: ExecutionContext, step: CompiledWait, frame: Frame, path: s
     if payload is not None:
         result = await run.services.offloader.run(partial(_result, run, payload), large=is_heavy(payload))
     if result is None:
-        run.progress.wait_until(last_entry.due_at, CALLBACK)
-        return Ending.WAITING
+        return run.wait(frame, last_entry.due_at, CALLBACK)
     frame.message, output = next_message(frame.message, result)
     # Expressions may read these parts for any caller: an operator's call has neither headers nor files.
     view = {"headers": {}, "attachments": [], **output}

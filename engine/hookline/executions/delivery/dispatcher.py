@@ -64,6 +64,8 @@ class Dispatcher:
         )
         self._store_problem = store_problem
         self._lanes: dict[str, _Lane] = {}
+        self._left: dict[str, LaneSlots] = {}
+        """The slots of flows without a lane whose executions still run."""
         self._running: set[asyncio.Task[None]] = set()
         self._slots = FairSlots()
         self._stopped = False
@@ -81,9 +83,11 @@ class Dispatcher:
         lane, wanted = self._lanes.get(flow_id), (concurrency, begun_only, everywhere)
         if lane is not None and (lane.concurrency, lane.begun_only, lane.everywhere) == wanted:
             return
-        # Running executions keep the slots of the old lane until they end.
         await self.close(flow_id)
-        lane = _Lane(LaneSlots(concurrency), *wanted)
+        # The slots of running executions count for the new lane, too.
+        slots = self._left.pop(flow_id, None) or LaneSlots()
+        slots.allow(concurrency)
+        lane = _Lane(slots, *wanted)
         lane.task = asyncio.create_task(self._serve(flow_id, lane), name=f"lane {flow_id}")
         self._lanes[flow_id] = lane
 
@@ -121,6 +125,8 @@ class Dispatcher:
             return
         lane.task.cancel()
         await asyncio.wait((lane.task,))
+        if lane.slots.taken:
+            self._left[flow_id] = lane.slots
 
     def lanes(self) -> frozenset[str]:
         """The ids of the flows that have a lane."""
@@ -204,18 +210,19 @@ class Dispatcher:
         if not delivery.current:
             self._free(flow_id, lane)
             return
-        task = asyncio.create_task(self._run(flow_id, lane, delivery, flow))
+        task = asyncio.create_task(self._runner.run(delivery, flow))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        # A task that is cancelled before its first step runs no `finally`.
+        task.add_done_callback(partial(self._ended, flow_id, lane))
 
-    async def _run(self, flow_id: str, lane: _Lane, delivery: Delivery, flow: CompiledFlow | None) -> None:
-        try:
-            await self._runner.run(delivery, flow)
-        finally:
-            self._free(flow_id, lane)
+    def _ended(self, flow_id: str, lane: _Lane, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._free(flow_id, lane)
 
     def _free(self, flow_id: str, lane: _Lane) -> None:
         lane.slots.release()
+        if not lane.slots.taken:
+            self._left.pop(flow_id, None)
         self._slots.release(flow_id)
 
 
@@ -282,19 +289,24 @@ class FairSlots:
 
 
 class LaneSlots:
-    """The slots of a lane. The lane waits for one at a time; nobody else does."""
+    """The slots of a flow's lane. The lane waits for one at a time; nobody else does."""
 
-    __slots__ = ("_free", "_waiting")
+    __slots__ = ("_most", "_waiting", "taken")
 
-    def __init__(self, count: int) -> None:
-        self._free = count
+    def __init__(self) -> None:
+        self.taken = 0
+        self._most = 0
         self._waiting: asyncio.Future[None] | None = None
+
+    def allow(self, most: int) -> None:
+        """Let at most so many slots be taken. If more are, none is given until enough of them are free."""
+        self._most = most
 
     def acquire_now(self) -> bool:
         """Take a slot if one is free, and return whether one was."""
-        if not self._free:
+        if self.taken >= self._most:
             return False
-        self._free -= 1
+        self.taken += 1
         return True
 
     async def acquire(self) -> None:
@@ -305,7 +317,7 @@ class LaneSlots:
 
     def release(self) -> None:
         """Free a slot."""
-        self._free += 1
+        self.taken -= 1
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 

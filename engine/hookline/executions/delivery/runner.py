@@ -67,7 +67,7 @@ class TimerNotifier(Protocol):
 
 
 class Runner:
-    """Run executions. The runner keeps no state between deliveries."""
+    """Run executions. Between deliveries, the runner keeps nothing of an execution."""
 
     def __init__(
         self,
@@ -107,7 +107,9 @@ class Runner:
             run.interruption.interrupt(CANCELLED)
 
     async def run(self, delivery: Delivery, flow: CompiledFlow | None = None) -> None:
-        """Run a delivery until it ends or waits, and acknowledge it. Raises only CancelledError.
+        """Run a delivery until its execution ends or waits, and acknowledge it, or have it delivered again.
+
+        Raises only CancelledError.
 
         `flow`: given only if the execution was started by its acceptance (`Dispatcher.place`); otherwise the loader
         finds the version.
@@ -247,7 +249,7 @@ class Runner:
             if isinstance(closing, End) and closing.state is State.FAILED and closing.error is not None:
                 self._log_failure(run, closing.error)
         except asyncio.CancelledError:
-            # The engine stops. Finished work of this execution must not be done again at the next start.
+            # The engine stops, or has lost its lease. Steps that have finished must not run again.
             await completed(run.journal.try_commit_unrecomputable())
             raise
         return closing

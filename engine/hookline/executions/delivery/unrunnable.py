@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from hookline.executions.blocks.batch import batch_entries
 from hookline.executions.delivery.loading import BlockedAtLoad, ExecutionLoader, Versions
-from hookline.executions.ending import AttemptStart, follow_up
+from hookline.executions.ending import ExecutionStart, follow_up
 from hookline.executions.services import Services
 from hookline.executions.waiting_callers import Ended
 from hookline.flows.compiler.compiled_flow import CompiledFlow
@@ -60,7 +60,7 @@ class Unrunnable:
         changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
         if execution is not None and execution.cancel_asked_at is not None:
             end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
-            begun = AttemptStart(execution.started_at, execution.attempt)
+            begun = ExecutionStart(execution.started_at, execution.attempt)
             changes += await batch_entries(self._services, delivery.execution_id)
             changes += [end, *await follow_up(self._services, end, cause.envelope, None, None, begun)]
         else:
@@ -93,9 +93,9 @@ class Unrunnable:
         end = End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, error)
         changes.append(end)
         if envelope is not None:
-            begun = AttemptStart(None, 1)
+            begun = ExecutionStart(None, 1)
             if execution is not None:
-                begun = AttemptStart(execution.started_at, execution.attempt)
+                begun = ExecutionStart(execution.started_at, execution.attempt)
             ran_on = await self._flow_of(execution)
             changes += await follow_up(self._services, end, envelope, ran_on, None, begun)
         accepted_at = now if execution is None else execution.created_at

@@ -116,7 +116,7 @@ class StepRun:
     # --- Situations ----------------------------------------------------------------------------------------------
 
     async def first_try(self) -> Ending:
-        """Run the step until an attempt succeeds, fails for good, or has to wait."""
+        """Run the step, from its next attempt on, until an attempt succeeds, fails for good, or has to wait."""
         pure = self.step.action.pure
         if not pure and not self.run.gate.may_act(self.path):
             return Ending.WAITING
@@ -151,9 +151,7 @@ class StepRun:
             return Ending.WAITING
         kind = wait_kind(entry)
         if entry.due_at is not None and entry.due_at > self.run.services.clock.now():
-            self.frame.interruption.check()
-            self.run.progress.wait_until(entry.due_at, kind)
-            return Ending.WAITING
+            return self.run.wait(self.frame, entry.due_at, kind)
         if kind == SLEEP:
             # The steps after an interruption may have waited meanwhile.
             self.frame.interruption.check()
@@ -190,7 +188,7 @@ class StepRun:
             attempt = self._new_attempt(self._number, services.clock.now())
             due_at = attempt.started_at + wait
             await self._record(attempt, StepState.WAITING, due_at=due_at, signal=RATE)
-            self.run.progress.wait_until(due_at, RATE)
+            self.run.wait(self.frame, due_at, RATE)
             return False
         if wait:
             await services.clock.sleep(wait.total_seconds())
@@ -285,8 +283,7 @@ class StepRun:
             fixed = None if pause.until is None else UNTIL
             await self._record(attempt, StepState.WAITING, due_at=until, signal=fixed, kept=attempt.changes())
             if left > LONGEST_IN_PLACE:
-                self.run.progress.wait_until(until, SLEEP)
-                return Ending.WAITING
+                return self.run.wait(self.frame, until, SLEEP)
             await self.run.services.clock.sleep(left.total_seconds())
             attempt = self._new_attempt(attempt.number, attempt.started_at)
         return await self._finish(attempt, PASS)
@@ -340,8 +337,7 @@ class StepRun:
         due_at = run.services.clock.now() + wait
         await self._record(attempt, StepState.WAITING, error=info, due_at=due_at)
         if wait > LONGEST_IN_PLACE:
-            run.progress.wait_until(due_at, RETRY)
-            return Ending.WAITING
+            return run.wait(self.frame, due_at, RETRY)
         await run.services.clock.sleep(wait.total_seconds())
         self._number += 1
         return None
