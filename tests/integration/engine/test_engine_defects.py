@@ -1,6 +1,7 @@
 """A defect of the engine, or its stop, while the store fails: what was done is kept, counted and told."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 from tests.integration.engine_harness import Harness, act
 from tests.integration.store_trouble import Trouble, holds
 
+from hookline.executions.delivery import runner
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.delivery.unrunnable import Unrunnable
+from hookline.executions.ending import end
 from hookline.executions.steps.step import StepRun
+from hookline.kernel.errors import StoreError
 from hookline.model.execution import State
 from hookline.storage.change_declarations import RecordSteps
 from hookline.testing.eventually import assert_eventually
@@ -47,6 +51,27 @@ async def test_a_defect_while_the_store_fails_ends_its_execution_and_repeats_not
         assert execution.error is not None
         assert (execution.state, execution.error.code) == (State.FAILED, "engine.defect")
         assert list(await harness.journal(engine, execution_id)) == ["one"]
+    assert harness.probe.steps() == ["one"]
+
+
+@pytest.mark.parametrize(
+    "error", [StoreError("away"), OSError(errno.EMFILE, "too many open files")], ids=["store", "os"]
+)
+async def test_a_failure_while_an_execution_is_being_ended_repeats_nothing(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    failures = [error]
+
+    async def failing_end(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await end(*arguments)
+
+    monkeypatch.setattr(runner, "end", failing_end)
+    harness.flow("f", [act("one")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", 1)
+        assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["one"]
 
 

@@ -258,6 +258,18 @@ class Runner:
         """Run the flow's steps; return the change that ends or parks the execution, and the changes that follow from
         it."""
         frame = Frame(run.envelope.message, {}, run.started_at, interruption=run.interruption)
+        try:
+            ending, failed = await self._run_steps(run, frame)
+            return await self._closing(run, frame, ending, failed)
+        except (IllegalStateChange, ExecutionNotFound):
+            raise
+        except Exception:
+            # Finished work must not be done again when the execution is repeated, also if the store couldn't be read.
+            await run.journal.commit_unrecomputable()
+            raise
+
+    async def _run_steps(self, run: ExecutionContext, frame: Frame) -> tuple[Ending, StepFailed | Interrupted | None]:
+        """Run the flow's steps, and its `on_error` steps if need be; return how they ended, and the failure."""
         failed: StepFailed | Interrupted | None = None
         try:
             try:
@@ -269,12 +281,11 @@ class Runner:
         except Blocked as cause:
             run.progress.block(str(cause))
             ending = Ending.WAITING
-        except (IllegalStateChange, ExecutionNotFound):
-            raise
-        except Exception:
-            # Finished work must not be done again when the execution is repeated, also if the store couldn't be read.
-            await run.journal.commit_unrecomputable()
-            raise
+        return ending, failed
+
+    async def _closing(
+        self, run: ExecutionContext, frame: Frame, ending: Ending, failed: StepFailed | Interrupted | None
+    ) -> tuple[End | Park, tuple[Change, ...]]:
         now = self._services.clock.now()
         if ending is Ending.WAITING:
             if run.interruption.cause is None:
