@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -51,16 +50,23 @@ def shields(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[
     return run
 
 
-async def completed(work: Coroutine[Any, Any, None]) -> None:
-    """Run the work to its end, however often the task is cancelled meanwhile. The caller passes the cancellation on.
+async def kept(work: Coroutine[Any, Any, T]) -> T:
+    """Run the work to its end, however often the task is cancelled meanwhile; a cancellation is passed on afterwards.
 
-    For work that limits its own time.
+    For work that limits its own time, and whose effect must not be lost.
     """
-    task = asyncio.get_running_loop().create_task(work)
+    task, cancelled = asyncio.get_running_loop().create_task(work), None
     while not task.done():
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait((task,))
-    task.result()
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        # Nobody waits for its exception any more, and it isn't a defect.
+        task.exception()
+    raise cancelled
 
 
 def cancelled_externally() -> bool:

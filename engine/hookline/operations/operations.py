@@ -141,7 +141,12 @@ class Operations:
             # It may have left the queue nevertheless.
             self._intake.count_again()
             raise
-        ended = await self._store.execution(execution_id)
+        try:
+            ended = await self._store.execution(execution_id)
+        except StoreError:
+            # It is cancelled, and may have left the queue.
+            self._intake.count_again()
+            ended = None
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
             self._intake.left_without_running(execution.flow_id)
             self._metrics.ended(execution.flow_id, State.CANCELLED, end.at - execution.created_at)

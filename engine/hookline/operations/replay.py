@@ -157,7 +157,7 @@ class Replays:
         vars = flow.vars_to_store() if version == "current" else old.vars
         changes: list[Change] = [
             Accept(again, begun=True),
-            *self._versions.publish_changes(flow, now),
+            *(self._versions.publish_changes(flow, now) if version == "current" else ()),
             Start(id_, flow.version, now, vars),
             *((RecordSteps(id_, tuple(entries)),) if entries else ()),
             Park(id_, now, now, REPLAY),

@@ -331,6 +331,7 @@ class MemoryStore:
             for (id_, path), (digest, _) in self._came.items()
         )
         came = came or any(self._batches[execution_id, path].key is None for path in self._led_by(execution_id))
+        came = came and not park.unloaded
         self._move(execution_id, State.WAITING)
         parked = self._found(execution_id)
         asked = parked.cancel_asked_at is not None and not park.cancelling

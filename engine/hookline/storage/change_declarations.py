@@ -159,6 +159,8 @@ class Park:
     reason: str
     cancelling: bool = False
     """It is interrupted already, and its last steps wait, so a request to cancel doesn't make it ready."""
+    unloaded: bool = False
+    """It couldn't be loaded, so a callback that has come doesn't make it ready: it would be parked again at once."""
 
 
 @change("execution")

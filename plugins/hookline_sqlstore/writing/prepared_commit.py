@@ -346,8 +346,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case FinishBlock(key, path):
             yield Operation(statements.FINISH_BLOCK, key, (key, path), place)
             yield Operation(statements.DROP_RESULTS, key, (key, path), place)
-        case Park(key, at, ready_at, reason, cancelling):
-            parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling))
+        case Park(key, at, ready_at, reason, cancelling, unloaded):
+            parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling), int(unloaded))
             yield Operation(statements.PARK, key, parked, place)
         case BeginWait(key, path, flow_id, step_id, sought, at, late_at, page):
             hashed = None if sought is None else key_hash(sought)

@@ -203,12 +203,19 @@ DROP_RESULTS: Final = Statement(
 #: it is to be cancelled and doesn't know.
 PARK: Final = Statement(
     "park",
-    (("id", "text"), ("at", "bigint"), ("ready_at", "bigint"), ("reason", "text"), ("cancelling", "bigint")),
+    (
+        ("id", "text"),
+        ("at", "bigint"),
+        ("ready_at", "bigint"),
+        ("reason", "text"),
+        ("cancelling", "bigint"),
+        ("unloaded", "bigint"),
+    ),
     "UPDATE executions SET state = 'waiting', reason = v.reason, owner = NULL,"
     " ready_at = CASE WHEN (v.cancelling = 0 AND executions.cancel_asked_at IS NOT NULL)"
-    " OR EXISTS (SELECT 1 FROM waits, callbacks WHERE waits.execution_id = v.id"
+    " OR (v.unloaded = 0 AND (EXISTS (SELECT 1 FROM waits, callbacks WHERE waits.execution_id = v.id"
     " AND callbacks.execution_id = waits.execution_id AND callbacks.path = waits.path)"
-    " OR EXISTS (SELECT 1 FROM batches WHERE batches.execution_id = v.id AND batches.key_hash IS NULL)"
+    " OR EXISTS (SELECT 1 FROM batches WHERE batches.execution_id = v.id AND batches.key_hash IS NULL)))"
     " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND {live}"
     " AND executions.state IN ('queued', 'running') AND {free}",
 )

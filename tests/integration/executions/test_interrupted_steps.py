@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
 from hookline.engine import Engine
+from hookline.executions.blocks.foreach import _Items
 from hookline.executions.blocks.run_steps import STEP_RUNNERS
 from hookline.executions.steps.step import StepRun
 from hookline.flows.blocks.action import CompiledAction
@@ -20,6 +22,7 @@ from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.blocks.webhook_wait import CompiledWait
+from hookline.kernel.errors import StoreError
 from hookline.model.access import SYSTEM
 from hookline.model.execution import SLEEP, Execution, ExecutionFilter, Outcome, State, StepState
 from hookline.sdk.action import Sleep
@@ -291,3 +294,66 @@ async def test_a_step_that_is_about_to_wait_when_its_execution_is_cancelled_does
         done = await harness.until(engine, execution_id)
     assert _told(done) == (State.CANCELLED, Outcome.CANCELLED)
     assert "after" not in harness.probe.steps()
+
+
+@pytest.mark.rule(27)
+async def test_a_step_that_is_about_to_be_blocked_when_its_execution_is_cancelled_does_not_wait_first(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancel_first(self: StepRun) -> timedelta:
+        await engine.operations.cancel(self.run.id, by=SYSTEM)
+        return timedelta(0)
+
+    harness.flow("f", [act("w", credential="missing")])
+    async with harness.engine() as engine:
+        await harness.until(engine, await harness.send(engine, "f", {}), State.WAITING)
+        monkeypatch.setattr(StepRun, "_take_turn", cancel_first)
+        done = await harness.until(engine, await harness.send(engine, "f", {}))
+    assert _told(done) == (State.CANCELLED, Outcome.CANCELLED)
+
+
+@pytest.mark.rule(27)
+async def test_a_cancellation_is_carried_out_although_nobody_can_read_its_result(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang = harness.probe.does["w"] = Hang()
+    harness.flow("f", [act("w")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await hang.reached.wait()
+        read, reads = engine.store.execution, 0
+
+        async def read_once(id_: str) -> Execution | None:
+            nonlocal reads
+            reads += 1
+            if reads == 2:
+                raise StoreError("away")
+            return await read(id_)
+
+        monkeypatch.setattr(engine.store, "execution", read_once)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
+        assert _told(await harness.until(engine, execution_id)) == (State.CANCELLED, Outcome.CANCELLED)
+    assert reads > 2
+
+
+@pytest.mark.rule(27)
+async def test_items_that_wait_end_when_a_cancellation_comes_after_the_last_of_them(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = _Items._all
+
+    async def cancel_last(self: _Items) -> Any:
+        left = await every(self)
+        if not cancelled.is_set():
+            cancelled.set()
+            await engine.operations.cancel(self._run.id, by=SYSTEM)
+        return left
+
+    cancelled = asyncio.Event()
+    monkeypatch.setattr(_Items, "_all", cancel_last)
+    guarded = {"id": "t", "try": [{"id": "w", "use": "webhook"}], "finally": [act("last")]}
+    harness.flow("f", [each(guarded)])
+    async with harness.engine() as engine:
+        done = await harness.until(engine, await harness.send(engine, "f", [1, 2]))
+    assert _told(done) == (State.CANCELLED, Outcome.CANCELLED)
+    assert harness.probe.steps() == ["last", "last"]

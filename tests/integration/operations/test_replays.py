@@ -161,6 +161,17 @@ async def test_a_replay_runs_on_the_current_version_or_on_its_own(harness: Harne
     assert called(harness)[4] == ("a", {"was": 1})
 
 
+async def test_a_replay_on_its_own_version_leaves_the_order_of_deployments_as_it_is(
+    harness: Harness, engine: Engine
+) -> None:
+    first = await ran(harness, engine, "f", CHAIN, 1)
+    harness.flow("f", [act("a"), act("b", "changed"), act("c")])
+    await engine.version_switch.refresh()
+    before = await engine.store.flow_versions("f")
+    await harness.until(engine, await engine.operations.replay(first, step="b", version="same", by=SYSTEM))
+    assert await engine.store.flow_versions("f") == before
+
+
 async def test_a_step_that_uses_something_else_now_runs_again_though_it_stands_before(
     harness: Harness, engine: Engine
 ) -> None:

@@ -5,22 +5,23 @@ import asyncio
 import pytest
 
 from hookline.executions.interruption import CANCELLED, Interruption
-from hookline.kernel.cancellation import cancelled_externally, completed
+from hookline.kernel.cancellation import cancelled_externally, kept
 
 
-async def test_work_is_completed_however_often_its_caller_is_cancelled() -> None:
+async def test_work_runs_to_its_end_however_often_its_caller_is_cancelled() -> None:
     go, done = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
         await go.wait()
         done.set()
 
-    task = asyncio.create_task(completed(work()))
+    task = asyncio.create_task(kept(work()))
     for _ in range(3):
         await asyncio.sleep(0)
         task.cancel()
     go.set()
-    await task
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert done.is_set()
 
 
@@ -29,7 +30,7 @@ async def test_the_error_of_the_work_is_raised() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await completed(work())
+        await kept(work())
 
 
 async def test_an_interruption_that_becomes_another_error_leaves_no_cancellation_behind() -> None:

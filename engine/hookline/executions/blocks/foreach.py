@@ -144,7 +144,9 @@ class _Items:
             left = await self._all()
             if isinstance(left, StepFailed):
                 failure = failure or left
-            ending = failure is not None or self._stopped or left is not None
+            # An interruption that came last was noticed by no item.
+            interrupted = left is not None or self._together.cause is not None
+            ending = failure is not None or self._stopped or interrupted
             failed_later = await self._end_waiting() if ending else None
         finally:
             await self._source.close()

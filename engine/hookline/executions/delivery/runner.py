@@ -34,7 +34,7 @@ from hookline.executions.replay_edits import edits_in
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.cancellation import completed
+from hookline.kernel.cancellation import kept
 from hookline.kernel.clocks import jumps_of
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError, VersionOutdated
 from hookline.model.execution import ErrorInfo, State
@@ -158,7 +158,8 @@ class Runner:
             await delivery.redeliver(STORE_RETRY)
 
     async def _run(self, delivery: Delivery, flow: CompiledFlow | None) -> None:
-        epoch = self._cause_epoch
+        # Both are noted before the journal is read: what changes from here on is noticed.
+        epoch, clock_jumps = self._cause_epoch, jumps_of(self._services.clock)
         try:
             found = await self._loader.load(delivery, flow)
         except BlockedAtLoad as cause:
@@ -173,7 +174,7 @@ class Runner:
             await delivery.ack()
             return
         with self._leaving_queue(found.flow.id) if found.leaves_queue else nullcontext() as on_dequeued:
-            run = self._begin(found, on_dequeued)
+            run = self._begin(found, on_dequeued, clock_jumps)
             try:
                 closing = await self._run_and_commit(run)
             finally:
@@ -192,7 +193,9 @@ class Runner:
         else:
             await delivery.ack()
 
-    def _begin(self, found: LoadedExecution, on_dequeued: Callable[[], None] | None) -> ExecutionContext:
+    def _begin(
+        self, found: LoadedExecution, on_dequeued: Callable[[], None] | None, clock_jumps: int
+    ) -> ExecutionContext:
         """Make the context of a run, register it for `cancel`, and interrupt it if it is to be cancelled."""
         services, flow, execution, envelope = self._services, found.flow, found.execution, found.envelope
         now, deadline = services.clock.now(), found.deadline(services.clock.now())
@@ -218,7 +221,7 @@ class Runner:
             vars=found.vars,
             deadline=deadline,
             reopened_after=reopened_after,
-            clock_jumps=jumps_of(services.clock),
+            clock_jumps=clock_jumps,
             hook_urls=self._hook_urls if flow.wait_places else None,
             edited=edits_in(found.journal_entries) if envelope.arrival.replay_of is not None else {},
         )
@@ -250,7 +253,7 @@ class Runner:
                 self._log_failure(run, closing.error)
         except asyncio.CancelledError:
             # The engine stops, or has lost its lease. Steps that have finished must not run again.
-            await completed(run.journal.try_commit_unrecomputable())
+            await kept(run.journal.try_commit_unrecomputable())
             raise
         return closing
 

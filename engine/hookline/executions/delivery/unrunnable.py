@@ -66,7 +66,7 @@ class Unrunnable:
         else:
             # Without other nodes, it is ready again when something changes.
             again = now + _ELSEWHERE if cause.here and not self._services.membership.alone else None
-            changes.append(Park(delivery.execution_id, now, again, f"{BLOCKED}{cause.reason}"))
+            changes.append(Park(delivery.execution_id, now, again, f"{BLOCKED}{cause.reason}", unloaded=True))
         await self._commit(delivery, changes, cause.envelope.accepted_at, leaves_queue=state is State.QUEUED)
         await self._wake_parent(cause.envelope)
 

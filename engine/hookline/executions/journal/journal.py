@@ -13,7 +13,7 @@ from hookline.executions.journal.item_entries import ItemEntries
 from hookline.executions.journal.uncommitted import TakenWork, Uncommitted
 from hookline.executions.services import Services
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.cancellation import shielded
+from hookline.kernel.cancellation import kept
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.kernel.json import encode
 from hookline.model.batch import JOINED, joined_output
@@ -118,7 +118,7 @@ class Journal:
         `read` is called in a thread. The entry is added even if the caller is cancelled meanwhile. See `add` for
         `recomputable`.
         """
-        return await shielded(self._add_large(read, state_changes, recomputable, entry))
+        return await kept(self._add_large(read, state_changes, recomputable, entry))
 
     async def _add_large(
         self,

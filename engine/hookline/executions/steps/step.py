@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.executions.execution_context import Ending, ExecutionContext, Frame, StepFailed, next_message
+from hookline.executions.execution_context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.interruption import Interrupted
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, NormalizedResult
 from hookline.executions.steps.rate_turn import take_turn
@@ -221,7 +221,12 @@ class StepRun:
         return await self._succeeded(attempt, result)
 
     async def _call(self, attempt: Attempt) -> NormalizedResult:
-        await attempt.prepare()
+        try:
+            await attempt.prepare()
+        except Blocked:
+            # An interrupted execution ends, and isn't blocked first.
+            self.frame.interruption.check()
+            raise
         if self.step.action.pure:
             self._begun = True
             # A pure step isn't interrupted, or a `finally` after it would not be reached.

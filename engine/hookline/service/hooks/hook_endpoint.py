@@ -16,7 +16,7 @@ from hookline.bodies.urlencoded import lenient_query
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelope_creation import request_envelope, with_keys
 from hookline.kernel.clocks import Clock
-from hookline.kernel.errors import FlowUnknown, PossiblyStored, SchemaViolation, TooManyRequests, UnsupportedMedia
+from hookline.kernel.errors import FlowUnknown, PossiblyStored, RequestRejected, UnsupportedMedia
 from hookline.kernel.ids import Ids
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
@@ -234,13 +234,13 @@ class Hook:
         envelope = envelopes.pop()
         try:
             outcome = await self._intake.accept(flow, envelope)
-        except (TooManyRequests, SchemaViolation):
-            await blobs.discard()
+        except RequestRejected as rejection:
+            # If the message may have been stored, its blobs are kept; the sweeper removes those that nothing refers to.
+            if not isinstance(rejection, PossiblyStored):
+                await blobs.discard()
             raise
         finally:
             blobs.release()
-        # After any other failure, the message may have been stored. Its blobs are kept; the sweeper removes those that
-        # nothing refers to.
         context.outcomes = (outcome,)
         if isinstance(outcome, Duplicate):
             await blobs.discard()

@@ -200,6 +200,7 @@ class Http2(H2Protocol):
     """One connection of HTTP/2."""
 
     places: _Streams
+    _has_rejected = False
 
     @classmethod
     def after(cls, first: H11Protocol, places: _Streams) -> "Http2":
@@ -225,6 +226,7 @@ class Http2(H2Protocol):
             self.app = self.places.admit(app)
         except ServiceUnavailable as error:
             self._reject(request, error)
+            self._has_rejected = True
             return
         try:
             await super()._create_stream(request)
@@ -238,6 +240,11 @@ class Http2(H2Protocol):
             for buffer in tuple(self.stream_buffers.values()):
                 await buffer.close()
         await super().handle(event)
+        if self._has_rejected:
+            self._has_rejected = False
+            if not self.streams:
+                # No stream ends here, and only its end would tell that the connection is idle.
+                await self.send(Updated(idle=True))
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         try:
@@ -476,7 +483,7 @@ class _Connection(TCPServer):
         while data:
             if not self.framing.under_way and not self.framing.http2:
                 await self.answered.wait()
-            if self._ended:
+            if self._ended or self.writer.is_closing():
                 return
             passed = self.framing.feed(data)
             data = self.framing.rest
@@ -525,6 +532,11 @@ class _Connection(TCPServer):
         # The response to a request in progress comes after the end.
         if not self._ended and not self.reader.at_eof():
             self._task_group.spawn(self._initiate_server_close)
+
+    async def _initiate_server_close(self) -> None:
+        # A request may have come since the connection was found idle. It closes after that one's response.
+        if self.answered.is_set() and not self.framing.under_way:
+            await super()._initiate_server_close()
 
     def stop(self) -> None:
         """Close the connection if it is idle; the first request of a new one may come."""

@@ -69,13 +69,13 @@ class BodyReader(msgspec.Struct, frozen=True):
                 types=self._types(),
                 naming=self._naming(),
             )
-            noted = _Form(chunks, reader, self.limits.body)
+            noted = _Form(chunks, reader, blobs, self.limits.body)
             received = await reader.read(self._plain(noted), media.boundary)
             return msgspec.structs.replace(received, raw=noted.raw)
         if not self.codings:
             return await self._inline(await _joined(chunks, blobs), blobs)
         wire: list[bytes] = []
-        data = await _joined(self._plain(_noting(chunks, wire)), blobs)
+        data = await _joined(self._plain(_noting(chunks, wire, blobs)), blobs)
         received = await self._inline(data, blobs)
         return msgspec.structs.replace(received, raw=b"".join(wire))
 
@@ -139,8 +139,11 @@ async def _joined(chunks: AsyncIterable[bytes], blobs: RequestBlobs) -> bytes:
     return b"".join(parts)
 
 
-async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncIterator[bytes]:
+async def _noting(chunks: AsyncIterator[bytes], into: list[bytes], blobs: RequestBlobs) -> AsyncIterator[bytes]:
+    size = 0
     async for chunk in chunks:
+        size += len(chunk)
+        blobs.hold(size)
         into.append(chunk)
         yield chunk
 
@@ -148,11 +151,13 @@ async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncItera
 class _Form:
     """The chunks of a form, which are kept as long as it brings no file: files are stored once, as files."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], reader: MultipartReader, most: int) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], reader: MultipartReader, blobs: RequestBlobs, most: int) -> None:
         """`most`: bytes that are kept, since content outside of all parts is only bounded as files are."""
         self._chunks = chunks
         self._reader = reader
-        self._left = most
+        self._blobs = blobs
+        self._most = most
+        self._size = 0
         self._noted: list[bytes] | None = []
 
     def __aiter__(self) -> "_Form":
@@ -160,11 +165,13 @@ class _Form:
 
     async def __anext__(self) -> bytes:
         chunk = await anext(self._chunks)
-        self._left -= len(chunk)
         if self._noted is not None:
-            self._noted.append(chunk)
-            if self._left < 0 or self._reader.brings_files:
+            self._size += len(chunk)
+            if self._size > self._most or self._reader.brings_files:
                 self._noted = None
+            else:
+                self._blobs.hold(self._size)
+                self._noted.append(chunk)
         return chunk
 
     @property

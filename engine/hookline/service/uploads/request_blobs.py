@@ -73,8 +73,9 @@ class RequestBlobs:
         self._taken += size
 
     def hold(self, size: int) -> None:
-        """Take bytes of the limit for bodies, up to this size of the body. Raises ServiceUnavailable and TooLarge."""
-        if size > SMALL:
+        """Take bytes of the limit for bodies, up to this size of the body: as it came, or as it is read, whichever is
+        larger. Raises ServiceUnavailable and TooLarge."""
+        if size > SMALL and size > self._held:
             more = size - self._held
             self._held_room.take(more, self._held)
             self._held += more

@@ -150,6 +150,27 @@ async def test_all_connections_together_have_a_bounded_number_of_streams() -> No
                     break
 
 
+@pytest.mark.rule(43)
+async def test_a_connection_whose_streams_were_rejected_is_idle() -> None:
+    options = HookOptions("https://hooks.example", read_timeout=5)
+    async with (
+        serving("hypercorn", options=options, max_connections=10, trusted_proxies=LOCAL, head_timeout=0.5) as served,
+        sender(served) as one,
+        sender(served) as other,
+    ):
+        for _ in range(9):
+            one.ask(headers(), end=False)
+        await one.wait(one.ask(headers()))  # they came in this order
+        one.ask(headers(), end=False)
+        await one.wait(one.ask(headers(), end=False))
+        rejected = other.ask(headers())
+        await other.wait(rejected)
+        assert other.statuses[rejected] == 503
+        async with asyncio.timeout(30):
+            while not other.closed:
+                other.take(await other.reader.read(65536))
+
+
 @pytest.mark.rule(42, 43)
 async def test_one_address_has_at_most_half_of_the_streams() -> None:
     options = HookOptions("https://hooks.example", read_timeout=5)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -11,6 +12,7 @@ import pytest
 from tests.integration.served_hook import JSON, SERVERS, Served, post, read_response, serving, status
 
 from hookline.service.server.hook_application import AsgiScope, Receive, Send
+from hookline.service.server.hypercorn_server import _Connection
 from hookline.service.server.serving import Server, serve
 
 REQUEST = post(JSON, "Content-Length: 2", body=b"{}")
@@ -102,6 +104,42 @@ async def test_who_connects_at_the_last_moment_may_send_a_request(served: Served
     for reader, writer in held:
         head, _ = await head_and_end(reader)
         assert status(head) == 503
+        writer.close()
+
+
+@pytest.mark.rule(41)
+@pytest.mark.parametrize("is_waiting", [False, True], ids=["at the same moment", "waiting for its message"])
+async def test_a_request_that_comes_when_its_connection_is_found_idle_gets_its_response(
+    monkeypatch: pytest.MonkeyPatch, is_waiting: bool
+) -> None:
+    connections: list[_Connection] = []
+    read = _Connection._read_data
+
+    async def noted(connection: _Connection) -> None:
+        connections.append(connection)
+        await read(connection)
+
+    monkeypatch.setattr(_Connection, "_read_data", noted)
+    stored = asyncio.Event()
+    async with serving("hypercorn", head_timeout=20) as served:
+        accept = served.hook.intake.accept
+
+        async def slowly(*arguments: Any) -> Any:
+            await stored.wait()
+            return await accept(*arguments)
+
+        served.hook.intake.accept = slowly  # type: ignore[method-assign]  # the store is slow
+        reader, writer = await served.connect()
+        writer.write(REQUEST)
+        async with asyncio.timeout(30):
+            while not connections or connections[0].answered.is_set():  # noqa: ASYNC110 - the server's own
+                await asyncio.sleep(0)
+        connections[0].close_idle()
+        if is_waiting:
+            await asyncio.sleep(0.05)
+        stored.set()
+        response, _ = await read_response(reader)
+        assert status(response) == 202
         writer.close()
 
 

@@ -336,6 +336,36 @@ async def test_the_values_that_bodies_become_take_memory_until_they_are_stored(k
 
 
 @pytest.mark.rule(43)
+@pytest.mark.parametrize(
+    ("kind", "headers", "begin"),
+    [
+        ("text/plain", {"content-encoding": "gzip"}, b"\x1f\x8b\x08\x08" + bytes(6)),
+        ("multipart/form-data; boundary=b", {}, b""),
+    ],
+    ids=["the name in a gzip header", "text before the first part"],
+)
+async def test_bytes_that_are_kept_and_give_no_body_take_memory_too(
+    kind: str, headers: dict[str, str], begin: bytes
+) -> None:
+    options = HookOptions("https://hooks.example", max_body=300_000, max_body_total=400_000)
+    hook = HookOverMemory(webhook_flow(), options=options)
+    go_on = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield begin
+        yield b"x" * 250_000
+        await go_on.wait()
+
+    sent = [(b"content-type", kind.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
+    first = asyncio.create_task(hook.hook.handle(HookRequest("POST", "orders", b"/hook/orders", b"", sent, chunks())))
+    await asyncio.sleep(0)
+    assert (await hook.send(b"x" * 200_000, "text/plain")).status == 503
+    go_on.set()
+    await first
+    assert (await hook.send(b"x" * 200_000, "text/plain")).status == 202
+
+
+@pytest.mark.rule(43)
 async def test_a_body_whose_values_never_have_room_is_too_large() -> None:
     hook = HookOverMemory(webhook_flow(), options=HookOptions("https://hooks.example", max_body_total=500_000))
     assert (await hook.send(b"[" + b"1," * 10_000 + b"1]")).status == 413

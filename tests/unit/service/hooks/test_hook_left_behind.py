@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hookline.flows.schemas.body_schema import compile_schema
-from hookline.kernel.errors import ServiceUnavailable, TooManyRequests
+from hookline.kernel.errors import PossiblyStored, ServiceUnavailable, TooManyRequests
 from hookline.service.hook_request_and_response import HookRequest, SenderGone
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
@@ -23,12 +23,13 @@ async def test_files_of_a_rejected_request_are_deleted() -> None:
 
 async def test_files_stay_where_it_is_unknown_whether_the_message_was_stored() -> None:
     hook = HookOverMemory(webhook_flow())
-    hook.intake.failure = ServiceUnavailable()
+    hook.intake.failure = PossiblyStored()
     await hook.send(b"data", "image/png")
     assert len(hook.memory_blobs.kept) == 1
-    hook.intake.failure = TooManyRequests()
-    await hook.send(b"data", "image/png")
-    assert len(hook.memory_blobs.kept) == 1
+    for failure in (ServiceUnavailable(), TooManyRequests()):
+        hook.intake.failure = failure
+        await hook.send(b"data", "image/png")
+        assert len(hook.memory_blobs.kept) == 1
 
 
 @pytest.mark.parametrize("failure", [SenderGone, asyncio.CancelledError])

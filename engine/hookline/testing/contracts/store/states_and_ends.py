@@ -327,6 +327,18 @@ class EndsContract(StoreFixtures):
             assert execution is not None
             assert execution.ready_at == (later if knows else now)
 
+    async def test_one_that_cannot_be_loaded_is_not_made_ready_by_a_callback_that_has_come(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        parent, child = await self._calling(store, envelopes)
+        await store.commit([_told(envelopes, parent, child)])
+        for unloaded in (False, True):
+            await store.commit([Resume(parent, now), Park(parent, now, None, "blocked: x", unloaded=unloaded)])
+            execution = await store.execution(parent)
+            assert execution is not None
+            assert execution.ready_at == (None if unloaded else now)
+
     async def test_the_time_limit_begins_anew_when_a_reopened_execution_resumes(
         self, store: Store, envelopes: Envelopes
     ) -> None:
