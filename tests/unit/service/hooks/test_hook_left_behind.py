@@ -23,7 +23,7 @@ async def test_files_of_a_rejected_request_are_deleted() -> None:
 
 async def test_files_stay_where_it_is_unknown_whether_the_message_was_stored() -> None:
     hook = HookOverMemory(webhook_flow())
-    hook.intake.failure = PossiblyStored()
+    hook.intake.failure = PossiblyStored(retry_after=1)
     await hook.send(b"data", "image/png")
     assert len(hook.memory_blobs.kept) == 1
     for failure in (ServiceUnavailable(), TooManyRequests()):
