@@ -299,7 +299,8 @@ class LaneSlots:
         self._waiting: asyncio.Future[None] | None = None
 
     def allow(self, most: int) -> None:
-        """Let at most so many slots be taken. If more are, none is given until enough of them are free."""
+        """Set the number of slots that may be taken at the same time. If more are taken now, the next one is given once
+        fewer are."""
         self._most = most
 
     def acquire_now(self) -> bool:

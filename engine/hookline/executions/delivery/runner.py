@@ -178,7 +178,7 @@ class Runner:
             try:
                 closing = await self._run_and_commit(run)
             finally:
-                # They were closed durably, however this run ends.
+                # The batches that this run has filled are closed durably, however it ends.
                 await self._wake_batches(run)
         blocked = run.progress.blocked is not None and isinstance(closing, Park)
         # If the cause went away while the execution was being parked, nothing else wakes it.

@@ -81,8 +81,8 @@ class Journal:
         self._next_flush: asyncio.Future[bool] | None = None
         """A flush that waits for the lock; entries added before it takes them ride along."""
         self._current_commit: asyncio.Future[bool] | None = None
-        """A commit that has taken its entries; later ones are not in it. Both give True once durable; on False the
-        waiter looks again."""
+        """A commit that has taken its entries; later ones are not in it. The results of this one and of the next flush
+        are True once their entries are durable; on False, who waits looks again."""
 
     def last_entry(self, path: str) -> StepRecord | None:
         """The last entry of a step."""

@@ -130,8 +130,8 @@ class Attempt:
         self.first_time = first_time
         self.settings: StepSettings = UNEVALUATED
         self.recomputable = step.action.pure
-        """A resume computes the step again, because its action is pure and its result isn't a stream. If it can't, the
-        entry is durable before the next action that isn't pure."""
+        """A resume computes the step again, because its action is pure and its result isn't a stream. Otherwise its entry
+        is durable before the next action that isn't pure."""
         self._state: StateTransaction | None = None
         self._arguments: dict[str, Any] = {}
         self._stub: StubFunction | None = None
@@ -311,7 +311,7 @@ class Attempt:
         )
 
     def _failure(self, error: BaseException) -> BaseException:
-        """The error to raise for an error inside the action; the same one if it may pass."""
+        """The error to raise for an error inside the action: the same one if it isn't a failure of the step."""
         if isinstance(error, Blocked | Interrupted | GeneratorExit):
             return error
         if isinstance(error, asyncio.CancelledError) and cancelled_externally():

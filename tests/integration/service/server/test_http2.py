@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -102,6 +103,18 @@ async def sender(served: Served) -> AsyncIterator[Sender]:
             await writer.wait_closed()
 
 
+@contextlib.asynccontextmanager
+async def two_senders(**settings: Any) -> AsyncIterator[tuple[Sender, Sender]]:
+    """Two connections to one server with these settings."""
+    options = HookOptions("https://hooks.example", read_timeout=5)
+    async with (
+        serving("hypercorn", options=options, **settings) as served,
+        sender(served) as one,
+        sender(served) as other,
+    ):
+        yield one, other
+
+
 @pytest.fixture
 async def served(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Served]:
     options = HookOptions("https://hooks.example", read_timeout=5)
@@ -120,12 +133,7 @@ async def test_requests_on_one_connection_are_each_answered(served: Served) -> N
 
 @pytest.mark.rule(43)
 async def test_all_connections_together_have_a_bounded_number_of_streams() -> None:
-    options = HookOptions("https://hooks.example", read_timeout=5)
-    async with (
-        serving("hypercorn", options=options, max_connections=10, trusted_proxies=LOCAL, drain_seconds=0.05) as served,
-        sender(served) as one,
-        sender(served) as other,
-    ):
+    async with two_senders(max_connections=10, trusted_proxies=LOCAL, drain_seconds=0.05) as (one, other):
         unfinished = [one.ask(headers(), end=False) for _ in range(6)]
         await one.wait(one.ask(headers()))  # they came in this order
         more = [other.ask(headers(), end=False) for _ in range(6)]
@@ -152,12 +160,7 @@ async def test_all_connections_together_have_a_bounded_number_of_streams() -> No
 
 @pytest.mark.rule(43)
 async def test_a_connection_whose_streams_were_rejected_is_idle() -> None:
-    options = HookOptions("https://hooks.example", read_timeout=5)
-    async with (
-        serving("hypercorn", options=options, max_connections=10, trusted_proxies=LOCAL, head_timeout=0.5) as served,
-        sender(served) as one,
-        sender(served) as other,
-    ):
+    async with two_senders(max_connections=10, trusted_proxies=LOCAL, head_timeout=0.5) as (one, other):
         for _ in range(9):
             one.ask(headers(), end=False)
         await one.wait(one.ask(headers()))  # they came in this order
@@ -173,12 +176,7 @@ async def test_a_connection_whose_streams_were_rejected_is_idle() -> None:
 
 @pytest.mark.rule(42, 43)
 async def test_one_address_has_at_most_half_of_the_streams() -> None:
-    options = HookOptions("https://hooks.example", read_timeout=5)
-    async with (
-        serving("hypercorn", options=options, max_connections=8, drain_seconds=0.05) as served,
-        sender(served) as one,
-        sender(served) as other,
-    ):
+    async with two_senders(max_connections=8, drain_seconds=0.05) as (one, other):
         for _ in range(3):
             one.ask(headers(), end=False)
         await one.wait(one.ask(headers()))  # they came in this order
