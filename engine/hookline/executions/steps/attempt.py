@@ -130,8 +130,8 @@ class Attempt:
         self.first_time = first_time
         self.settings: StepSettings = UNEVALUATED
         self.recomputable = step.action.pure
-        """A resume computes the step again, because its action is pure and its result isn't a stream. Otherwise its entry
-        is durable before the next action that isn't pure."""
+        """A resume computes the step again, because its action is pure and its result isn't a stream. Otherwise its
+        entry is durable before the next action that isn't pure."""
         self._state: StateTransaction | None = None
         self._arguments: dict[str, Any] = {}
         self._stub: StubFunction | None = None
