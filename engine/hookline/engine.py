@@ -50,10 +50,11 @@ from hookline.intake.queue_inserter import INSERTION_DUTY, Inserter
 from hookline.intake.queue_publisher import Publisher
 from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.clocks import Clock, SystemClock, follow_jumps
-from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
+from hookline.kernel.errors import CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.maintenance.disk_budget import DiskBudget
 from hookline.maintenance.duty import Duty, LeasedWork
+from hookline.maintenance.node_settings_check import check_flows_folder, check_queue
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.shared_blob_store_check import check_blob_store, is_readable
 from hookline.maintenance.sweeper import Sweeper
@@ -449,6 +450,7 @@ class Engine:
             role,
             listen_url=self.options.db_listen,
             accepts_without_lease=self.options.intake_stale.total_seconds() if accepts else 0.0,
+            queue="" if self.intake_queue is None else self.intake_queue.name,
         )
 
     async def start(self) -> None:
@@ -470,7 +472,9 @@ class Engine:
         self.membership.on_look = self.intake.limits.look
         await self._backend.open(self._node(self.options.role))
         try:
-            await self._check_folder()
+            if isinstance(self.flow_storage, FolderFlowStorage):
+                await check_flows_folder(self.membership, self.flow_storage.catalog.directory)
+            await check_queue(self.membership)
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
             await check_blob_store(self.membership, self.blobs, self.log)
@@ -497,21 +501,6 @@ class Engine:
         self._loop_monitor.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
-
-    async def _check_folder(self) -> None:
-        """Raise ConfigError if the flows are in a folder of this host, and nodes of other hosts serve, too."""
-        if not isinstance(self.flow_storage, FolderFlowStorage):
-            return
-        others = [
-            node.name
-            for node in await self.membership.nodes()
-            if node.gone_at is None and node.host != self.membership.node.host
-        ]
-        if others:
-            raise ConfigError(
-                f"nodes of other hosts serve this database ({', '.join(sorted(others))}), which don't see the folder "
-                f"{self.options.flows}: deploy the flows, and serve them with `--flows database`"
-            )
 
     def _limited_flows(self) -> Iterable[CompiledFlow]:
         """The flows that this node accepts messages for, by its role."""

@@ -51,18 +51,22 @@ class JetStreamQueue:
         self._client: Client | None = None
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        return f"nats:{self._address.stream}"
+
+    @property
+    def _place(self) -> str:
         return self._address.name
 
     def _connected(self) -> tuple[Client, JetStreamContext]:
         if self._client is None:
-            raise StoreError(f"{self._name} is closed")
+            raise StoreError(f"{self._place} is closed")
         return self._client, self._client.jetstream(timeout=_CALL)
 
     async def open(self) -> None:
         self._client = await connect(self._address)
         try:
-            with failing(self._name, "opened"):
+            with failing(self._place, "opened"):
                 await stream_setup.prepare(self._connected()[1], self._address, self._subjects)
         except BaseException:
             await self.close()
@@ -118,25 +122,25 @@ class JetStreamQueue:
                     failure = reason(error)
                     if error_code(error) in _FULL:
                         raise StoreError(
-                            f"{self._name} is full: let the database take its messages, or raise its max_bytes",
+                            f"{self._place} is full: let the database take its messages, or raise its max_bytes",
                             in_doubt=in_doubt,
                         ) from error
                     if not _is_temporary(error):
-                        message = f"{self._name} has rejected a message: {failure}"
+                        message = f"{self._place} has rejected a message: {failure}"
                         raise StoreError(message, in_doubt=in_doubt) from error
                     # The server may have the message, although its answer was lost.
                     in_doubt = in_doubt or not isinstance(error, NoStreamResponseError)
             await asyncio.sleep(_PAUSE)
-        message = f"{self._name} hasn't acknowledged a message within {_LIMIT:g} s: {failure}"
+        message = f"{self._place} hasn't acknowledged a message within {_LIMIT:g} s: {failure}"
         raise StoreError(message, in_doubt=in_doubt)
 
     async def _message(self, seq: int) -> RawStreamMsg | None:
         """A message of the stream; None if it has left it. It may be the one that is being published."""
-        with failing(self._name, "read", in_doubt=True):
+        with failing(self._place, "read", in_doubt=True):
             return await if_found(self._connected()[1].get_msg(self._address.stream, seq))
 
     async def oldest(self) -> datetime | None:
-        with failing(self._name, "read"):
+        with failing(self._place, "read"):
             first = await if_found(
                 self._connected()[1].get_msg(self._address.stream, seq=1, subject=self._subjects.all, next=True)
             )

@@ -36,10 +36,10 @@ _HOLDS: Final = f"gone_at IS NULL AND (until > {NOW} OR adopted = (SELECT change
 
 _REGISTER: Final = (
     "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead,"  # noqa: S608 - our own names
-    " accepts_without_lease)"
+    " accepts_without_lease, queue)"
     " SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text,"
-    f" {NOW}, {_UNTIL}, $8::bigint - {NOW}, $9::bigint WHERE NOT {COPYING}"
-    " AND NOT EXISTS (SELECT 1 FROM cluster WHERE string_to_array(oldest_release, '.')::int[] > $10::int[])"
+    f" {NOW}, {_UNTIL}, $8::bigint - {NOW}, $9::bigint, $10::text WHERE NOT {COPYING}"
+    " AND NOT EXISTS (SELECT 1 FROM cluster WHERE string_to_array(oldest_release, '.')::int[] > $11::int[])"
     f" RETURNING {NOW}"
 )
 #: Once a node has another lease, it accepts nothing under the one before.
@@ -116,7 +116,18 @@ class Lease:
         """
         sent, node = self.sending(), self.node
         alone = round(node.accepts_without_lease * 1_000_000)
-        row = (self.id, node.name, self._session, node.process, node.host, node.role, node.version, _here(), alone)
+        row = (
+            self.id,
+            node.name,
+            self._session,
+            node.process,
+            node.host,
+            node.role,
+            node.version,
+            _here(),
+            alone,
+            node.queue,
+        )
         now: int | None = await driver.fetchval(_REGISTER, *row, release(node.version))
         if now is None:
             oldest = await driver.fetchval("SELECT oldest_release FROM cluster")

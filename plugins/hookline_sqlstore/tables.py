@@ -231,6 +231,8 @@ nodes: Final = Table(
     Column("probe", Text),
     #: The answer of such a node.
     Column("probe_read", Boolean(create_constraint=False)),
+    #: The name of its intake queue; empty if it has none, and null if its release doesn't tell.
+    Column("queue", Text),
     PrimaryKeyConstraint("lease", name="pk_nodes"),
 )
 

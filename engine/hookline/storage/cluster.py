@@ -31,6 +31,8 @@ class NodeDescription:
     accepts_without_lease: float = 0.0
     """Seconds for which it goes on accepting messages into an intake queue after its lease has run out, with the flows
     and credentials that it knew last."""
+    queue: str = ""
+    """The name of its intake queue; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Node:
     drain_asked_at: datetime | None
     gone_at: datetime | None
     """The time at which it stopped, or another node took over."""
+    queue: str | None = None
+    """The name of its intake queue: empty if it has none, and None if its release doesn't tell."""
     pending: bool = False
     """It may not have adopted the last change of flows, states or credentials."""
 

@@ -22,6 +22,11 @@ them."""
 class IntakeQueue(Protocol):
     """A durable queue of messages that the store doesn't have yet. Its methods raise StoreError if it can't be used."""
 
+    @property
+    def name(self) -> str:
+        """The same in all processes that share the messages, whichever servers each of them connects to."""
+        ...
+
     async def open(self) -> None:
         """Connect, and create what is missing. Raises StoreError if what exists was created with other settings."""
         ...

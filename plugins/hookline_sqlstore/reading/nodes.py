@@ -101,6 +101,7 @@ def nodes_of(connection: Connection) -> Sequence[Node]:
             row.clock_ahead / 1_000_000,
             moment(row.drain_asked_at),
             moment(row.gone_at),
+            row.queue,
             row.adopted < change and (row.gone_at is None or _accepts(row, now)),
         )
         for row in rows

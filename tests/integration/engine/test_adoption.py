@@ -506,7 +506,11 @@ class _Taken:
 
     @hookimpl
     def register_intake_queues(self) -> Mapping[str, Any]:
-        return {"taken": lambda url, *, clock, blobs: self}
+        return {"taken": lambda url, *, clock, blobs: self, "idle": lambda url, *, clock, blobs: _Idle()}
+
+    @property
+    def name(self) -> str:
+        return "one queue"
 
     async def open(self) -> None:
         pass
@@ -532,12 +536,33 @@ class _Taken:
         await asyncio.Event().wait()
 
 
+class _Idle:
+    """The same queue on a node that gets none of its messages."""
+
+    name = "one queue"
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def oldest(self) -> None:
+        pass
+
+    async def run(self, _insert: Insert) -> None:
+        await asyncio.Event().wait()
+
+    async def run_in_order(self, *_: object) -> None:
+        await asyncio.Event().wait()
+
+
 @pytest.mark.cluster_rule("C1", "C20")
 async def test_what_a_node_has_taken_from_the_intake_queue_is_dropped_with_its_lease(nodes: _Nodes) -> None:
     envelope = Envelopes(nodes.clock).make("orders")
     queue = _Taken(envelope)
     nodes.plugins.append(queue)
-    one, other = await nodes.start("one"), await nodes.start("other", queue="taken:")
+    one, other = await nodes.start("one", queue="idle:"), await nodes.start("other", queue="taken:")
     await nodes.deploy(one, "step")
     may_join = _cannot_join(other)
     await _is_cut_off(nodes, other)

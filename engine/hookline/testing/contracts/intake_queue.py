@@ -312,6 +312,12 @@ class IntakeQueueContract:
         assert inserted.ids == [other.execution_id]
         assert await queue.oldest() is not None
 
+    async def test_the_name_is_the_same_for_another_process(
+        self, queue: IntakeQueue, another: Callable[[], Awaitable[IntakeQueue]]
+    ) -> None:
+        assert queue.name
+        assert (await another()).name == queue.name
+
     async def test_a_closed_queue_takes_nothing(self, queue: IntakeQueue, envelopes: Envelopes) -> None:
         await queue.close()
         with pytest.raises(StoreError):
