@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from hookline.api import Context, FromVars, JsonValue, StepError
 from hookline_sql.connector import SqlCredential, connector
 from hookline_sql.databases.address import address
+from hookline_sql.databases.failures import driver_errors
 from hookline_sql.databases.mysql import commits_by_itself, is_mysql
 from hookline_sql.databases.pools import Database, Databases
-from hookline_sql.databases.read_only_transaction import fetching, read_only
+from hookline_sql.databases.read_only_transaction import read_only
 from hookline_sql.databases.streaming import streamed
 from hookline_sql.exactly_once import once as exactly_once
 from hookline_sql.statements import bound, names, pages, rows
@@ -146,7 +147,7 @@ async def query(
 
     def read(database: Database, connection: Connection) -> Generator[list[dict[str, JsonValue]], None, None]:
         clause, values = bound(database, connection, sql, params or {})
-        with read_only(connection), fetching(connection):
+        with read_only(connection), driver_errors(connection.dialect.driver):
             # Otherwise, a server's driver would fetch all rows before it returns the first.
             options = {"stream_results": True} if stream else {}
             result = connection.execute(clause, values, execution_options=options)

@@ -47,7 +47,8 @@ _LONGEST: Final = 500
 def translated(url: URL) -> Iterator[None]:
     """Raise a database's errors as StepError, without the statement's values in the message."""
     try:
-        yield
+        with driver_errors(url.get_driver_name()):
+            yield
     except PoolTimeout as error:
         raise StepError(
             f"all connections to {shown(url)} are in use", code="sql.unavailable", retryable=True
@@ -63,6 +64,27 @@ def translated(url: URL) -> Iterator[None]:
             code="sql.unavailable",
             retryable=True,
         ) from error
+
+
+@contextmanager
+def driver_errors(driver: str) -> Iterator[None]:
+    """Raise the errors of asyncpg that SQLAlchemy passes on as errors of SQLAlchemy.
+
+    It passes on those of a connection that ends while it is set up, and those of cursors. Our own calls of the driver
+    raise them, too.
+    """
+    if driver != "asyncpg":
+        yield
+        return
+    # From an extra, which is installed if there is a connection; it has no type hints.
+    import asyncpg  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise DBAPIError(None, None, error) from error
+    except asyncpg.InterfaceError as error:
+        raise InterfaceError(None, None, error) from error
 
 
 def failure(error: SQLAlchemyError, url: URL) -> StepError:

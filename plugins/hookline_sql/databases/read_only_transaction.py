@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DBAPIError
 
 from hookline.api import StepError
 from hookline_sql.databases.failures import mysql_number
@@ -39,23 +39,6 @@ def read_only(connection: Connection) -> Iterator[None]:
             if sqlite and not connection.invalidated:
                 connection.exec_driver_sql("PRAGMA query_only = OFF")
         transaction.rollback()
-
-
-@contextmanager
-def fetching(connection: Connection) -> Iterator[None]:
-    """Raise the errors of asyncpg's cursors, which SQLAlchemy passes on, as errors of SQLAlchemy."""
-    if connection.dialect.driver != "asyncpg":
-        yield
-        return
-    # From an extra, which is installed if there is a connection; it has no type hints.
-    import asyncpg  # type: ignore[import-untyped]
-
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        raise DBAPIError(None, None, error) from error
-    except asyncpg.InterfaceError as error:
-        raise InterfaceError(None, None, error) from error
 
 
 def _rejected_to_write(error: DBAPIError) -> bool:

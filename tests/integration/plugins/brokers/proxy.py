@@ -57,6 +57,10 @@ class Proxy:
         """Cleared, it takes bytes and connections, and passes nothing on."""
         self.speaks.set()
         self.connections = 0
+        self.answered = 0
+        """The bytes that the server has answered."""
+        self.cuts_at: int | None = None
+        """The number of these bytes after which it breaks all connections off."""
         self._to = port
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -76,19 +80,28 @@ class Proxy:
         # Counted from when it can be cut.
         self.connections += 1
         try:
-            await asyncio.gather(self._copy(reader, their_writer), self._copy(their_reader, writer))
+            await asyncio.gather(self._copy(reader, their_writer), self._copy(their_reader, writer, answers=True))
         finally:
             self._writers -= pair
             for each in pair:
                 each.transport.abort()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 await self.speaks.wait()
+                if answers and self._is_the_end(data):
+                    # What was answered before arrives.
+                    writer.write(data[: len(data) + (self.cuts_at or 0) - self.answered])
+                    writer.close()
+                    return
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()
+
+    def _is_the_end(self, data: bytes) -> bool:
+        self.answered += len(data)
+        return self.cuts_at is not None and self.answered >= self.cuts_at
 
 
 @asynccontextmanager
