@@ -497,47 +497,8 @@ async def test_only_the_first_node_makes_an_admin_token_and_all_accept_it(
     assert not accepted[1].accepts(digest(""))
 
 
-class _Taken:
-    """An intake queue that hands over one message, once, as soon as it may; and its plugin."""
-
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
-        self.may, self.dropped, self.again = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    @hookimpl
-    def register_intake_queues(self) -> Mapping[str, Any]:
-        return {"taken": lambda url, *, clock, blobs: self, "idle": lambda url, *, clock, blobs: _Idle()}
-
-    @property
-    def name(self) -> str:
-        return "one queue"
-
-    async def open(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-    async def oldest(self) -> None:
-        pass
-
-    async def run(self, insert: Insert) -> None:
-        if self.dropped.is_set():
-            self.again.set()
-            await asyncio.Event().wait()
-        await self.may.wait()
-        try:
-            await insert([self.envelope])
-        except asyncio.CancelledError:
-            self.dropped.set()
-            raise
-
-    async def run_in_order(self, *_: object) -> None:
-        await asyncio.Event().wait()
-
-
 class _Idle:
-    """The same queue on a node that gets none of its messages."""
+    """The same queue as `_Taken` on a node that gets none of its messages."""
 
     name = "one queue"
 
@@ -550,11 +511,34 @@ class _Idle:
     async def oldest(self) -> None:
         pass
 
-    async def run(self, _insert: Insert) -> None:
+    async def run(self, insert: Insert) -> None:
         await asyncio.Event().wait()
 
     async def run_in_order(self, *_: object) -> None:
         await asyncio.Event().wait()
+
+
+class _Taken(_Idle):
+    """An intake queue that hands over one message, once, as soon as it may; and its plugin."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.may, self.dropped, self.again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @hookimpl
+    def register_intake_queues(self) -> Mapping[str, Any]:
+        return {"taken": lambda url, *, clock, blobs: self, "idle": lambda url, *, clock, blobs: _Idle()}
+
+    async def run(self, insert: Insert) -> None:
+        if self.dropped.is_set():
+            self.again.set()
+            await asyncio.Event().wait()
+        await self.may.wait()
+        try:
+            await insert([self.envelope])
+        except asyncio.CancelledError:
+            self.dropped.set()
+            raise
 
 
 @pytest.mark.cluster_rule("C1", "C20")
