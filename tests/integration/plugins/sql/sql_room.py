@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from sqlalchemy.engine import URL, make_url
+from tests.integration.plugins.brokers.proxy import Proxy, proxy_to
 from tests.services import need_server
 
 from hookline.api import Context, Message, StepError
@@ -146,3 +147,13 @@ async def count(room: Room, table: str = "invoices") -> int:
 def mysql_url(room: Room) -> URL:
     """A room's URL with the driver that is meant."""
     return make_url(room.url).set(drivername="mysql+asyncmy")
+
+
+@asynccontextmanager
+async def room_behind_proxy(database: str) -> AsyncIterator[tuple[Room, Proxy]]:
+    """A room whose connections to `postgres` or `mariadb` pass a proxy."""
+    opened = postgres_schema() if database == "postgres" else mariadb_database()
+    async with opened as url:
+        parsed = make_url(url)
+        async with proxy_to(parsed.port or 5432) as proxy:
+            yield Room(parsed.set(port=proxy.port, host="127.0.0.1").render_as_string(hide_password=False)), proxy

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
-from tests.integration.plugins.brokers.proxy import Proxy, ends, ends_at_its_limit, proxy_to
-from tests.integration.plugins.sql.sql_room import Room, mariadb_database, postgres_schema
+from tests.integration.plugins.brokers.proxy import Proxy, ends, ends_at_its_limit
+from tests.integration.plugins.sql.sql_room import Room, room_behind_proxy
 
 pytestmark = pytest.mark.rule(21)
 
@@ -17,13 +16,9 @@ pytestmark = pytest.mark.rule(21)
 @pytest.fixture(params=[pytest.param("postgres", marks=pytest.mark.postgres), "mariadb"])
 async def through(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Room, Proxy]]:
     """A room whose connections pass a proxy."""
-    opened = postgres_schema() if request.param == "postgres" else mariadb_database()
-    async with opened as url:
-        parsed = make_url(url)
-        async with proxy_to(parsed.port or 5432) as proxy:
-            room = Room(parsed.set(port=proxy.port, host="127.0.0.1").render_as_string(hide_password=False))
-            yield room, proxy
-            await room.resources.close()
+    async with room_behind_proxy(request.param) as (room, proxy):
+        yield room, proxy
+        await room.resources.close()
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["new connection", "used connection"])

@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy.engine import make_url
-from tests.integration.plugins.brokers.proxy import Proxy, proxy_to
-from tests.integration.plugins.sql.sql_room import Room, mariadb_database, postgres_schema
+from tests.integration.plugins.brokers.proxy import Proxy
+from tests.integration.plugins.sql.sql_room import Room, room_behind_proxy
 
 from hookline.api import StepError
 
@@ -15,15 +14,11 @@ _PLACES = 60
 @pytest.fixture(params=[pytest.param("postgres", marks=pytest.mark.postgres), "mariadb"])
 async def through(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Room, Proxy]]:
     """A room whose connections pass a proxy, and a table with one row."""
-    opened = postgres_schema() if request.param == "postgres" else mariadb_database()
-    async with opened as url:
-        parsed = make_url(url)
-        async with proxy_to(parsed.port or 5432) as proxy:
-            room = Room(parsed.set(port=proxy.port, host="127.0.0.1").render_as_string(hide_password=False))
-            await room("execute", sql="CREATE TABLE a (n INTEGER, t VARCHAR(20))", once=False)
-            await room("insert", table="a", row={"n": 1, "t": "one"})
-            await room.resources.close()
-            yield room, proxy
+    async with room_behind_proxy(request.param) as (room, proxy):
+        await room("execute", sql="CREATE TABLE a (n INTEGER, t VARCHAR(20))", once=False)
+        await room("insert", table="a", row={"n": 1, "t": "one"})
+        await room.resources.close()
+        yield room, proxy
 
 
 @pytest.mark.rule(21)
