@@ -4,7 +4,8 @@
         [--seconds 5] [--connections 32] [--server uvicorn] [--nodes 3] [--flows 1000] [--idle 20] [--only run|idle]
 
 Servers with so many workers, and one on SQLite, run webhook → map → http.request in turn, each with a database of its
-own. For each, the table has:
+own. Each worker gets as many connections, since the messages that arrive together share a commit. For each, the table
+has:
 
 - executions a second, from the first message until the last execution has ended;
 - processor time for each execution: of all processes of the server, and of the sessions of PostgreSQL. It hardly
@@ -188,6 +189,7 @@ class Sessions:
 
 def measure(given: argparse.Namespace, workers: int) -> Figures:
     """One run. `workers`: 0 for one process on SQLite."""
+    connections = given.connections * (workers or 1)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hookline-bench-")))
         sink, _ = stack.enter_context(served("sink", "uvicorn", folder))
@@ -200,10 +202,10 @@ def measure(given: argparse.Namespace, workers: int) -> Figures:
         url, pid = stack.enter_context(cluster(folder, db, given.server, workers=workers or 1))
         # The first messages cost more: modules are imported, connections are made, statements are prepared.
         urlopen(Request(f"{url}/hook/bench", BODY.encode(), {"Content-Type": "application/json"})).close()
-        run_flow(url, folder, 1, given.connections, count)
+        run_flow(url, folder, 1, connections, count)
         sessions = stack.enter_context(Sessions(db)) if workers else None
         before, began = count(), processor_time(pid)
-        *_, p99, errors, rate = run_flow(url, folder, given.seconds, given.connections, count)
+        *_, p99, errors, rate = run_flow(url, folder, given.seconds, connections, count)
         if errors:
             raise SystemExit(f"{errors:.0f} messages weren't accepted")
         used, done = processor_time(pid) - began, count() - before
@@ -330,7 +332,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=5, help="how long messages come")
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--connections", type=int, default=32, help="of each worker")
     parser.add_argument("--server", choices=["hypercorn", "uvicorn"], default="uvicorn")
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--flows", type=int, default=1000)

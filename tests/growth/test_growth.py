@@ -34,8 +34,9 @@ def _judge(thing: Thing, families: Iterable[Family], most: int) -> None:
     grown: list[str] = []
     for family in families:
         growth = measure(thing, family, most)
-        if growth.is_too_fast:
-            grown.append(str(growth))
+        # What other processes do to the caches has changed when it is measured anew, and fast growth has not.
+        if growth.is_too_fast and (again := measure(thing, family, most)).is_too_fast:
+            grown.append(f"{growth}, and again {again}")
         if len(grown) == _SHOWN:
             break
     assert grown == [], f"{thing.kind} {thing.name} takes too long over {'; '.join(grown)}"

@@ -36,7 +36,7 @@ _RESERVE_AGAIN: Final = 10.0
 """Seconds after which a node that got no parts asks again for the few that each node should have."""
 _RESERVE: Final = 4
 """Each node should have at least a fourth of an equal share, so that it can begin to accept."""
-_ALL_AGAIN: Final = 10.0
+_ALL_AGAIN: Final = 30.0
 """Seconds after which a node looks also at the parts of flows that get no messages, and that nobody asks for."""
 _AT_A_TIME: Final = 200
 """The most limits that are looked at while nothing else of the process goes on."""
@@ -249,6 +249,8 @@ class SharedLimits:
         """Set when the parts are to be looked at."""
         self.asking = False
         """True if this node lacked parts when it looked last."""
+        self._asked_for = True
+        """False if no node asked for parts when this one looked at the others last."""
         self.on_demand = False
         """True if this node looks only when a message was rejected."""
         self._asked_at = -math.inf
@@ -321,8 +323,9 @@ class SharedLimits:
                 backlog.limit.end_move(0)
                 backlog.looked = False
 
-    def look(self) -> None:
-        """Look at the parts soon."""
+    def look(self, asked_for: bool) -> None:
+        """Look at the parts soon. `asked_for`: a node asks for some."""
+        self._asked_for = asked_for
         self.due.set()
 
     def flows_changed(self) -> None:
@@ -446,6 +449,8 @@ class SharedLimits:
         shared = self._all()
         # Each look costs little, however many flows get no messages.
         busy = {key for key, one in shared.items() if everything or key not in served or not one.is_quiet(now)}
+        if not busy and not self._asked_for:
+            return
         moving: dict[_Key, _SharedBacklog] = {}
         try:
             found: dict[_Key, list[NodeParts]] = {}

@@ -92,8 +92,9 @@ class Membership(Protocol):
     if they can't be adopted now."""
     on_drain: Callable[[], None] | None
     """Called when an operator asks this node to stop; it may be called again."""
-    on_look: Callable[[], None] | None
-    """Called each second, and when another node has something for this one to see."""
+    on_look: Callable[[bool], None] | None
+    """Called each second, and when another node has something for this one to see; with true if a node asks for parts
+    of a limit."""
 
     on_hint: Callable[[bytes], None] | None
     """Called with what another node has sent by `send_hint`."""
@@ -209,7 +210,7 @@ class Alone:
         self.on_cancel: Callable[[Sequence[str]], None] | None = None
         self.on_change: Callable[[], Awaitable[None]] | None = None
         self.on_drain: Callable[[], None] | None = None
-        self.on_look: Callable[[], None] | None = None
+        self.on_look: Callable[[bool], None] | None = None
         self.on_hint: Callable[[bytes], None] | None = None
         self.on_probe: Callable[[str], Awaitable[bool]] | None = None
         self._clock = clock or SystemClock()

@@ -46,7 +46,7 @@ class PostgresMembership:
         self.on_cancel: Callable[[Sequence[str]], None] | None = None
         self.on_change: Callable[[], Awaitable[None]] | None = None
         self.on_drain: Callable[[], None] | None = None
-        self.on_look: Callable[[], None] | None = None
+        self.on_look: Callable[[bool], None] | None = None
         self.on_hint: Callable[[bytes], None] | None = None
         self.hints: Callable[[bytes], bool] | None = None
         """Sends a hint to the other nodes."""

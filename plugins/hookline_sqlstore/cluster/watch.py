@@ -17,6 +17,7 @@ from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.flow_ids_by_index import flow_ids
 from hookline_sqlstore.node_lease import NOW
+from hookline_sqlstore.reading.nodes import ASKING
 from hookline_sqlstore.table_compatibility import release_problem
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
@@ -39,8 +40,8 @@ _CANCELLING: Final = (
 )
 #: Each node asks every second, also if there is nothing to do.
 _LOOK: Final = text(
-    f"SELECT {NOW} AS now, changes, oldest_release, ARRAY({_READY}) AS ready, ARRAY({_CANCELLING}) AS cancelling"  # noqa: S608 - our own texts
-    " FROM cluster"
+    f"SELECT {NOW} AS now, changes, oldest_release, ARRAY({_READY}) AS ready, ARRAY({_CANCELLING}) AS cancelling,"  # noqa: S608 - our own texts
+    f" EXISTS (SELECT 1 FROM rate_parts WHERE {ASKING}) AS asks_for_parts FROM cluster"
 )
 _UNRELEASED: Final = select(nodes).where(nodes.c.released_at.is_(None))
 
@@ -56,6 +57,8 @@ class _Seen(NamedTuple):
     """The oldest release that may use the tables."""
     ready: list[str]
     cancelling: list[str]
+    asks_for_parts: bool
+    """A node asks for parts of a limit."""
 
 
 class Watch:
@@ -164,7 +167,7 @@ class Watch:
             self._membership.note_current(sent)
         self._begin_adoption(lease, seen.change, sent)
         if self._membership.on_look is not None:
-            self._membership.on_look()
+            self._membership.on_look(seen.asks_for_parts)
 
     def _stops_as_outdated(self, oldest: str | None) -> bool:
         """Stop this node if a newer release has changed the tables so that this one can't use them any more.
@@ -248,7 +251,9 @@ class Watch:
 def _see(connection: Connection, lease: str, now: int) -> _Seen:
     found = connection.execute(_LOOK, {"now": now, "lease": lease}).one()
     rows = list(connection.execute(_UNRELEASED))
-    return _Seen(rows, found.now, found.changes, found.oldest_release, found.ready, found.cancelling)
+    return _Seen(
+        rows, found.now, found.changes, found.oldest_release, found.ready, found.cancelling, found.asks_for_parts
+    )
 
 
 def _is_dead(node: Any) -> bool:

@@ -101,6 +101,8 @@ class PostgresDatabase:
             pool_size=READERS,
             max_overflow=0,
             pool_pre_ping=True,
+            # An idle node uses one session, whose statements are prepared, and not each in turn.
+            pool_use_lifo=True,
             isolation_level="AUTOCOMMIT",
         )
         self._readers = sessions_of(self._reading.sync_engine)

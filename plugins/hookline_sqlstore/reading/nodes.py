@@ -109,19 +109,19 @@ def nodes_of(connection: Connection) -> Sequence[Node]:
     ]
 
 
-_ASKING: Final = 3_000_000
-"""Microseconds for which a node counts as asking."""
+ASKING: Final = f"rate_parts.asked_at > {NOW} - 3000000"
+"""The condition for rows of nodes that ask for parts: a node counts as asking for three seconds."""
 #: The parts of nodes that are gone count as free; the next request adds them to these.
 _RATE_PARTS: Final = (
     "SELECT rate_parts.flow_id, rate_parts.rate, CASE WHEN nodes.gone_at IS NULL AND nodes.lease IS NOT NULL"  # noqa: S608 - our own names
     " THEN rate_parts.lease ELSE '' END AS lease, rate_parts.parts, rate_parts.need,"
-    f" rate_parts.asked_at > {NOW} - {_ASKING} AS asks"
+    f" {ASKING} AS asks"
     " FROM rate_parts LEFT JOIN nodes ON nodes.lease = rate_parts.lease"
 )
 _ALL_PARTS: Final = text(_RATE_PARTS)
 _SOME_PARTS: Final = text(
     f"{_RATE_PARTS} WHERE rate_parts.flow_id = ANY(:names) OR (rate_parts.flow_id, rate_parts.rate) IN"  # noqa: S608 - our own names
-    f" (SELECT asking.flow_id, asking.rate FROM rate_parts AS asking WHERE asking.asked_at > {NOW} - {_ASKING})"
+    f" (SELECT rate_parts.flow_id, rate_parts.rate FROM rate_parts WHERE {ASKING})"
 ).bindparams(bindparam("names", type_=ARRAY(Text)))
 
 

@@ -344,6 +344,13 @@ async def test_of_many_rates_only_those_of_busy_flows_are_looked_at_each_second(
         cluster.clock.advance(1)
         await rates.refresh()
     assert asked[-1] == set()
+    for asked_for, queries in ((False, 0), (True, 1)):
+        before = len(asked)
+        rates.look(asked_for)
+        cluster.clock.advance(1)
+        await rates.refresh()
+        assert len(asked) - before == queries
+    rates.look(False)
     limit = rates.of(flows[3].id, "10/s")
     assert limit is not None
     limit.use(cluster.clock.monotonic())
@@ -351,7 +358,7 @@ async def test_of_many_rates_only_those_of_busy_flows_are_looked_at_each_second(
     cluster.clock.advance(1)
     await rates.refresh()
     assert asked[-1] == {"flow 3"}
-    for _ in range(10):
+    for _ in range(30):
         cluster.clock.advance(1)
         await rates.refresh()
     assert asked.count(None) == 2
