@@ -128,7 +128,11 @@ class PostgresMembership:
             await on_lost()
 
     async def take(self, duties: Collection[str]) -> Collection[str]:
-        taken: Collection[str] = await self.write(statements.TAKE_DUTIES, tuple(duties))
+        lease = self.lease.id
+        # A node that waits for a duty asks again and again, and a query costs less than a commit.
+        of_others = await self._database.read(lambda connection: nodes.duties_of_others(connection, lease, duties))
+        free = tuple(duty for duty in duties if duty not in of_others)
+        taken: Collection[str] = await self.write(statements.TAKE_DUTIES, free) if free else ()
         return taken
 
     async def give(self, duty: str) -> None:

@@ -109,6 +109,17 @@ def nodes_of(connection: Connection) -> Sequence[Node]:
     ]
 
 
+_DUTIES_OF_OTHERS: Final = text(
+    "SELECT duties.name FROM duties JOIN nodes ON nodes.lease = duties.owner"
+    " WHERE duties.name = ANY(:names) AND duties.owner <> :lease AND nodes.gone_at IS NULL"
+).bindparams(bindparam("names", type_=ARRAY(Text)))
+
+
+def duties_of_others(connection: Connection, lease: str, names: Collection[str]) -> frozenset[str]:
+    """Return those of some duties that living nodes without this lease have."""
+    return frozenset(connection.scalars(_DUTIES_OF_OTHERS, {"names": list(names), "lease": lease}))
+
+
 ASKING: Final = f"rate_parts.asked_at > {NOW} - 3000000"
 """The condition for rows of nodes that ask for parts: a node counts as asking for three seconds."""
 #: The parts of nodes that are gone count as free; the next request adds them to these.
