@@ -36,7 +36,7 @@ _RESERVE_AGAIN: Final = 10.0
 """Seconds after which a node that got no parts asks again for the few that each node should have."""
 _RESERVE: Final = 4
 """Each node should have at least a fourth of an equal share, so that it can begin to accept."""
-_ALL_AGAIN: Final = 30.0
+_ALL_AGAIN: Final = 120.0
 """Seconds after which a node looks also at the parts of flows that get no messages, and that nobody asks for."""
 _AT_A_TIME: Final = 200
 """The most limits that are looked at while nothing else of the process goes on."""
@@ -50,8 +50,8 @@ _LARGE: Final = 10_000
 """The parts of a large backlog, of which a node leaves a few free, so that the next node can begin at once."""
 _SPARE: Final = 1000
 _KEPT: Final = 60.0
-"""Seconds for which a node keeps the parts of the rate of a step that doesn't run, and of the backlog of a flow that is
-gone."""
+"""Seconds for which a node keeps the parts of the rate of a step that doesn't run. Those of the backlog of a flow that
+is gone are kept longer, since the flows are looked at less often."""
 
 _Key: TypeAlias = tuple[str, str]
 """The name of a limit, and its rate, or `BACKLOG`."""
@@ -397,6 +397,8 @@ class SharedLimits:
     async def _refresh(self) -> None:
         now = self._clock.monotonic()
         everything = now - self._all_at >= _ALL_AGAIN
+        if not everything and not self._asked_for and self._is_quiet(now):
+            return
         if everything or self._served is None:
             self._served = self._serve()
         served = self._served | {key for key, one in self._all().items() if one.kept_until > now}
@@ -410,13 +412,25 @@ class SharedLimits:
             for key in unused:
                 del of_kind[key]
 
+    def _is_quiet(self, now: float) -> bool:
+        """Return true if there is nothing to do for any limit, and none of them is to be forgotten.
+
+        A node without messages looks each second, however many flows it has.
+        """
+        served = self._served
+        return served is not None and all(
+            (one.kept_until > now or key in served) and one.is_quiet(now)
+            for of_kind in (self._rates, self._backlogs)
+            for key, one in of_kind.items()
+        )
+
     def _serve(self) -> frozenset[_Key]:
         """Make the limits of all flows that this node accepts messages for; return their keys."""
         served: set[_Key] = set()
         for flow in self._flows():
             backlog = self._shared_backlog(flow.id, flow.settings.max_queued or self._max_backlog)
             # A flow that is being replaced may be missing for a moment, and each message needs a part of its backlog.
-            backlog.kept_until = self._clock.monotonic() + _KEPT
+            backlog.kept_until = self._clock.monotonic() + _ALL_AGAIN + _KEPT
             if flow.settings.rate is not None:
                 self._rate(flow.id, flow.settings.rate)
                 served.add((flow.id, flow.settings.rate))
@@ -449,8 +463,6 @@ class SharedLimits:
         shared = self._all()
         # Each look costs little, however many flows get no messages.
         busy = {key for key, one in shared.items() if everything or key not in served or not one.is_quiet(now)}
-        if not busy and not self._asked_for:
-            return
         moving: dict[_Key, _SharedBacklog] = {}
         try:
             found: dict[_Key, list[NodeParts]] = {}
