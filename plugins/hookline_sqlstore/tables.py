@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 from hookline.api_storage import BUCKETS
 
@@ -97,12 +97,13 @@ IS_BLOCKED: Final = "substr(reason, 1, 8) = 'blocked:'"
 UNDECIDED: Final = "(executions.state = 'failed' AND executions.discarded_at IS NULL)"
 
 
-class _Live(ColumnElement[bool]):
+class _Live(FunctionElement[bool]):
     """The condition of an execution that isn't in the history.
 
     PostgreSQL needs it to leave out the partitions of the history. SQLite would read the row for it.
     """
 
+    # An element of one's own must be a function to have a place in the key by which compiled statements are found.
     inherit_cache = True
     type = Boolean()
 

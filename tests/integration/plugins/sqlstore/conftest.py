@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine.interfaces import CacheStats
 from tests.acceptance.postgres import postgres_schema
 from tests.integration.migrated_schema import connected
 
@@ -21,6 +23,26 @@ from hookline_sqlstore.backend_makers import postgresql, sqlite
 Join = Callable[[], Awaitable[Backend]]
 Connect = Callable[[], Awaitable[Any]]
 Silence = Callable[[Backend], Awaitable[None]]
+
+
+@pytest.fixture
+def compiled_once() -> Iterator[None]:
+    """No statement is compiled each time it is executed: that takes longer than most queries."""
+    without_key: set[str] = set()
+
+    def note(_connection: Connection, _cursor: object, statement: str, _: object, context: Any, _many: bool) -> None:
+        # SQLAlchemy's own savepoints have none, either.
+        if (
+            context.compiled is not None
+            and context.cache_hit is CacheStats.NO_CACHE_KEY
+            and "SAVEPOINT" not in statement
+        ):
+            without_key.add(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield
+    event.remove(Engine, "before_cursor_execute", note)
+    assert without_key == set()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from hookline.testing.contracts.queue import QueueContract
 from hookline.testing.contracts.store import StoreContract
 from hookline_sqlstore.backend_makers import postgresql, sqlite
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 
 class _Opened:
     """Backends over one database; the last is closed at the end."""
