@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Pool, event
+from sqlalchemy import Engine, Pool, event
 from tests.integration.plugins.sqlstore.conftest import Connect, Join
 from tests.integration.plugins.sqlstore.node_process import node_in_process
 
@@ -425,3 +425,21 @@ async def test_a_node_whose_machine_has_slept_knows_how_long_it_has_heard_of_no_
     node = await join()
     _sleep(monkeypatch, 300)
     assert node.membership.behind_for() >= 300
+
+
+async def test_a_node_that_waits_for_a_duty_of_another_node_commits_nothing(join: Join) -> None:
+    one, other = await join(), await join()
+    await one.membership.take(("a",))
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert await other.membership.take(("a",)) == ()
+        assert not any("INSERT INTO duties" in statement for statement in statements)
+        assert set(await other.membership.take(("b",))) == {"b"}
+        assert any("INSERT INTO duties" in statement for statement in statements)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
