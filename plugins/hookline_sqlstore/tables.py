@@ -103,7 +103,8 @@ class _Live(FunctionElement[bool]):
     PostgreSQL needs it to leave out the partitions of the history. SQLite would read the row for it.
     """
 
-    # An element of one's own must be a function to have a place in the key by which compiled statements are found.
+    # This and the base class give it a cache key: without one, SQLAlchemy would compile each statement with this
+    # condition each time it is executed. A subclass of ColumnElement gets none.
     inherit_cache = True
     type = Boolean()
 

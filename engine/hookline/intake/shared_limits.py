@@ -50,8 +50,8 @@ _LARGE: Final = 10_000
 """The parts of a large backlog, of which a node leaves a few free, so that the next node can begin at once."""
 _SPARE: Final = 1000
 _KEPT: Final = 60.0
-"""Seconds for which a node keeps the parts of the rate of a step that doesn't run. Those of the backlog of a flow that
-is gone are kept longer, since the flows are looked at less often."""
+"""Seconds for which a node keeps the parts of the rate of a step that doesn't run. It keeps those of the backlog of a
+flow that is gone for `_ALL_AGAIN` longer, since it may look at the flows only that often."""
 
 _Key: TypeAlias = tuple[str, str]
 """The name of a limit, and its rate, or `BACKLOG`."""
@@ -250,7 +250,7 @@ class SharedLimits:
         self.asking = False
         """True if this node lacked parts when it looked last."""
         self._asked_for = True
-        """False if no node asked for parts when this one looked at the others last."""
+        """False if no node asked for parts when this node last looked at the database."""
         self.on_demand = False
         """True if this node looks only when a message was rejected."""
         self._asked_at = -math.inf

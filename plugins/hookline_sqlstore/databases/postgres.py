@@ -101,7 +101,7 @@ class PostgresDatabase:
             pool_size=READERS,
             max_overflow=0,
             pool_pre_ping=True,
-            # An idle node uses one session, whose statements are prepared, and not each in turn.
+            # An idle node uses the same session each time, so that only this one has to prepare statements.
             pool_use_lifo=True,
             isolation_level="AUTOCOMMIT",
         )
