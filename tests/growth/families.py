@@ -14,12 +14,12 @@ _LONGEST_INTEGER: Final = 4290
 
 
 def family(name: str, make: Callable[[int], Any]) -> Family:
-    """A family whose last inputs are kept: many things are given the same. Of the large ones, only the last of all."""
+    """A family whose inputs are kept: many things are given the same. Large ones are kept until others are made."""
     kept = lru_cache(maxsize=4)(make)
     return Family(name, lambda size: kept(size) if size <= MOST else _large(make, size))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)  # as many as one family has
 def _large(make: Callable[[int], Any], size: int) -> Any:
     return make(size)
 

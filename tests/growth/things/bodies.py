@@ -40,7 +40,7 @@ _URL: Final = 64 * 1024
 
 def _encoded(families: tuple[Family, ...]) -> tuple[Family, ...]:
     return tuple(
-        Family(one.name, lambda size, make=one.make: kernel_json.encode(make(size)))  # type: ignore[misc]
+        family(one.name, lambda size, make=one.make: kernel_json.encode(make(size)))  # type: ignore[misc]
         for one in families
     )
 
