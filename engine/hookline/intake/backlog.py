@@ -34,6 +34,8 @@ class Backlog:
         self._total = 0
         self.uncertain = False
         """The numbers may be wrong, since the outcome of a commit that changed the queue isn't known."""
+        self.changes = 0
+        """Counts the changes of the numbers, and the reasons why they may be wrong."""
         self._throughputs: dict[str, Throughput] = {}
         self._throughput = Throughput(clock.monotonic())
 
@@ -50,6 +52,12 @@ class Backlog:
         before = self._queued.get(flow_id, 0)
         after = self._queued[flow_id] = max(0, before + change)
         self._total += after - before
+        self.changes += 1
+
+    def doubt(self) -> None:
+        """Note that the numbers may be wrong, until the store has counted."""
+        self.uncertain = True
+        self.changes += 1
 
     def reserve(self, flow_id: str) -> None:
         """Count a message whose storing begins; `settle` ends it."""
@@ -62,7 +70,8 @@ class Backlog:
         """Count a message no more, unless it is queued; `queued` is None if nobody knows whether it is."""
         if not queued:
             self.count(flow_id, -1)
-        self.uncertain = self.uncertain or queued is None
+        if queued is None:
+            self.doubt()
         parts = self._parts(flow_id)
         if parts is not None:
             if queued is False:
@@ -78,12 +87,12 @@ class Backlog:
             parts.use()
             parts.stored()
 
-    def set_all(self, counts: Mapping[str, int]) -> None:
-        """Set the numbers of all flows, as the store has counted them.
+    def set_all(self, counts: Mapping[str, int], since: int) -> None:
+        """Set the numbers of all flows, as the store has counted them. `since`: `changes` before it counted.
 
-        They stay uncertain if any was wrong: messages may have come or left while the store counted.
+        They stay uncertain if any was wrong, or has changed meanwhile: the store may have counted before or after that.
         """
-        self.uncertain = any(
+        self.uncertain = (self.uncertain and self.changes != since) or any(
             counts.get(flow_id, 0) != self.of(flow_id) for flow_id in self._queued.keys() | counts.keys()
         )
         for flow_id in self._queued.keys() | counts.keys():
@@ -116,7 +125,8 @@ class Backlog:
             yield left
         finally:
             # Its commit may have failed in doubt, and taken place.
-            self.uncertain = self.uncertain or not known
+            if not known:
+                self.doubt()
             if parts is not None and ends:
                 parts.end_leaving(left=False)
 

@@ -504,12 +504,14 @@ class Intake:
             await asyncio.sleep(_COUNT_AGAIN)  # other processes don't follow the engine's clock
             if self.membership.alone and not self._backlog.uncertain:
                 continue
+            before = self._backlog.changes
             with contextlib.suppress(StoreError):  # the next count may do better
-                self._backlog.set_all({flow_id: count for flow_id, (count, _) in (await self._store.backlog()).items()})
+                counted = await self._store.backlog()
+                self._backlog.set_all({flow_id: count for flow_id, (count, _) in counted.items()}, before)
 
     def count_again(self) -> None:
         """Count the queued executions once more: a commit in doubt may have taken some from the queue."""
-        self._backlog.uncertain = True
+        self._backlog.doubt()
 
     def left_without_running(self, flow_id: str) -> None:
         """Count one execution that has left the queue, and hasn't run: it says nothing about the flow's speed."""

@@ -127,7 +127,7 @@ class Inserter:
                 return await attempt()
             except StoreError as error:
                 # What is stored nevertheless looks like a duplicate of itself the next time.
-                self._backlog.uncertain = True
+                self._backlog.doubt()
                 self._store_problem.report(error)
                 await self._clock.sleep(_AGAIN)
 

@@ -1,6 +1,6 @@
 """The disk budget: purge ended executions where that makes room; else reject the messages of those who use it up."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from hookline.kernel.clocks import Clock
@@ -60,16 +60,16 @@ class DiskBudget:
 
     async def run(self) -> None:
         """Keep within the budget forever: one node does so for all."""
-        await self._repeat(self.check, lambda: True)
+        await self._repeat(lambda: True, purges=True)
 
     async def watch(self, purges: Callable[[], bool]) -> None:
         """Tell who may store messages forever, while another node purges.
 
         `purges` returns true while this node does both, in `run`.
         """
-        await self._repeat(self.look, lambda: not purges())
+        await self._repeat(lambda: not purges(), purges=False)
 
-    async def _repeat(self, check: Callable[[], Awaitable[None]], mine: Callable[[], bool]) -> None:
+    async def _repeat(self, mine: Callable[[], bool], *, purges: bool) -> None:
         while True:
             await self._clock.sleep(_EVERY)
             if not mine():
@@ -78,7 +78,7 @@ class DiskBudget:
                 on_disk = await self._measure_disk()
                 grown = on_disk - self._on_disk >= self._budget * _GROWTH
                 if grown or self._clock.monotonic() >= self._rests_until:
-                    await check()
+                    await self._check(on_disk, purges=purges)
             except (StoreError, OSError) as error:
                 self._problem.noticed(error=str(error))
             else:
@@ -89,16 +89,13 @@ class DiskBudget:
 
         Raises StoreError and OSError.
         """
-        await self._check(purges=True)
+        await self._check(await self._measure_disk(), purges=True)
 
-    async def look(self) -> None:
-        """Measure, and tell who may store messages. Raises StoreError and OSError."""
-        await self._check(purges=False)
-
-    async def _check(self, *, purges: bool) -> None:
+    async def _check(self, on_disk: int, *, purges: bool) -> None:
+        """`purges`: make room if that is enough. Otherwise another node does. Raises StoreError and OSError."""
         began = self._clock.monotonic()
-        self._on_disk = await self._measure_disk()
-        if self._on_disk <= self._budget * _WARN:
+        self._on_disk = on_disk
+        if on_disk <= self._budget * _WARN:
             self.usage = None
             self._tell(Usage())
             return

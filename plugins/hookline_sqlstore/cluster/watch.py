@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
 from hookline.api import StoreError
 from hookline.api_storage import Clock, has_ended, host_of_process, steady_seconds
@@ -38,12 +38,14 @@ _CANCELLING: Final = (
     "SELECT id FROM executions WHERE NOT history AND owner = :lease AND cancel_asked_at IS NOT NULL"
     " AND finished_at IS NULL"
 )
-#: Each node asks every second, also if there is nothing to do.
+#: Each node asks every second, also if there is nothing to do. So it is one statement, with a row for each node whose
+#: executions weren't released yet.
 _LOOK: Final = text(
-    f"SELECT {NOW} AS now, changes, oldest_release, ARRAY({_READY}) AS ready, ARRAY({_CANCELLING}) AS cancelling,"  # noqa: S608 - our own texts
-    f" EXISTS (SELECT 1 FROM rate_parts WHERE {ASKING}) AS asks_for_parts FROM cluster"
+    f"WITH seen AS MATERIALIZED (SELECT {NOW} AS now, changes, oldest_release, ARRAY({_READY}) AS ready,"  # noqa: S608 - our own texts
+    f" ARRAY({_CANCELLING}) AS cancelling, EXISTS (SELECT 1 FROM rate_parts WHERE {ASKING}) AS asks_for_parts"
+    f" FROM cluster) SELECT seen.*, {', '.join(f'nodes.{column.name}' for column in nodes.c)}"
+    " FROM seen LEFT JOIN nodes ON nodes.released_at IS NULL"
 )
-_UNRELEASED: Final = select(nodes).where(nodes.c.released_at.is_(None))
 
 
 class _Seen(NamedTuple):
@@ -249,10 +251,10 @@ class Watch:
 
 
 def _see(connection: Connection, lease: str, now: int) -> _Seen:
-    found = connection.execute(_LOOK, {"now": now, "lease": lease}).one()
-    rows = list(connection.execute(_UNRELEASED))
+    rows = connection.execute(_LOOK, {"now": now, "lease": lease}).all()
+    found, unreleased = rows[0], [row for row in rows if row.lease is not None]
     return _Seen(
-        rows, found.now, found.changes, found.oldest_release, found.ready, found.cancelling, found.asks_for_parts
+        unreleased, found.now, found.changes, found.oldest_release, found.ready, found.cancelling, found.asks_for_parts
     )
 
 

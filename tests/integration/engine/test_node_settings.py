@@ -1,5 +1,6 @@
 """A node starts only if its settings fit those of the nodes that serve."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -78,3 +79,39 @@ async def test_all_nodes_have_the_same_queue(nats: OwnNats, options: Callable[..
     # Nodes that have stopped don't count.
     async with Engine(registry, options("other", queue=second)):
         pass
+
+
+@pytest.mark.cluster_rule("C14")
+async def test_a_node_of_another_host_starts_if_it_has_the_same_blob_store(
+    tmp_path: Path, options: Callable[..., EngineOptions]
+) -> None:
+    registry = load_plugins()
+    shared, own, copy = (options(name, blobs=f"file://{tmp_path}/{name}") for name in ("shared", "own", "copy"))
+    async with Engine(registry, shared) as engine:
+        mark = await engine.membership.blob_mark()
+        assert mark is not None
+        async with _Elsewhere(registry, shared) as other:
+            assert other.membership.hosts == 2
+        with pytest.raises(ConfigError, match=r"another blob store .* a folder that all hosts share"):
+            await _Elsewhere(registry, own).start()
+        # A copy has all files of before, and none of those that come later.
+        shutil.copytree(tmp_path / "shared", tmp_path / "copy")
+        with pytest.raises(ConfigError, match=r"can't read what this node stores; .*s3://"):
+            await _Elsewhere(registry, copy).start()
+        # The probes are removed, and the mark stays.
+        stored = [blob async for blob in engine.blobs.older_than(engine.clock.now().replace(year=2999))]
+        assert stored == [mark]
+        assert set(await engine.store.referenced([mark])) == {mark}
+
+
+@pytest.mark.cluster_rule("C14")
+async def test_a_node_without_others_may_have_another_blob_store(
+    tmp_path: Path, options: Callable[..., EngineOptions]
+) -> None:
+    registry = load_plugins()
+    async with Engine(registry, options("before", blobs=f"file://{tmp_path}/before")) as engine:
+        before = await engine.membership.blob_mark()
+    async with Engine(registry, options("after", blobs=f"file://{tmp_path}/after")) as engine:
+        after = await engine.membership.blob_mark()
+        assert after not in (None, before)
+        assert set(await engine.store.referenced([str(before), str(after)])) == {after}

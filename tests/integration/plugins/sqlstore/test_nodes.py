@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, Pool, event
+from sqlalchemy import Engine, Pool, event, text
 from tests.integration.plugins.sqlstore.conftest import Connect, Join
 from tests.integration.plugins.sqlstore.node_process import node_in_process
 
@@ -425,6 +425,16 @@ async def test_a_node_whose_machine_has_slept_knows_how_long_it_has_heard_of_no_
     node = await join()
     _sleep(monkeypatch, 300)
     assert node.membership.behind_for() >= 300
+
+
+async def test_reads_one_after_another_use_one_session(join: Join) -> None:
+    database = (await join())._database  # type: ignore[attr-defined]  # nothing else names the session
+
+    async def session() -> Any:
+        return await database.read(lambda connection: connection.scalar(text("SELECT pg_backend_pid()")))
+
+    assert len(set(await asyncio.gather(*(session() for _ in range(3))))) > 1
+    assert len({await session() for _ in range(10)}) == 1
 
 
 async def test_a_node_that_waits_for_a_duty_of_another_node_commits_nothing(join: Join) -> None:
