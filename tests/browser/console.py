@@ -43,6 +43,7 @@ class Console:
         """What the browser reported: errors of scripts, failed assertions, violations of the policy."""
         self._expected: list[tuple[str, str]] = []
         self._is_signed_out = False
+        self._expects_problems = False
 
     async def watch(self) -> None:
         """Note whatever the browser reports."""
@@ -54,6 +55,19 @@ class Console:
     def expect_status(self, status: int, path: str) -> None:
         """Expect responses of the API with an error, which browsers report as errors of the page."""
         self._expected.append((f"status of {status}", f"/api/v1{path}"))
+
+    def expect_lost_connections(self) -> None:
+        """Expect the browser to report each request that the server doesn't answer."""
+        self._expected.append(("Failed to load resource", ""))
+
+    def expect_problems(self) -> None:
+        """Expect whatever the browser reports, also later: a report may come after all that a test waits for."""
+        self._expects_problems = True
+
+    @property
+    def unexpected(self) -> list[str]:
+        """The reports that are failures."""
+        return [] if self._expects_problems else self.problems
 
     def _read(self, message: ConsoleMessage) -> None:
         # Before signing in, the API rejects requests.
@@ -112,4 +126,4 @@ async def open_console(browser: Browser, server: ServerProcess | OwnNginx) -> As
     await opened.watch()
     yield opened
     await context.close()
-    assert opened.problems == []
+    assert not opened.unexpected, "\n".join(opened.unexpected)

@@ -49,7 +49,7 @@ async def test_values_that_do_not_fit_the_type_are_reported_in_the_form(console:
     await dialog.get_by_role("textbox", name="Token", exact=True).fill("t0ken")
     await dialog.get_by_role("button", name="Save").click()
     await dialog.get_by_role("alert").wait_for()
-    console.problems.clear()  # The browser reports each response that is an error.
+    console.expect_problems()  # The browser reports each response that is an error.
 
 
 async def test_a_token_is_shown_once_and_can_be_revoked(console: Console, shop: ServerProcess) -> None:

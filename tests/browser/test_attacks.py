@@ -103,7 +103,7 @@ async def test_open_redirect_signing_in_stays_on_the_server(visitor: Console, sh
     await visitor.settle()
     assert page.url.startswith(f"{shop.url}/")
     assert [url for url in visited if not url.startswith(f"{shop.url}/")] == []
-    visitor.problems.clear()  # the browser reports what wasn't found, and the code that isn't valid
+    visitor.expect_problems()  # the browser reports what wasn't found, and the code that isn't valid
 
 
 async def test_open_redirect_a_path_with_two_slashes_leads_nowhere(shop: ServerProcess) -> None:
@@ -147,7 +147,7 @@ async def test_dns_rebinding_a_name_that_leads_to_the_server_gets_nothing(
             [f"{rebound}/api/v1/{path}", method, TOKEN],
         )
         assert status == 421, path
-    visitor.problems.clear()  # the browser reports each of these
+    visitor.expect_problems()  # the browser reports each of these
 
 
 @pytest.mark.console_rule("K7")
@@ -186,4 +186,4 @@ async def test_a_script_that_got_into_the_page_does_not_run(visitor: Console) ->
     await visitor.page.wait_for_timeout(100)
     assert await visitor.page.evaluate("window.ran") is None
     assert any("script-src" in problem for problem in visitor.problems)
-    visitor.problems.clear()
+    visitor.expect_problems()

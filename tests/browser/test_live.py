@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.acceptance.own_nginx import OwnNginx
 from tests.acceptance.server_process import ServerProcess
-from tests.browser.console import Console, open_console
+from tests.browser.console import open_console
 from tests.services import need_console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -46,11 +46,6 @@ async def expect_row(page: Page, execution_id: str) -> None:
     await expect(row).to_contain_text("Succeeded")
 
 
-def forget_lost_connections(console: Console) -> None:
-    """The browser reports each request that the server didn't answer."""
-    console.problems[:] = [one for one in console.problems if "Failed to load resource" not in one]
-
-
 @pytest.mark.long
 @pytest.mark.console_rule("K8")
 async def test_the_connection_survives_a_restart_of_the_server(browser: Browser, server: ServerProcess) -> None:
@@ -61,6 +56,7 @@ async def test_the_connection_survives_a_restart_of_the_server(browser: Browser,
         await page.evaluate("window.kept = true")
         await expect_connection(page, "Live")
         await expect_row(page, send(server))
+        console.expect_lost_connections()
         server.stop()
         await expect_connection(page, "Connection lost, trying again…")
         server.start()
@@ -69,7 +65,6 @@ async def test_the_connection_survives_a_restart_of_the_server(browser: Browser,
         await expect_row(page, while_away)
         await expect_row(page, send(server))
         assert await page.evaluate("window.kept") is True
-        forget_lost_connections(console)
 
 
 @pytest.mark.long
@@ -97,6 +92,7 @@ async def test_ten_tabs_behind_nginx_go_on_after_a_restart(
             before = send(server)
             for tab in tabs:
                 await expect_row(tab, before)
+            console.expect_lost_connections()
             server.stop()
             for tab in tabs:
                 await expect_connection(tab, "Connection lost, trying again…")
@@ -106,4 +102,3 @@ async def test_ten_tabs_behind_nginx_go_on_after_a_restart(
                 await expect_connection(tab, "Live")
                 await expect_row(tab, after)
                 assert await tab.evaluate("window.kept") is True
-            forget_lost_connections(console)

@@ -196,4 +196,4 @@ async def test_a_page_whose_code_is_gone_says_what_to_do(console: Console) -> No
     await page.unroute("**/assets/Tokens-*.js")
     await page.get_by_role("button", name="Reload").click()
     await page.get_by_role("heading", name="Tokens", level=1).wait_for()
-    console.problems.clear()  # The browser reports the file that is missing.
+    console.expect_problems()  # The browser reports the file that is missing.

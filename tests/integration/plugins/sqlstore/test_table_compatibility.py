@@ -183,10 +183,10 @@ async def test_a_migration_that_has_to_wait_for_a_table_lets_the_nodes_that_run_
 async def test_an_index_that_takes_longer_than_a_session_may_be_idle_is_built(
     schema: str, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(postgres_session_upkeep._SETTINGS, "idle_in_transaction_session_timeout", "300ms")
     clock = ManualClock()
     first = postgresql(schema, clock=clock)
     await first.open()
+    monkeypatch.setitem(postgres_session_upkeep._SETTINGS, "idle_in_transaction_session_timeout", "1s")
     _newer_release(tmp_path, monkeypatch)
     # The build waits for each transaction that has begun to read before.
     reading = session.transaction(isolation="repeatable_read")
@@ -196,7 +196,7 @@ async def test_an_index_that_takes_longer_than_a_session_may_be_idle_is_built(
     opening = asyncio.create_task(second.open(NodeDescription("new", version="9.0.0")))
     watching = await connected(schema)
     await _waits_for_a_lock(watching, "CREATE INDEX CONCURRENTLY%")
-    await session.execute("SELECT pg_sleep(1)")
+    await session.execute("SELECT pg_sleep(2)")
     assert await watching.fetchval(_BUILDERS) == 1, "no other node builds it, too"
     await reading.rollback()
     async with asyncio.timeout(20):
