@@ -25,7 +25,7 @@ def _each(things: Iterable[Thing]) -> pytest.MarkDecorator:
 
 
 def _by_family() -> Iterator[Any]:
-    """The things of one kind, for each family: most things take less time over a large input than it takes to make."""
+    """Each family with the things of one kind: it takes longer to make a large input than to run most things on it."""
     groups: dict[Family, dict[str, list[Thing]]] = defaultdict(lambda: defaultdict(list))
     for thing in all_things(wide=True):
         for family in thing.families:

@@ -35,7 +35,7 @@ class Backlog:
         self.uncertain = False
         """The numbers may be wrong, since the outcome of a commit that changed the queue isn't known."""
         self.changes = 0
-        """Counts the changes of the numbers, and the reasons why they may be wrong."""
+        """Grows with each change of a number, and each time the numbers become uncertain."""
         self._throughputs: dict[str, Throughput] = {}
         self._throughput = Throughput(clock.monotonic())
 
@@ -90,7 +90,8 @@ class Backlog:
     def set_all(self, counts: Mapping[str, int], since: int) -> None:
         """Set the numbers of all flows, as the store has counted them. `since`: `changes` before it counted.
 
-        They stay uncertain if any was wrong, or has changed meanwhile: the store may have counted before or after that.
+        They stay uncertain if a number was wrong. They also do if something has changed since then: nobody knows
+        whether the store counted before that or after it.
         """
         self.uncertain = (self.uncertain and self.changes != since) or any(
             counts.get(flow_id, 0) != self.of(flow_id) for flow_id in self._queued.keys() | counts.keys()

@@ -92,7 +92,10 @@ class DiskBudget:
         await self._check(await self._measure_disk(), purges=True)
 
     async def _check(self, on_disk: int, *, purges: bool) -> None:
-        """`purges`: make room if that is enough. Otherwise another node does. Raises StoreError and OSError."""
+        """Tell who may store messages. `on_disk`: bytes. `purges`: this node makes room, and not another one.
+
+        Raises StoreError and OSError.
+        """
         began = self._clock.monotonic()
         self._on_disk = on_disk
         if on_disk <= self._budget * _WARN:

@@ -427,14 +427,15 @@ async def test_a_node_whose_machine_has_slept_knows_how_long_it_has_heard_of_no_
     assert node.membership.behind_for() >= 300
 
 
-async def test_reads_one_after_another_use_one_session(join: Join) -> None:
+async def test_reads_one_after_another_use_the_session_of_the_read_before(join: Join) -> None:
     database = (await join())._database  # type: ignore[attr-defined]  # nothing else names the session
 
     async def session() -> Any:
         return await database.read(lambda connection: connection.scalar(text("SELECT pg_backend_pid()")))
 
-    assert len(set(await asyncio.gather(*(session() for _ in range(3))))) > 1
-    assert len({await session() for _ in range(10)}) == 1
+    assert len(set(await asyncio.gather(*(session() for _ in range(3))))) == 3
+    # The node may look at the database meanwhile: that takes one session, and a read a second one.
+    assert len({await session() for _ in range(10)}) <= 2
 
 
 async def test_a_node_that_waits_for_a_duty_of_another_node_commits_nothing(join: Join) -> None:
