@@ -49,7 +49,7 @@ from hookline.service.server.fair_acceptor import FairAcceptor, Share
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing, Whole
 from hookline.service.server.hook_application import Application
 from hookline.service.server.hook_without_asgi import Direct, hook_request
-from hookline.service.server.raw_responses import raw_response
+from hookline.service.server.raw_responses import raw_response, response_bytes
 from hookline.service.server.stopping import FIRST_REQUEST, STOPPING, Stopping
 
 
@@ -90,10 +90,11 @@ class Http1(H11Protocol):
         else:
             await super()._create_stream(request)
 
-    async def answer_directly(self, whole: Whole, data: bytes) -> bool:
+    async def answer_directly(self, whole: Whole) -> bool:
         """Let the hook handle a whole request, and return False if it has to come through the application.
 
-        h11 reads the request and writes the response. Hypercorn would also begin a task, and pass on messages.
+        h11 doesn't see such a request, so it waits for the next one all the time: the framing has checked the request
+        already, more strictly than h11 does.
         """
         asked = hook_request(whole, None if self.client is None else self.client[0])
         if asked is None or self.direct is None or self.stopping.begun.is_set():
@@ -103,9 +104,6 @@ class Http1(H11Protocol):
         if not self.direct.begin(asked, whole.body, partial(_set_unless_done, stored)):
             return False
         self.stopping.last_arrival = loop.time()
-        self.connection.receive_data(data)
-        while not isinstance(event := self.connection.next_event(), h11.EndOfMessage):
-            assert event is not h11.NEED_DATA  # noqa: S101 - the framing has seen the whole request
         await self.send(Updated(idle=False))
         try:
             reply = await stored
@@ -117,13 +115,9 @@ class Http1(H11Protocol):
 
     async def _respond(self, reply: HookResponse) -> None:
         """Send a whole response, and be ready for the next request."""
-        length = (b"content-length", b"%d" % len(reply.body))
-        headers = [*reply.headers, *SANDBOX, length, *self.config.response_headers("h11")]
-        if self.stopping.begun.is_set():
-            headers.append((b"connection", b"close"))
-        events = (h11.Response(status_code=reply.status, headers=headers), h11.Data(reply.body), h11.EndOfMessage())
-        await self.send(RawData(b"".join([self.connection.send(event) or b"" for event in events])))
-        await self._maybe_recycle()
+        last = self.stopping.begun.is_set()
+        await self.send(RawData(response_bytes(reply, self.config.response_headers("h11"), close=last)))
+        await self.send(Closed() if last else Updated(idle=True))
 
     async def go_on(self) -> None:
         """Ask the sender for the body, unless the response has begun."""
@@ -493,7 +487,7 @@ class _Connection(TCPServer):
                 if self.stopping.begun.is_set():
                     self.go_away()
             whole, protocol = self.framing.whole, self.protocol.protocol
-            if whole is not None and isinstance(protocol, Http1) and await protocol.answer_directly(whole, passed):
+            if whole is not None and isinstance(protocol, Http1) and await protocol.answer_directly(whole):
                 continue
             if passed:
                 await self.protocol.handle(RawData(passed))
