@@ -93,8 +93,8 @@ class Http1(H11Protocol):
     async def answer_directly(self, whole: Whole) -> bool:
         """Let the hook handle a whole request, and return False if it has to come through the application.
 
-        h11 doesn't see such a request, so it waits for the next one all the time: the framing has checked the request
-        already, more strictly than h11 does.
+        h11 doesn't get such a request: the framing has checked it already, and more strictly. So for h11 no request has
+        come, and it can read the next one.
         """
         asked = hook_request(whole, None if self.client is None else self.client[0])
         if asked is None or self.direct is None or self.stopping.begun.is_set():
@@ -114,7 +114,7 @@ class Http1(H11Protocol):
         return True
 
     async def _respond(self, reply: HookResponse) -> None:
-        """Send a whole response, and be ready for the next request."""
+        """Send a whole response. Then the connection is idle, or closes if the server is stopping."""
         last = self.stopping.begun.is_set()
         await self.send(RawData(response_bytes(reply, self.config.response_headers("h11"), close=last)))
         await self.send(Closed() if last else Updated(idle=True))
