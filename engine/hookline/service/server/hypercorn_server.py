@@ -56,14 +56,10 @@ from hookline.service.server.stopping import FIRST_REQUEST, STOPPING, Stopping
 class Http1(H11Protocol):
     """One connection of HTTP/1."""
 
-    direct: Direct | None
-    """The hook, for requests that need no application."""
-    stopping: Stopping
-
     @classmethod
-    def after(cls, first: H11Protocol, direct: Direct | None, stopping: Stopping) -> "Http1":
+    def after(cls, first: H11Protocol) -> "Http1":
         """Replace Hypercorn's protocol object, which has read nothing yet."""
-        made = cls(
+        return cls(
             first.app,
             first.config,
             first.context,
@@ -74,9 +70,6 @@ class Http1(H11Protocol):
             first.server,
             first.send,
         )
-        made.direct = direct
-        made.stopping = stopping
-        return made
 
     async def _create_stream(self, request: h11.Request) -> None:
         connection = self.connection
@@ -89,35 +82,6 @@ class Http1(H11Protocol):
                 self.app = app
         else:
             await super()._create_stream(request)
-
-    async def answer_directly(self, whole: Whole) -> bool:
-        """Let the hook handle a whole request, and return False if it has to come through the application.
-
-        h11 doesn't get such a request: the framing has checked it already, and more strictly. So for h11 no request has
-        come, and it can read the next one.
-        """
-        asked = hook_request(whole, None if self.client is None else self.client[0])
-        if asked is None or self.direct is None or self.stopping.begun.is_set():
-            return False
-        loop = asyncio.get_running_loop()
-        stored: asyncio.Future[HookResponse] = loop.create_future()
-        if not self.direct.begin(asked, whole.body, partial(_set_unless_done, stored)):
-            return False
-        self.stopping.last_arrival = loop.time()
-        await self.send(Updated(idle=False))
-        try:
-            reply = await stored
-        except asyncio.CancelledError:
-            await self._respond(STOPPING)
-            raise
-        await self._respond(reply)
-        return True
-
-    async def _respond(self, reply: HookResponse) -> None:
-        """Send a whole response. Then the connection is idle, or closes if the server is stopping."""
-        last = self.stopping.begun.is_set()
-        await self.send(RawData(response_bytes(reply, self.config.response_headers("h11"), close=last)))
-        await self.send(Closed() if last else Updated(idle=True))
 
     async def go_on(self) -> None:
         """Ask the sender for the body, unless the response has begun."""
@@ -391,17 +355,20 @@ class _Connection(TCPServer):
         stopping: Stopping,
         streams: _Streams,
         transport: TurnTransport,
+        peer: str | None,
         app: AppWrapper,
         loop: asyncio.AbstractEventLoop,
         config: Config,
         *args: Any,
     ) -> None:
-        """`transport`: that of the writer."""
+        """`direct`: the hook, for requests that need no application. `transport`: that of the writer. `peer`: the
+        address of the other side."""
         super().__init__(app, loop, config, *args)
         self.direct = direct
         self.stopping = stopping
         self.streams = streams
         self._transport = transport
+        self._peer = peer
         self.idle_task: _IdleTime = _IdleTime(self)  # type: ignore[assignment]  # the same methods
         assert config.read_timeout is not None  # noqa: S101 - `serving` sets it
         self._silence = LastingTimer(loop, config.read_timeout, self._hear_no_more)
@@ -448,7 +415,7 @@ class _Connection(TCPServer):
 
     async def _read_data(self) -> None:
         if isinstance(self.protocol.protocol, H11Protocol):
-            self.protocol.protocol = Http1.after(self.protocol.protocol, self.direct, self.stopping)
+            self.protocol.protocol = Http1.after(self.protocol.protocol)
         while not self._ended and not self.reader.at_eof():
             self._silence.begin()
             try:
@@ -486,11 +453,41 @@ class _Connection(TCPServer):
                 await self.protocol.initiate()
                 if self.stopping.begun.is_set():
                     self.go_away()
-            whole, protocol = self.framing.whole, self.protocol.protocol
-            if whole is not None and isinstance(protocol, Http1) and await protocol.answer_directly(whole):
+            whole = self.framing.whole
+            is_http1 = isinstance(self.protocol.protocol, Http1)
+            if whole is not None and is_http1 and await self._answer_directly(whole):
                 continue
             if passed:
                 await self.protocol.handle(RawData(passed))
+
+    async def _answer_directly(self, whole: Whole) -> bool:
+        """Let the hook handle a whole request, and return False if it has to come through the application.
+
+        h11 doesn't get such a request: the framing has checked it already, and more strictly. So for h11 no request has
+        come, and it can read the next one.
+        """
+        asked = hook_request(whole, self._peer)
+        if asked is None or self.direct is None or self.stopping.begun.is_set():
+            return False
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[HookResponse] = loop.create_future()
+        if not self.direct.begin(asked, whole.body, partial(_set_unless_done, stored)):
+            return False
+        self.stopping.last_arrival = loop.time()
+        await self.protocol_send(Updated(idle=False))
+        try:
+            reply = await stored
+        except asyncio.CancelledError:
+            await self._respond(STOPPING)
+            raise
+        await self._respond(reply)
+        return True
+
+    async def _respond(self, reply: HookResponse) -> None:
+        """Send a whole response. Then the connection is idle, or closes if the server is stopping."""
+        last = self.stopping.begun.is_set()
+        await self.protocol_send(RawData(response_bytes(reply, self.config.response_headers("h11"), close=last)))
+        await self.protocol_send(Closed() if last else Updated(idle=True))
 
     async def _reject(self, error: RequestRejected) -> None:
         """Send the error if no response has begun, and let it arrive before the connection closes."""
@@ -623,6 +620,7 @@ class _Connections:
             self._stopping,
             streams,
             transport,
+            peer,
             self._app,
             loop,
             self._config,

@@ -183,6 +183,14 @@ async def _uvicorn(listener: Listener, stopping: Stopping, limits: _Limits) -> N
             places.changed = acceptor.opened
             self.servers.append(acceptor)  # type: ignore[arg-type]  # uvicorn only closes it
 
+        async def main_loop(self) -> None:
+            # uvicorn's own loop asks ten times a second whether it should end.
+            while not stopping.closing.is_set():
+                await self.on_tick(0)  # makes the header Date
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await stopping.closing.wait()
+
         def _protocol(self) -> Protocol:
             return Protocol(config, self.server_state, self.lifespan.state)
 
@@ -199,16 +207,7 @@ async def _uvicorn(listener: Listener, stopping: Stopping, limits: _Limits) -> N
         timeout_keep_alive=max(1, int(limits.head_timeout)),
         timeout_graceful_shutdown=max(1, int(limits.graceful_timeout)),
     )
-    running = QuietServer(config)
-
-    async def stop() -> None:
-        await stopping.closing.wait()
-        running.should_exit = True
-
-    async with asyncio.TaskGroup() as tasks:
-        stopper = tasks.create_task(stop())
-        try:
-            await running.serve(sockets=[listener.sock])
-        finally:
-            overflow.close()
-        stopper.cancel()
+    try:
+        await QuietServer(config).serve(sockets=[listener.sock])
+    finally:
+        overflow.close()
