@@ -6,6 +6,8 @@ import errno
 import json
 import logging
 from collections.abc import AsyncIterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_network
 from typing import Any
 
@@ -54,6 +56,20 @@ async def test_a_sender_is_who_it_is_whatever_it_says_to_the_server(served: Serv
     )
     assert status(answer) == 202
     assert served.hook.intake.accepted[0].arrival.client == "127.0.0.1"
+
+
+async def test_responses_say_when_they_were_made(served: Served) -> None:
+    async def made_at() -> datetime:
+        head, _, _ = (await served.exchange(post(JSON, "Content-Length: 2", close=True, body=b"{}"))).partition(
+            b"\r\n\r\n"
+        )
+        (date,) = [line[6:] for line in head.decode().splitlines() if line.lower().startswith("date: ")]
+        return parsedate_to_datetime(date)
+
+    first = await made_at()
+    async with asyncio.timeout(10):
+        while await made_at() <= first:
+            pass
 
 
 async def test_a_204_says_nothing_of_a_body_and_the_connection_goes_on(served: Served) -> None:
