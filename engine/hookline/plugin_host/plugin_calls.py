@@ -12,6 +12,7 @@ task ignores its cancellation it is abandoned, so that a time limit always holds
 
 import asyncio
 import copy
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -29,6 +30,16 @@ T = TypeVar("T")
 GRACE: Final = 2.0
 """The seconds in which a call has to end after its cancellation."""
 _ENGINE_ERRORS: Final = (StoreError, CredentialError)
+_LACKING: Final = object()
+_STEP_ERROR_FIELDS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "message": lambda value: isinstance(value, str),
+    # It is stored unchanged, and a database takes no NUL.
+    "error_code": lambda value: isinstance(value, str) and value.isprintable(),
+    "retryable": lambda value: isinstance(value, bool),
+    "retry_after": lambda value: value is None or (isinstance(value, int | float) and abs(value) < math.inf),
+    "outcome_unknown": lambda value: isinstance(value, bool),
+}
+"""The fields of a StepError, and whether a value fits."""
 
 
 class PluginExit(RuntimeError):
@@ -127,6 +138,21 @@ class PluginCalls:
             log.error("connector defect", plugin=found.plugin, exc_info=True, **{kind: name})
         return found
 
+    def step_error_of(
+        self,
+        kind: PartKind,
+        name: str,
+        error: StepError,
+        hidden: HiddenValues | None = None,
+        log: Log | None = None,
+    ) -> StepError | PluginDefect:
+        """Return the StepError that is being handled, with the secrets in its message masked.
+
+        It is a defect of the part if one of its fields can't be stored or waited for.
+        """
+        fault = _fault_of(error)
+        return mask_error(error, hidden) if fault is None else self.defect_of(kind, name, fault, hidden, log)
+
     def contain(
         self,
         kind: PartKind,
@@ -145,9 +171,10 @@ class PluginCalls:
         """
 
         def convert(error: BaseException) -> Exception:
+            made = None if log is None else log()
             if isinstance(error, StepError):
-                return mask_error(error, hidden)
-            return self.defect_of(kind, name, error, hidden, None if log is None else log())
+                return self.step_error_of(kind, name, error, hidden, made)
+            return self.defect_of(kind, name, error, hidden, made)
 
         return Containment(convert, passing=passing)
 
@@ -211,6 +238,19 @@ class PluginCalls:
 
     def _count_fault(self, kind: PartKind, name: str, fault: str) -> None:
         self._metrics.faulted(self.registry.origin(kind, name).name, fault)
+
+
+def _fault_of(error: StepError) -> TypeError | None:
+    """The fault in the fields of an error that a plugin has made, or None."""
+    # A class whose constructor doesn't call that of StepError lacks some.
+    given = {field: getattr(error, field, _LACKING) for field in _STEP_ERROR_FIELDS}
+    wrong = [f"`{field}`" for field, fits in _STEP_ERROR_FIELDS.items() if not fits(given[field])]
+    if not wrong:
+        return None
+    return TypeError(
+        f"{type(error).__name__} has a wrong {' and '.join(wrong)}: `message` and `error_code` must be texts,"
+        " `retryable` and `outcome_unknown` booleans, and `retry_after` a number of seconds or None"
+    )
 
 
 def mask_error(error: StepError, hidden: HiddenValues | None) -> StepError:

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import sqlite3
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 from hookline.executions.steps.step import StepRun
-from hookline.kernel.errors import IllegalStateChange
+from hookline.kernel.errors import IllegalStateChange, RateLimited
 from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State, StepState
 
@@ -129,6 +129,22 @@ async def test_a_defect_of_a_connector_is_named_with_its_plugin_and_fails_only_i
             assert hint in execution.error.message
             assert "engine_harness" in execution.error.message
         assert (await harness.until(engine, await harness.send(engine, "f", 3))).state is State.SUCCEEDED
+
+
+async def test_an_error_whose_fields_are_wrong_fails_its_step_as_a_defect(harness: Harness) -> None:
+    harness.flow("f", [{**act("call"), "retry": {"attempts": 3}, "on_error": "continue"}, act("next")])
+
+    async def limited(value: Any) -> Any:
+        raise RateLimited("later", retry_after=cast(float, "30"))
+
+    harness.probe.does["call"] = limited
+    async with harness.engine() as engine:
+        execution = await harness.until(engine, await harness.send(engine, "f", 1))
+        records = await engine.store.journal(execution.id)
+    assert execution.state is State.SUCCEEDED
+    assert records[0].error is not None
+    assert records[0].error.code == "connector.defect"
+    assert "RateLimited has a wrong `retry_after`" in records[0].error.message
 
 
 async def test_an_action_that_is_cancelled_by_its_own_doing_has_a_defect_and_hangs_nothing(harness: Harness) -> None:

@@ -1,11 +1,13 @@
 """Calls of others' plugins: a task that waits for one can be cancelled, whatever the plugin does just then."""
 
 import asyncio
+import math
+from typing import cast
 
 import pytest
 
 from hookline.discovery.plugin_loader import load_plugins
-from hookline.kernel.errors import StepError, StoreError
+from hookline.kernel.errors import RateLimited, StepError, StoreError
 from hookline.plugin_host import plugin_calls
 from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginExit, PluginTimeout
 from hookline.sdk.connector import Connector
@@ -134,6 +136,31 @@ async def test_the_message_of_a_step_error_is_masked_and_other_errors_of_the_int
     assert (caught.value.error_code, caught.value.retryable, caught.value.__cause__) == ("acme.no", True, None)
     with pytest.raises(StoreError), calls.contain("action", "acme.act"):
         raise StoreError("away")
+
+
+class Incomplete(StepError):
+    """Its constructor forgets that of StepError."""
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        (RateLimited("later", retry_after=cast(float, "30")), "`retry_after`"),
+        (RateLimited("later", retry_after=math.nan), "`retry_after`"),
+        (StepError("no", code="acme.\0"), "`error_code`"),
+        (StepError("no", code=cast(str, 404)), "`error_code`"),
+        (StepError("no", retryable=cast(bool, 1)), "`retryable`"),
+        (StepError("no", outcome_unknown=cast(bool, None)), "`outcome_unknown`"),
+        (StepError(cast(str, ValueError("no"))), "`message`"),
+        (Incomplete(), "`retryable` and `retry_after` and `outcome_unknown`"),
+    ],
+)
+async def test_a_step_error_with_a_wrong_field_is_a_defect(calls: PluginCalls, error: StepError, named: str) -> None:
+    with pytest.raises(PluginDefect, match=f"has a wrong .*{named}.*: "), calls.contain("action", "acme.act"):
+        raise error
 
 
 async def test_a_call_that_exceeds_its_time_limit_raises_a_time_out(calls: PluginCalls) -> None:

@@ -25,7 +25,7 @@ from hookline.model.execution import StepState
 from hookline.model.foreach_progress_and_streams import Stream
 from hookline.model.message import Attachment, CallerReply
 from hookline.outbound.exact_numbers_client import ExactClient
-from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout, mask_error
+from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout
 from hookline.plugin_host.plugin_loggers import StepLog
 from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Context, Increment, Reply, Signal, Sleep
@@ -324,7 +324,9 @@ class Attempt:
 
     def _step_error(self, error: BaseException) -> StepError:
         """The error of the step for an error inside its action."""
-        name = self.step.action.name
+        name, calls = self.step.action.name, self.run.services.plugin_calls
+        if isinstance(error, StepError):
+            error = calls.step_error_of("action", name, error, self._hidden, self._log())
         match error:
             case PluginTimeout():
                 remedy = "" if self.step.timeout is not None else "; a step that takes longer says so itself: `timeout`"
@@ -333,11 +335,11 @@ class Attempt:
                 retryable = not isinstance(error, BlobGone)
                 return StepError(f"{name}: {error.message}", code=error.code, retryable=retryable)
             case StepError():
-                return mask_error(error, self._hidden)
+                return error
             case PluginDefect():
                 defect = error
             case _:
-                defect = self.run.services.plugin_calls.defect_of("action", name, error, self._hidden, self._log())
+                defect = calls.defect_of("action", name, error, self._hidden, self._log())
         return StepError(defect.message, code="connector.defect", outcome_unknown=True)
 
     def _may_run_again(self, error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.service.hook_request_and_response import HookRequest, HookResponse, SenderGone
 from hookline.service.sandbox_headers import POLICY_HEADER, SANDBOX
-from hookline.service.server.stopping import STOPPING, Stopping
+from hookline.service.server.stopping import STOPPED_STORING, STOPPING, Stopping
 
 AsgiScope: TypeAlias = MutableMapping[str, Any]
 AsgiEvent: TypeAlias = MutableMapping[str, Any]
@@ -150,7 +150,9 @@ class HookApplication:
             return
         except asyncio.CancelledError:
             # The server stops and waits no longer. uvicorn would respond with 500, which senders take as final.
-            await _send_whole(STOPPING, SANDBOX, send, close=request.http_version.startswith("1"))
+            # Only a whole request can be stored.
+            reply = STOPPED_STORING if body.complete else STOPPING
+            await _send_whole(reply, SANDBOX, send, close=request.http_version.startswith("1"))
             raise
         policy = SANDBOX if prefix is HOOK or not _has_policy(reply) else ()
         if body.complete or not _announces_body(request):

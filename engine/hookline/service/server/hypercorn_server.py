@@ -50,7 +50,7 @@ from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framin
 from hookline.service.server.hook_application import Application
 from hookline.service.server.hook_without_asgi import Direct, hook_request
 from hookline.service.server.raw_responses import raw_response, response_bytes
-from hookline.service.server.stopping import FIRST_REQUEST, STOPPING, Stopping
+from hookline.service.server.stopping import FIRST_REQUEST, STOPPED_STORING, Stopping
 
 
 class Http1(H11Protocol):
@@ -478,7 +478,8 @@ class _Connection(TCPServer):
         try:
             reply = await stored
         except asyncio.CancelledError:
-            await self._respond(STOPPING)
+            # The server stops and waits no longer.
+            await self._respond(STOPPED_STORING if stored.cancelled() else stored.result())
             raise
         await self._respond(reply)
         return True

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 from hookline.kernel.errors import ConfigError
 from hookline.service.hooks.sender import Networks
@@ -207,7 +207,10 @@ async def _uvicorn(listener: Listener, stopping: Stopping, limits: _Limits) -> N
         timeout_keep_alive=max(1, int(limits.head_timeout)),
         timeout_graceful_shutdown=max(1, int(limits.graceful_timeout)),
     )
+    running = QuietServer(config)
     try:
-        await QuietServer(config).serve(sockets=[listener.sock])
+        await running.serve(sockets=[listener.sock])
+        for connection in tuple(running.server_state.connections):
+            cast(Protocol, connection).give_up()
     finally:
         overflow.close()

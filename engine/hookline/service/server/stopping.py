@@ -12,11 +12,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from hookline.kernel.errors import ServiceUnavailable
+from hookline.kernel.errors import PossiblyStored, ServiceUnavailable
 from hookline.service.problem_documents import rejection_response
 
-STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
-"""The response when the server waits no longer; senders would take a 500 as final."""
+_RETRY_AFTER: Final = 5.0
+STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=_RETRY_AFTER))
+"""The response to a request that isn't handled any more; senders would take a 500 as final."""
+STOPPED_STORING: Final = rejection_response(PossiblyStored(retry_after=_RETRY_AFTER))
+"""The response when the server no longer waits until a request is stored."""
 QUIET: Final = 0.2
 """Seconds without a new connection or request, after which the listening socket closes."""
 LONGEST: Final = 5.0

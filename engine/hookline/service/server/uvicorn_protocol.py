@@ -23,7 +23,7 @@ from hookline.service.server.connections import (
 from hookline.service.server.framing import Framing, Whole
 from hookline.service.server.hook_without_asgi import Direct, hook_request
 from hookline.service.server.raw_responses import raw_response, response_bytes
-from hookline.service.server.stopping import FIRST_REQUEST, Stopping
+from hookline.service.server.stopping import FIRST_REQUEST, STOPPED_STORING, Stopping
 
 _LINGER: Final = 1.0
 """Seconds until a rejected connection is closed: if it were closed at once, the reset of further data could overtake
@@ -145,6 +145,11 @@ class FramedProtocol(HttpToolsProtocol):
             super().shutdown()
         else:
             self.loop.call_later(FIRST_REQUEST, super().shutdown)
+
+    def give_up(self) -> None:
+        """Answer a request that isn't stored yet: the server stops and waits no longer."""
+        if self._direct_under_way:
+            self._answer(STOPPED_STORING)
 
     def _unset_keepalive_if_required(self) -> None:
         self._idle.end()

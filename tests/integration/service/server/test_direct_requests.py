@@ -1,6 +1,7 @@
 """Requests that the servers give to the hook itself, on connections that go on, stop or break."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
@@ -11,6 +12,7 @@ from tests.integration.served_hook import JSON, SERVERS, Served, post, read_resp
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.model.message import Envelope
 from hookline.service.server.serving import Server
+from hookline.storage.change_declarations import Accepted
 from hookline.storage.queue import Stored
 from hookline.testing.eventually import assert_eventually
 
@@ -119,13 +121,44 @@ async def test_a_sender_that_goes_while_its_message_is_stored_harms_nobody(serve
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_a_message_that_is_stored_too_slowly_for_a_stop_delays_it_no_longer(server: Server) -> None:
+@pytest.mark.rule(38, 41)
+async def test_a_message_that_is_stored_too_slowly_for_a_stop_is_possibly_stored(server: Server) -> None:
     async with serving(server, graceful_timeout=0.1) as served:
         slow = Slow(served)
-        _, writer = await served.connect()
+        reader, writer = await served.connect()
         writer.write(message(1))
         await assert_eventually(lambda: len(slow.waiting) == 1)
         served.stopping.begun.set()
         async with asyncio.timeout(10):
             await served.task
+            head, body = await read_response(reader)
+            assert head.startswith(b"http/1.1 503 ")
+            assert b"\r\nconnection: close\r\n" in head
+            assert json.loads(body)["code"] == "request.possibly_stored"
+            assert await reader.read() == b""
+        slow.go_on()
+        writer.close()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.rule(38, 41)
+async def test_so_is_one_that_came_through_the_application(server: Server) -> None:
+    async with serving(server, graceful_timeout=0.1) as served:
+        begun = asyncio.Event()
+
+        async def accept(*_args: object, **_named: object) -> Accepted:
+            begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        served.hook.intake.accept = accept  # type: ignore[method-assign]
+        reader, writer = await served.connect()
+        writer.write(post(JSON, "Transfer-Encoding: chunked", body=b"1\r\n5\r\n0\r\n\r\n"))
+        async with asyncio.timeout(10):
+            await begun.wait()
+            served.stopping.begun.set()
+            await served.task
+            head, body = await read_response(reader)
+        assert head.startswith(b"http/1.1 503 ")
+        assert json.loads(body)["code"] == "request.possibly_stored"
         writer.close()
