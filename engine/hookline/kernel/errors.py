@@ -429,6 +429,8 @@ class StepError(HooklineError):
     code = "step.failed"
     helps: ClassVar[bool] = False
     """True if a retry can help, unless the instance says otherwise."""
+    outcome_unknown = False
+    """Also what it is in an error of a plugin whose constructor forgets this one."""
 
     def __init__(
         self,

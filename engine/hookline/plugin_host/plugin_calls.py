@@ -120,38 +120,29 @@ class PluginCalls:
         self._count_fault(kind, name, "defect")
         return PluginDefect(f"{name} of {plugin} has a defect: {problem}", plugin=plugin)
 
-    def defect_of(
+    def error_of(
         self,
         kind: PartKind,
         name: str,
         error: BaseException,
         hidden: HiddenValues | None = None,
         log: Log | None = None,
-    ) -> PluginDefect:
-        """Count the unexpected exception that is being handled, log it, and return the error for it.
+    ) -> StepError | PluginDefect:
+        """Return the error for the exception that is being handled.
 
-        `hidden` masks secrets in its message.
+        A StepError stays what it is, unless one of its fields has a wrong type. That, and every other exception, is a
+        defect, which is counted and logged. `hidden` masks secrets in the message.
         """
-        text = f"{type(error).__name__}: {error}"
-        found = self.defect(kind, name, text if hidden is None else hidden.mask_text(text))
+        if isinstance(error, StepError):
+            fault = _fault_of(error)
+            if fault is None:
+                return mask_error(error, hidden)
+        else:
+            fault = f"{type(error).__name__}: {error}"
+        found = self.defect(kind, name, fault if hidden is None else hidden.mask_text(fault))
         if log is not None:
             log.error("connector defect", plugin=found.plugin, exc_info=True, **{kind: name})
         return found
-
-    def step_error_of(
-        self,
-        kind: PartKind,
-        name: str,
-        error: StepError,
-        hidden: HiddenValues | None = None,
-        log: Log | None = None,
-    ) -> StepError | PluginDefect:
-        """Return the StepError that is being handled, with the secrets in its message masked.
-
-        It is a defect of the part if one of its fields can't be stored or waited for.
-        """
-        fault = _fault_of(error)
-        return mask_error(error, hidden) if fault is None else self.defect_of(kind, name, fault, hidden, log)
 
     def contain(
         self,
@@ -171,10 +162,7 @@ class PluginCalls:
         """
 
         def convert(error: BaseException) -> Exception:
-            made = None if log is None else log()
-            if isinstance(error, StepError):
-                return self.step_error_of(kind, name, error, hidden, made)
-            return self.defect_of(kind, name, error, hidden, made)
+            return self.error_of(kind, name, error, hidden, None if log is None else log())
 
         return Containment(convert, passing=passing)
 
@@ -240,14 +228,14 @@ class PluginCalls:
         self._metrics.faulted(self.registry.origin(kind, name).name, fault)
 
 
-def _fault_of(error: StepError) -> TypeError | None:
+def _fault_of(error: StepError) -> str | None:
     """The fault in the fields of an error that a plugin has made, or None."""
     # A class whose constructor doesn't call that of StepError lacks some.
     given = {field: getattr(error, field, _LACKING) for field in _STEP_ERROR_FIELDS}
     wrong = [f"`{field}`" for field, fits in _STEP_ERROR_FIELDS.items() if not fits(given[field])]
     if not wrong:
         return None
-    return TypeError(
+    return (
         f"{type(error).__name__} has a wrong {' and '.join(wrong)}: `message` and `error_code` must be texts,"
         " `retryable` and `outcome_unknown` booleans, and `retry_after` a number of seconds or None"
     )

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 from hookline.executions.steps.step import StepRun
-from hookline.kernel.errors import IllegalStateChange, RateLimited
+from hookline.kernel.errors import IllegalStateChange, RateLimited, StepError
 from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State, StepState
 
@@ -131,11 +131,27 @@ async def test_a_defect_of_a_connector_is_named_with_its_plugin_and_fails_only_i
         assert (await harness.until(engine, await harness.send(engine, "f", 3))).state is State.SUCCEEDED
 
 
-async def test_an_error_whose_fields_are_wrong_fails_its_step_as_a_defect(harness: Harness) -> None:
+class Incomplete(StepError):
+    """Its constructor forgets that of StepError."""
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (RateLimited("later", retry_after=cast(float, "30")), "RateLimited has a wrong `retry_after`"),
+        (Incomplete(), "Incomplete has a wrong "),
+    ],
+)
+async def test_an_error_whose_fields_are_wrong_fails_its_step_as_a_defect(
+    harness: Harness, error: StepError, fault: str
+) -> None:
     harness.flow("f", [{**act("call"), "retry": {"attempts": 3}, "on_error": "continue"}, act("next")])
 
     async def limited(value: Any) -> Any:
-        raise RateLimited("later", retry_after=cast(float, "30"))
+        raise error
 
     harness.probe.does["call"] = limited
     async with harness.engine() as engine:
@@ -144,7 +160,7 @@ async def test_an_error_whose_fields_are_wrong_fails_its_step_as_a_defect(harnes
     assert execution.state is State.SUCCEEDED
     assert records[0].error is not None
     assert records[0].error.code == "connector.defect"
-    assert "RateLimited has a wrong `retry_after`" in records[0].error.message
+    assert fault in records[0].error.message
 
 
 async def test_an_action_that_is_cancelled_by_its_own_doing_has_a_defect_and_hangs_nothing(harness: Harness) -> None:

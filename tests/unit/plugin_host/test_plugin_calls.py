@@ -155,7 +155,7 @@ class Incomplete(StepError):
         (StepError("no", retryable=cast(bool, 1)), "`retryable`"),
         (StepError("no", outcome_unknown=cast(bool, None)), "`outcome_unknown`"),
         (StepError(cast(str, ValueError("no"))), "`message`"),
-        (Incomplete(), "`retryable` and `retry_after` and `outcome_unknown`"),
+        (Incomplete(), "`error_code` and `retryable` and `retry_after`"),
     ],
 )
 async def test_a_step_error_with_a_wrong_field_is_a_defect(calls: PluginCalls, error: StepError, named: str) -> None:

@@ -324,9 +324,7 @@ class Attempt:
 
     def _step_error(self, error: BaseException) -> StepError:
         """The error of the step for an error inside its action."""
-        name, calls = self.step.action.name, self.run.services.plugin_calls
-        if isinstance(error, StepError):
-            error = calls.step_error_of("action", name, error, self._hidden, self._log())
+        name = self.step.action.name
         match error:
             case PluginTimeout():
                 remedy = "" if self.step.timeout is not None else "; a step that takes longer says so itself: `timeout`"
@@ -334,13 +332,13 @@ class Attempt:
             case StoreError():
                 retryable = not isinstance(error, BlobGone)
                 return StepError(f"{name}: {error.message}", code=error.code, retryable=retryable)
-            case StepError():
-                return error
             case PluginDefect():
-                defect = error
+                found: StepError | PluginDefect = error
             case _:
-                defect = calls.defect_of("action", name, error, self._hidden, self._log())
-        return StepError(defect.message, code="connector.defect", outcome_unknown=True)
+                found = self.run.services.plugin_calls.error_of("action", name, error, self._hidden, self._log())
+        if isinstance(found, StepError):
+            return found
+        return StepError(found.message, code="connector.defect", outcome_unknown=True)
 
     def _may_run_again(self, error: BaseException) -> bool:
         """Return whether the engine failed, so that the action may run again."""

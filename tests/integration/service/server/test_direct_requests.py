@@ -142,7 +142,7 @@ async def test_a_message_that_is_stored_too_slowly_for_a_stop_is_possibly_stored
 
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.rule(38, 41)
-async def test_so_is_one_that_came_through_the_application(server: Server) -> None:
+async def test_one_that_came_through_the_application_is_possibly_stored_too(server: Server) -> None:
     async with serving(server, graceful_timeout=0.1) as served:
         begun = asyncio.Event()
 
