@@ -430,7 +430,7 @@ class StepError(HooklineError):
     helps: ClassVar[bool] = False
     """True if a retry can help, unless the instance says otherwise."""
     outcome_unknown = False
-    """Also what it is in an error of a plugin whose constructor forgets this one."""
+    """The constructor sets it; this is the value if a plugin's own class doesn't call that."""
 
     def __init__(
         self,

@@ -31,15 +31,18 @@ GRACE: Final = 2.0
 """The seconds in which a call has to end after its cancellation."""
 _ENGINE_ERRORS: Final = (StoreError, CredentialError)
 _LACKING: Final = object()
-_STEP_ERROR_FIELDS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "message": lambda value: isinstance(value, str),
+_STEP_ERROR_FIELDS: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
+    "message": ("a text", lambda value: isinstance(value, str)),
     # It is stored unchanged, and a database takes no NUL.
-    "error_code": lambda value: isinstance(value, str) and value.isprintable(),
-    "retryable": lambda value: isinstance(value, bool),
-    "retry_after": lambda value: value is None or (isinstance(value, int | float) and abs(value) < math.inf),
-    "outcome_unknown": lambda value: isinstance(value, bool),
+    "error_code": ("a text of printable characters", lambda value: isinstance(value, str) and value.isprintable()),
+    "retryable": ("true or false", lambda value: isinstance(value, bool)),
+    "retry_after": (
+        "a number of seconds or None",
+        lambda value: value is None or (isinstance(value, int | float) and abs(value) < math.inf),
+    ),
+    "outcome_unknown": ("true or false", lambda value: isinstance(value, bool)),
 }
-"""The fields of a StepError, and whether a value fits."""
+"""The fields of a StepError, each with what it must be, in words and as a check."""
 
 
 class PluginExit(RuntimeError):
@@ -231,14 +234,12 @@ class PluginCalls:
 def _fault_of(error: StepError) -> str | None:
     """The fault in the fields of an error that a plugin has made, or None."""
     # A class whose constructor doesn't call that of StepError lacks some.
-    given = {field: getattr(error, field, _LACKING) for field in _STEP_ERROR_FIELDS}
-    wrong = [f"`{field}`" for field, fits in _STEP_ERROR_FIELDS.items() if not fits(given[field])]
-    if not wrong:
-        return None
-    return (
-        f"{type(error).__name__} has a wrong {' and '.join(wrong)}: `message` and `error_code` must be texts,"
-        " `retryable` and `outcome_unknown` booleans, and `retry_after` a number of seconds or None"
-    )
+    wrong = [
+        f"`{field}` must be {expected}"
+        for field, (expected, fits) in _STEP_ERROR_FIELDS.items()
+        if not fits(getattr(error, field, _LACKING))
+    ]
+    return f"in the {type(error).__name__} that it raised, {' and '.join(wrong)}" if wrong else None
 
 
 def mask_error(error: StepError, hidden: HiddenValues | None) -> StepError:

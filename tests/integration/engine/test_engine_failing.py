@@ -141,8 +141,11 @@ class Incomplete(StepError):
 @pytest.mark.parametrize(
     ("error", "fault"),
     [
-        (RateLimited("later", retry_after=cast(float, "30")), "RateLimited has a wrong `retry_after`"),
-        (Incomplete(), "Incomplete has a wrong "),
+        (
+            RateLimited("later", retry_after=cast(float, "30")),
+            "in the RateLimited that it raised, `retry_after` must be a number of seconds or None",
+        ),
+        (Incomplete(), "in the Incomplete that it raised, `message` must be "),
     ],
 )
 async def test_an_error_whose_fields_are_wrong_fails_its_step_as_a_defect(
