@@ -69,7 +69,10 @@ class Database(Protocol):
         ...
 
     async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
-        """Run a query; a `long` one reads many rows, and no request waits for it. Raises StoreError."""
+        """Run a query, which may be asked twice; a `long` one reads many rows, and no request waits for it.
+
+        Raises StoreError.
+        """
         ...
 
     async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:

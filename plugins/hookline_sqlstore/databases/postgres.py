@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, NullPool, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hookline.api import StoreError
@@ -33,6 +33,7 @@ from hookline_sqlstore.databases.postgres_address import (
     CONNECT_TIMEOUT,
     Address,
     database_errors,
+    is_away,
     is_rolled_back,
     quoted,
 )
@@ -100,7 +101,6 @@ class PostgresDatabase:
             longest_query=LONG_LIMIT + LIMIT,
             pool_size=READERS,
             max_overflow=0,
-            pool_pre_ping=True,
             # An idle node uses the same session each time, so that only this one has to prepare statements.
             pool_use_lifo=True,
             isolation_level="AUTOCOMMIT",
@@ -362,8 +362,13 @@ class PostgresDatabase:
     async def _read(self, engine: AsyncEngine, question: Callable[[Connection], T]) -> T:
         await self._pending.settled()
         try:
-            async with engine.connect() as connection:
-                return await connection.run_sync(question)
+            try:
+                return await _asked(engine, question)
+            except DBAPIError as error:
+                # Its session may have ended since it was used last. To ask that first would cost a round trip each time.
+                if not is_away(error):
+                    raise
+                return await _asked(engine, question)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise self._address.failure("read", error) from error
 
@@ -394,6 +399,11 @@ class PostgresDatabase:
         if self._reading is not None:
             await dispose(self._reading, self._readers)
         self._writing = self._reading = None
+
+
+async def _asked(engine: AsyncEngine, question: Callable[[Connection], T]) -> T:
+    async with engine.connect() as connection:
+        return await connection.run_sync(question)
 
 
 async def _drop(connection: AsyncConnection) -> None:

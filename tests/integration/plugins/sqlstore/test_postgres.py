@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -189,6 +189,48 @@ async def test_a_connection_that_breaks_is_made_again(server: Any, tables: str, 
     again = envelopes.make()
     assert await backend.queue.put(again) == Accepted(again.execution_id)
     assert await backend.store.execution(again.execution_id) is not None
+    await backend.close()
+
+
+async def test_reads_go_on_when_their_sessions_have_ended(server: Any, tables: str, clock: ManualClock) -> None:
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    database = backend._database  # type: ignore[attr-defined]  # as above
+
+    def session(connection: Connection) -> int:
+        found: int = connection.execute(text("SELECT pg_backend_pid() FROM pg_sleep(0.05)")).scalar_one()
+        return found
+
+    async def sessions() -> set[int]:
+        return set(await asyncio.gather(*(database.read(session) for _ in range(postgres.READERS))))
+
+    first = await sessions()
+    assert len(first) == postgres.READERS
+    await server.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS ended(pid)", list(first))
+    assert not first & await sessions()
+    await backend.close()
+
+
+async def test_a_read_whose_session_ends_meanwhile_is_asked_once_more(tables: str, clock: ManualClock) -> None:
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    database = backend._database  # type: ignore[attr-defined]  # as above
+    asked = 0
+
+    def end_own_session(connection: Connection) -> str:
+        nonlocal asked
+        asked += 1
+        if asked in endings:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return "answer"
+
+    endings = {1}
+    assert await database.read(end_own_session) == "answer"
+    assert asked == 2
+    asked, endings = 0, {1, 2}
+    with pytest.raises(StoreAway, match="can't be read"):
+        await database.read(end_own_session)
+    assert asked == 2
     await backend.close()
 
 
