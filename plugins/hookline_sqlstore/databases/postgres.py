@@ -55,6 +55,9 @@ _CONFLICT_PAUSE: Final = 0.05
 """Seconds until a commit is repeated that has met others."""
 _REPEATS: Final = 2
 """The number of attempts for a group of commits that meets those of another node."""
+_TURNS: Final = 2
+"""Turns of the event loop before a transaction, in which executions that the last one let go on add their next commits.
+Otherwise two halves of them would take turns, each with transactions of its own."""
 READERS: Final = 4
 _BEAT: Final = 2.0
 """Seconds after which an idle node renews its lease."""
@@ -207,6 +210,8 @@ class PostgresDatabase:
                 await self._idle()
                 continue
             await self._patience()
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
             await self._commit([self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))])
 
     async def _idle(self) -> None:
@@ -365,7 +370,7 @@ class PostgresDatabase:
             try:
                 return await _asked(engine, question)
             except DBAPIError as error:
-                # Its session may have ended since it was used last. To ask that first would cost a round trip each time.
+                # The session may have ended since its last use. Asking that first would cost a round trip each time.
                 if not is_away(error):
                     raise
                 return await _asked(engine, question)

@@ -85,6 +85,28 @@ async def test_an_end_that_is_patient_shares_one_too(
     assert transactions == ["commit"]
 
 
+@pytest.mark.postgres
+async def test_those_that_a_transaction_lets_go_on_share_the_next_one(
+    tables: str, envelopes: Envelopes, transactions: list[str]
+) -> None:
+    backend = postgresql(tables, clock=ManualClock())
+    await backend.open()
+    transactions.clear()
+
+    async def put_in_turn() -> None:
+        for _ in range(10):
+            # An execution runs in a task of its own, too.
+            await asyncio.ensure_future(backend.queue.put(envelopes.make()))
+
+    first = asyncio.ensure_future(put_in_turn())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    # The first transaction is under way. Those after it are for both.
+    await asyncio.gather(first, put_in_turn())
+    assert len(transactions) == 11
+    await backend.close()
+
+
 @pytest.mark.usefixtures("endless_patience")
 async def test_so_many_that_are_patient_wait_no_longer(backend: Backend, envelopes: Envelopes) -> None:
     put = [backend.queue.put(envelopes.make(), patient=True) for _ in range(PATIENT)]
