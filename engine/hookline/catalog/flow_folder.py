@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple
 from watchfiles import awatch
 
 SCHEMA_FILE: Final = "flow.schema.json"
+_STEP_MS: Final = 100
+"""Milliseconds between two looks of the watch, and the time without a change after which it reports those before. Each
+look takes the interpreter's lock."""
 
 
 class FileStamp(NamedTuple):
@@ -119,6 +122,7 @@ async def watch(
             recursive=False,
             stop_event=stop,
             yield_on_timeout=True,
+            step=_STEP_MS,
             ignore_permission_denied=True,
             rust_timeout=int(every * 1000),
         )

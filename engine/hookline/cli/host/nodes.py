@@ -22,14 +22,15 @@ def nodes() -> None:
 def list_nodes(as_json: bool, settings: Settings) -> None:
     """List the nodes that serve the database, and those that did in the last hour."""
     found = call(settings, "GET", "nodes")
-    columns = ("name", "state", "changes", "role", "version", "started", "clock", "id")
+    columns = ("name", "state", "changes", "role", "version", "started", "clock", "queue", "id")
     emit(found, as_json=as_json, text=lambda: table(columns, [_row(one) for one in found["items"]]))
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     clock = f"{one['clock_ahead']:+.1f} s"
     changes = "pending" if one["pending"] else "" if one["state"] == "gone" else "adopted"
-    return one["name"], one["state"], changes, one["role"], one["version"], one["started_at"], clock, one["id"]
+    about = one["name"], one["state"], changes, one["role"], one["version"], one["started_at"]
+    return *about, clock, one["queue"] or "", one["id"]
 
 
 @nodes.command("drain", settings=_SETTINGS)

@@ -40,6 +40,8 @@ class NodeView(msgspec.Struct, frozen=True):
     """It may not have adopted the last deployment, or the last change of a flow's state or of a credential."""
     host: str
     """Identifies its host, as long as that runs; processes in separate containers count as separate hosts."""
+    queue: str | None
+    """The name of its intake queue: empty if it has none, and null if its release doesn't tell."""
 
 
 def node_view(node: Node, now: str) -> NodeView:
@@ -63,6 +65,7 @@ def node_view(node: Node, now: str) -> NodeView:
         time_view(node.gone_at),
         node.pending,
         node.host,
+        node.queue,
     )
 
 

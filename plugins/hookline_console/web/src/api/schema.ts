@@ -3517,6 +3517,7 @@ export interface components {
             gone_at: string | null;
             pending: boolean;
             host: string;
+            queue: string | null;
         };
         /**
          * PageView[PluginView]
