@@ -263,18 +263,19 @@ class VersionSwitch:
 
     async def follow_nodes(self) -> None:
         """Leave executions that can't run here to other nodes; while there are none, block them."""
-        left = self._left_to_others()
+        alone: bool | None = None
         while True:
             await asyncio.sleep(_NODES_EVERY)  # other nodes don't follow the engine's clock
-            before, left = left, self._left_to_others()
-            if before == left:
+            before, alone = alone, self._membership.alone
+            # Flows that change are noticed when they do.
+            if before == alone or not self.lacking():
                 continue
             try:
                 await self.open_lanes()
                 await self._unblock_all()
             except StoreError as error:
                 self._store_problem.report(error)
-                left = before
+                alone = before
 
     def credential_changed(self, _name: str) -> None:
         """Wake the executions and sources that the credential blocked."""

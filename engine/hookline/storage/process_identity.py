@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ _ZOMBIE: Final = "Z"
 _LARGEST_PID: Final = 2**31
 
 
+@cache
 def host_of_process() -> str:
     """Identify this host, as long as it runs: processes with the same text see each other's process ids."""
     return f"{_read('/proc/sys/kernel/random/boot_id') or platform.node()} {_namespace()}"
