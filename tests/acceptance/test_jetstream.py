@@ -120,7 +120,8 @@ def test_a_server_that_starts_while_the_stream_is_away_becomes_ready_when_it_is_
     assert server.post("plain", 1)[0] == 503
     with own:
         server.eventually("it is ready", server.is_ready, 60)
-        assert [node["queue"] for node in server.get("/api/v1/nodes")[1]["items"]] == ["nats:hookline"]
+        # Those of the attempts to start are listed as gone.
+        assert {node["queue"] for node in server.get("/api/v1/nodes")[1]["items"]} == {"nats:hookline"}
         succeeded(server, [accepted(server, "plain", 1)])
         assert server.stop() == 0
 

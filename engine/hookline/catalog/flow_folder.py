@@ -13,8 +13,8 @@ from watchfiles import awatch
 
 SCHEMA_FILE: Final = "flow.schema.json"
 _STEP_MS: Final = 100
-"""Milliseconds between two looks of the watch, and the time without a change after which it reports those before. Each
-look takes the interpreter's lock."""
+"""Milliseconds between two looks of the watch, each of which takes the interpreter's lock. It reports changes after the
+first look that finds no further ones."""
 
 
 class FileStamp(NamedTuple):

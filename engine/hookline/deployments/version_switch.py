@@ -267,7 +267,7 @@ class VersionSwitch:
         while True:
             await asyncio.sleep(_NODES_EVERY)  # other nodes don't follow the engine's clock
             before, alone = alone, self._membership.alone
-            # Flows that change are noticed when they do.
+            # A change of the flows opens the lanes itself (`_switch`).
             if before == alone or not self.lacking():
                 continue
             try:

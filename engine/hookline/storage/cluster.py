@@ -53,8 +53,8 @@ class Node:
     drain_asked_at: datetime | None
     gone_at: datetime | None
     """The time at which it stopped, or another node took over."""
-    queue: str | None = None
-    """The name of its intake queue: empty if it has none, and None if its release doesn't tell."""
+    queue: str | None
+    """The name of its intake queue: empty if it has none, and None if its release doesn't report it."""
     pending: bool = False
     """It may not have adopted the last change of flows, states or credentials."""
 
@@ -261,7 +261,8 @@ class Alone:
     async def nodes(self) -> Sequence[Node]:
         """Return this node."""
         now, node = self._clock.now(), self.node
-        return [Node(node.name, node.name, node.host, node.role, node.version, self._started_at, now, 0.0, None, None)]
+        about = node.name, node.name, node.host, node.role, node.version
+        return [Node(*about, self._started_at, now, 0.0, None, None, node.queue)]
 
     def drain(self, lease: str) -> None:
         """Stop this node."""

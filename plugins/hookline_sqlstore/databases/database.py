@@ -69,7 +69,9 @@ class Database(Protocol):
         ...
 
     async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
-        """Run a query, which may be asked twice; a `long` one reads many rows, and no request waits for it.
+        """Run a query; a `long` one reads many rows, and no request waits for it.
+
+        If its session ends meanwhile, it is run once more, so it must stand that.
 
         Raises StoreError.
         """

@@ -33,7 +33,6 @@ from hookline_sqlstore.databases.postgres_address import (
     CONNECT_TIMEOUT,
     Address,
     database_errors,
-    is_away,
     is_rolled_back,
     quoted,
 )
@@ -57,7 +56,7 @@ _REPEATS: Final = 2
 """The number of attempts for a group of commits that meets those of another node."""
 _TURNS: Final = 2
 """Turns of the event loop before a transaction, in which executions that the last one let go on add their next commits.
-Otherwise two halves of them would take turns, each with transactions of its own."""
+Otherwise the executions split into two groups, and each transaction has the commits of only one."""
 READERS: Final = 4
 _BEAT: Final = 2.0
 """Seconds after which an idle node renews its lease."""
@@ -365,17 +364,21 @@ class PostgresDatabase:
         return await within_limit(self._name, asyncio.ensure_future(self._read(self._reading, question)), long=long)
 
     async def _read(self, engine: AsyncEngine, question: Callable[[Connection], T]) -> T:
-        await self._pending.settled()
         try:
             try:
-                return await _asked(engine, question)
+                return await self._asked(engine, question)
             except DBAPIError as error:
-                # The session may have ended since its last use. Asking that first would cost a round trip each time.
-                if not is_away(error):
+                # The session may have ended since its last use. Checking that first would cost a round trip each time.
+                if not error.connection_invalidated or self._reading is not engine:
                     raise
-                return await _asked(engine, question)
+                return await self._asked(engine, question)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise self._address.failure("read", error) from error
+
+    async def _asked(self, engine: AsyncEngine, question: Callable[[Connection], T]) -> T:
+        await self._pending.settled()
+        async with engine.connect() as connection:
+            return await connection.run_sync(question)
 
     async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
         try:
@@ -404,11 +407,6 @@ class PostgresDatabase:
         if self._reading is not None:
             await dispose(self._reading, self._readers)
         self._writing = self._reading = None
-
-
-async def _asked(engine: AsyncEngine, question: Callable[[Connection], T]) -> T:
-    async with engine.connect() as connection:
-        return await connection.run_sync(question)
 
 
 async def _drop(connection: AsyncConnection) -> None:

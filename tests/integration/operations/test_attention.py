@@ -244,7 +244,7 @@ def test_a_node_is_gone_if_it_didnt_stop_by_itself_and_no_other_has_its_name() -
 
     def node(name: str, *, gone: float | None = None) -> Node:
         gone_at = None if gone is None else now + timedelta(seconds=gone)
-        return Node(f"{name}.{gone}", name, "host", "all", "1", now, now, 0.0, None, gone_at)
+        return Node(f"{name}.{gone}", name, "host", "all", "1", now, now, 0.0, None, gone_at, "")
 
     nodes = [node("lost", gone=1), node("stopped", gone=-5), node("again", gone=1), node("again"), node("lives")]
     assert [one.title for one in attention._nodes(nodes)] == ["Node 'lost' is gone"]

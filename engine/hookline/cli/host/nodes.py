@@ -30,7 +30,7 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     clock = f"{one['clock_ahead']:+.1f} s"
     changes = "pending" if one["pending"] else "" if one["state"] == "gone" else "adopted"
     about = one["name"], one["state"], changes, one["role"], one["version"], one["started_at"]
-    return *about, clock, one["queue"] or "", one["id"]
+    return *about, clock, one.get("queue") or "", one["id"]
 
 
 @nodes.command("drain", settings=_SETTINGS)

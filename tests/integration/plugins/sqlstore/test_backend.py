@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from hookline.storage.backend import Backend
+from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.order import OrderContract
 from hookline.testing.contracts.queue import QueueContract
@@ -84,3 +85,18 @@ class TestPostgresQueue(_Postgres, QueueContract):
 @pytest.mark.postgres
 class TestPostgresOrder(_Postgres, OrderContract):
     pass
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def each_url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue("file_url" if request.param == "sqlite" else "tables"))
+
+
+async def test_a_node_is_listed_as_it_describes_itself(each_url: str, clock: ManualClock) -> None:
+    backend = (sqlite if each_url.startswith("sqlite") else postgresql)(each_url, clock=clock)
+    node = NodeDescription("here", "worker", version="1.2.3", queue="nats:orders")
+    await backend.open(node)
+    (listed,) = await backend.membership.nodes()
+    for name in ("name", "role", "host", "version", "queue"):
+        assert getattr(listed, name) == getattr(node, name)
+    await backend.close()

@@ -234,6 +234,66 @@ async def test_a_read_whose_session_ends_meanwhile_is_asked_once_more(tables: st
     await backend.close()
 
 
+async def test_a_read_isnt_repeated_for_another_error_than_the_end_of_its_session(
+    tables: str, clock: ManualClock
+) -> None:
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    asked = 0
+
+    def fail(connection: Connection) -> None:
+        nonlocal asked
+        asked += 1
+        connection.execute(text("DO $$ BEGIN RAISE EXCEPTION 'too many clients' USING ERRCODE = '53300'; END $$"))
+
+    with pytest.raises(StoreAway, match="too many clients"):
+        await backend._database.read(fail)  # type: ignore[attr-defined]  # as above
+    assert asked == 1
+    await backend.close()
+
+
+async def test_a_read_isnt_repeated_on_a_database_that_was_closed_meanwhile(tables: str, clock: ManualClock) -> None:
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    database = backend._database  # type: ignore[attr-defined]  # as above
+    asked, engine = 0, database._reading
+
+    def end_during_the_close(connection: Connection) -> None:
+        nonlocal asked
+        asked += 1
+        database._reading = None
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(StoreAway, match="can't be read"):
+        await database.read(end_during_the_close)
+    assert asked == 1
+    database._reading = engine
+    await backend.close()
+
+
+async def test_a_repeated_read_sees_nothing_of_a_commit_in_doubt(tables: str, clock: ManualClock) -> None:
+    backend = postgresql(tables, clock=clock)
+    await backend.open()
+    database = backend._database  # type: ignore[attr-defined]  # as above
+    asked = 0
+
+    def doubt(connection: Connection) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            database._pending.begin_doubt()
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return "answer"
+
+    reading = asyncio.ensure_future(database.read(doubt))
+    await asyncio.sleep(0.5)
+    assert asked == 1
+    database._pending.end_doubt()
+    assert await reading == "answer"
+    assert asked == 2
+    await backend.close()
+
+
 @pytest.mark.rule(38)
 @pytest.mark.parametrize(
     "trigger",

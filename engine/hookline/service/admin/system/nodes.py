@@ -41,7 +41,7 @@ class NodeView(msgspec.Struct, frozen=True):
     host: str
     """Identifies its host, as long as that runs; processes in separate containers count as separate hosts."""
     queue: str | None
-    """The name of its intake queue: empty if it has none, and null if its release doesn't tell."""
+    """The name of its intake queue: empty if it has none, and null if its release doesn't report it."""
 
 
 def node_view(node: Node, now: str) -> NodeView:
