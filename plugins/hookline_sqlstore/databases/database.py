@@ -69,11 +69,9 @@ class Database(Protocol):
         ...
 
     async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
-        """Run a query; a `long` one reads many rows, and no request waits for it.
+        """Run a query; a `long` one reads many rows, and no request waits for it. Raises StoreError.
 
-        If its session ends meanwhile, it is run once more, so it must stand that.
-
-        Raises StoreError.
+        The function may be called twice: once more if its session has ended.
         """
         ...
 
