@@ -13,8 +13,8 @@ from watchfiles import awatch
 
 SCHEMA_FILE: Final = "flow.schema.json"
 _STEP_MS: Final = 100
-"""Milliseconds between two looks of the watch, each of which takes the interpreter's lock. Changes are reported as soon as
-a look finds no further ones."""
+"""Milliseconds between two looks of the watch, each of which takes the interpreter's lock. Changes are reported as soon
+as a look finds no further ones."""
 
 
 class FileStamp(NamedTuple):
