@@ -9,6 +9,7 @@ import os
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -150,13 +151,12 @@ class DirectoryBlobs:
         self._threads.shutdown()
 
     async def _opened(self, path: Path) -> FileIO:
-        # A future, not a task, so that it continues if the event loop cancels all tasks at its end.
-        opening = asyncio.get_running_loop().run_in_executor(self._threads, _open, path)
+        opened: Future[FileIO] = Future()
         try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # The thread opens it all the same.
-            opening.add_done_callback(_close)
+            return await self._in_thread(_open, path, opened)
+        except BaseException:
+            # The thread may open it all the same, even after the end of the event loop.
+            opened.add_done_callback(_close)
             raise
 
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -184,13 +184,14 @@ def failing(what: str) -> Iterator[None]:
         raise StoreError(f"the blob {error.filename or ''} can't be {what}: {error.strerror}") from error
 
 
-def _open(path: Path) -> FileIO:
-    return path.open("rb", buffering=0)
+def _open(path: Path, opened: "Future[FileIO]") -> FileIO:
+    file = path.open("rb", buffering=0)
+    opened.set_result(file)
+    return file
 
 
-def _close(opening: "asyncio.Future[FileIO]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+def _close(opened: "Future[FileIO]") -> None:
+    opened.result().close()
 
 
 def _read(file: int, size: int) -> bytes:

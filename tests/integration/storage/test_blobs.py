@@ -58,10 +58,9 @@ async def test_nothing_is_under_its_name_before_it_is_committed(blobs: Blobs, tm
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-async def test_a_file_is_closed_if_its_reading_is_cancelled_while_it_is_opened(
+def test_a_file_is_closed_if_its_event_loop_ends_while_it_is_opened(
     blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blob = await put(blobs, b"x")
     opened: list[FileIO] = []
     go_on, real = threading.Event(), Path.open
 
@@ -70,15 +69,17 @@ async def test_a_file_is_closed_if_its_reading_is_cancelled_while_it_is_opened(
         go_on.wait(10)
         return opened[0]
 
-    monkeypatch.setattr(Path, "open", slowly)
-    reading = asyncio.ensure_future(anext(blobs.open(blob.id)))
-    await assert_eventually(lambda: len(opened) == 1)
-    # As at the end of an event loop.
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
-        task.cancel()  # type: ignore[union-attr]  # none is missing
-    await asyncio.wait({reading})
+    async def abandon() -> None:
+        blob = await put(blobs, b"x")
+        monkeypatch.setattr(Path, "open", slowly)
+        reading = asyncio.ensure_future(anext(blobs.open(blob.id)))
+        await assert_eventually(lambda: len(opened) == 1)
+        reading.cancel()
+        await asyncio.wait({reading})
+
+    asyncio.run(abandon())
     go_on.set()
-    await assert_eventually(lambda: opened[0].closed)
+    asyncio.run(assert_eventually(lambda: opened[0].closed))
 
 
 async def test_what_a_dead_process_left_half_written_is_removed_by_its_age(
