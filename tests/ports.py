@@ -2,17 +2,16 @@
 
 import errno
 import fcntl
+import os
 import random
 import socket
 import tempfile
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 #: Below the ports that the system gives to outgoing connections: one of those must not take a server's between its
 #: stop and its next start.
 _PORTS: Final = range(15_000, 32_000)
-_mine: Final[list[TextIO]] = []
-"""The locks, which the system gives free when the process ends, however it ends."""
 
 
 def free_port() -> int:
@@ -20,16 +19,16 @@ def free_port() -> int:
     folder = Path(tempfile.gettempdir()) / "hookline-test-ports"
     folder.mkdir(exist_ok=True)
     for port in random.sample(_PORTS, len(_PORTS)):
-        lock = (folder / str(port)).open("w")
+        lock = os.open(folder / str(port), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError as error:
-            lock.close()
+            os.close(lock)
             if error.errno not in (errno.EWOULDBLOCK, errno.EADDRINUSE):
                 raise
             continue
-        _mine.append(lock)
+        # The lock stays until the system gives it free at the end of the process, however that ends.
         return port
     raise AssertionError("no port is free")
