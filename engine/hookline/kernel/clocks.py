@@ -55,7 +55,8 @@ def jumps_of(clock: Clock) -> int:
 
 def rfc3339(at: datetime) -> str:
     """Format a time as in the API, messages and expressions: `2026-01-31T08:00:00.123456Z`."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return f"{utc.isoformat(timespec='microseconds').removesuffix('+00:00')}Z"
 
 
 async def follow_jumps(clock: Clock) -> None:

@@ -238,7 +238,7 @@ def _write_statistics(connection: Connection, table: str, step: int, of: str, no
     names = ["flow_id", "at", *(["node"] if node else []), "queue_age", *counted]
     at = f"created_at - created_at % {step * _MICROS}"
     # Of the last minutes only: earlier ones aren't kept.
-    since = "(select max(created_at) from executions) - 172800 * 1000000" if node else "0"
+    since = f"(select max(created_at) from executions) - {172_800 * _MICROS}" if node else "0"
     connection.execute(
         text(
             f"insert into {table} ({', '.join(names)}) select {', '.join([of, at, *node, '1000', *counted.values()])}"

@@ -8,10 +8,11 @@ from quart import Blueprint, Response
 from hookline.access.caller import Caller
 from hookline.engine import Engine
 from hookline.kernel.clocks import rfc3339
-from hookline.operations.attention import AttentionItem
+from hookline.kernel.json import encode
+from hookline.model.access import TokenScope
+from hookline.operations.attention import AttentionItem, AttentionReport
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.responses import json_response
 from hookline.service.views.json_field_types import Count, Time, one_of, time_view
 
 
@@ -71,12 +72,30 @@ def _visible(item: AttentionItem, by: Caller) -> bool:
     return by.flows is None if item.flow_id is None else by.sees(item.flow_id)
 
 
+class _Bodies:
+    """The bodies of responses with the last report, for those who see the same of it."""
+
+    def __init__(self) -> None:
+        self._report: AttentionReport | None = None
+        self._bodies: dict[tuple[TokenScope, frozenset[str] | None], bytes] = {}
+
+    def body(self, report: AttentionReport, by: Caller) -> bytes:
+        if report is not self._report:
+            self._report, self._bodies = report, {}
+        seen = by.scope, by.flows
+        body = self._bodies.get(seen)
+        if body is None:
+            items = [_item_view(item) for item in report.items if _visible(item, by)]
+            body = self._bodies[seen] = encode(AttentionView(items, rfc3339(report.checked_at)))
+        return body
+
+
 def add_attention(api: Blueprint, engine: Engine) -> None:
+    bodies = _Bodies()
 
     @api.get("/attention")
     @operation(AttentionView)
     async def get_attention() -> Response:
         """Get everything that needs somebody's attention, as far as the token sees it."""
-        by, report = caller(), await engine.attention.report()
-        items = [_item_view(item) for item in report.items if _visible(item, by)]
-        return json_response(AttentionView(items, rfc3339(report.checked_at)))
+        report = await engine.attention.report()
+        return Response(bodies.body(report, caller()), content_type="application/json")
