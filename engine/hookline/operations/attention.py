@@ -41,7 +41,10 @@ EXPIRES_WITHIN: Final = timedelta(days=7)
 _LIFETIME_LEFT: Final = 4
 """A token expires soon only if less than this part of its lifetime is left."""
 _CACHED: Final = 2.0
-"""Seconds for which a result is used again."""
+"""The least seconds for which a result is used again."""
+_MOST_CACHED: Final = 10.0
+_SHARE: Final = 0.01
+"""The part of the time for which a result is found at most, however many consoles ask, if it doesn't take too long."""
 _CAUSES: Final = 1000
 """The most causes of dead letters, those with the newest executions."""
 _COUNTED: Final = 100
@@ -75,7 +78,7 @@ class AttentionReport:
 
 
 class Attention:
-    """Finds what needs attention. The result is used for two seconds, for all who ask."""
+    """Finds what needs attention. All who ask get the same result for two seconds, or longer if it takes long to find."""
 
     def __init__(self, store: Store, clock: Clock, credentials: Credentials, membership: Membership) -> None:
         self._store = store
@@ -83,15 +86,19 @@ class Attention:
         self._credentials = credentials
         self._membership = membership
         self._lock = asyncio.Lock()
-        self._last: tuple[float, AttentionReport] | None = None
+        self._last: AttentionReport | None = None
+        self._until = 0.0
+        """The time of the steady clock until which the last result is used."""
 
     async def report(self) -> AttentionReport:
         """Return all that needs attention. Raises StoreError."""
         async with self._lock:
-            if self._last is None or self._clock.monotonic() - self._last[0] >= _CACHED:
-                report = await self._report()
-                self._last = (self._clock.monotonic(), report)
-            return self._last[1]
+            began = self._clock.monotonic()
+            if self._last is None or began >= self._until:
+                self._last = await self._report()
+                ended = self._clock.monotonic()
+                self._until = ended + min(max(_CACHED, (ended - began) / _SHARE), _MOST_CACHED)
+            return self._last
 
     async def _report(self) -> AttentionReport:
         store, now = self._store, self._clock.now()

@@ -221,6 +221,27 @@ async def test_the_result_is_used_for_two_seconds(engine: Engine) -> None:
 
 
 @pytest.mark.console_rule("K10")
+@pytest.mark.parametrize(("seconds", "used"), [(0.01, 2.0), (0.05, 5.0), (1.0, 10.0)])
+async def test_a_result_that_takes_long_to_find_is_used_longer(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, seconds: float, used: float
+) -> None:
+    clock = ManualClock(engine.clock.now())
+    found = engine.store.dead_letters
+
+    async def slowly(*args: Any, **kwargs: Any) -> Any:
+        clock.advance(seconds)
+        return await found(*args, **kwargs)
+
+    monkeypatch.setattr(engine.store, "dead_letters", slowly)
+    report = Attention(engine.store, clock, engine.credentials, engine.membership).report
+    first = await report()
+    clock.advance(used - 0.001)
+    assert await report() is first
+    clock.advance(0.001)
+    assert await report() is not first
+
+
+@pytest.mark.console_rule("K10")
 def test_a_credential_that_nobody_renews_is_shown_before_it_expires() -> None:
     now = ManualClock().now()
 

@@ -1,7 +1,6 @@
 """The admin API's route for the stream of events."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Collection
 from typing import Final
 
@@ -22,7 +21,7 @@ _CHECK: Final = 3.0
 """Seconds after which the token and the session of a listener are checked again: a stream ends within 5 seconds after
 them."""
 TOGETHER: Final = 0.2
-"""Seconds between two parts of a stream, so that what happens meanwhile is sent together: each part has its price."""
+"""Seconds for which an event waits for those that follow, to be sent together with them: each part has its price."""
 _EVENTS: Final = (Parameter("flow_id", "Only those of this flow.", FLOW_SCHEMA),)
 _LAST: Final = (Parameter("Last-Event-ID", "The id of the last event that the client got.", {"type": "string"}),)
 
@@ -57,19 +56,18 @@ async def _told(
     now, access = engine.clock.monotonic, _Access(engine, gate, by)
     with engine.events.listen(flows, after) as listener:
         yield b": hookline\n\n"
-        sent, told = now(), -math.inf
+        sent = now()
         # A client that reads slowly may have held up the part before.
         while await access.holds():
             if events := listener.take():
-                sent = told = now()
+                sent = now()
                 yield b"".join(map(_event, events))
             if listener.closed:
                 return
             if now() - sent >= HEARTBEAT:
                 sent = now()
                 yield b": here\n\n"
-            await listener.wait(engine.clock, access.seconds_left())
-            if not listener.closed and now() - told < TOGETHER:
+            if await listener.wait(engine.clock, access.seconds_left()) and not listener.closed:
                 await asyncio.sleep(TOGETHER)
 
 
