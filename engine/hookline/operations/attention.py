@@ -78,7 +78,7 @@ class AttentionReport:
 
 
 class Attention:
-    """Finds what needs attention. All who ask get the same result for two seconds, or longer if it takes long to find."""
+    """Finds what needs attention. All who ask get the same result for two seconds, or longer if finding takes long."""
 
     def __init__(self, store: Store, clock: Clock, credentials: Credentials, membership: Membership) -> None:
         self._store = store
