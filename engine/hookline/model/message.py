@@ -9,7 +9,6 @@ import msgspec
 from hookline.kernel.json import (
     MANY,
     OFF_THE_LOOP,
-    JsonObject,
     decode,
     encode,
     is_heavy_value,
@@ -147,8 +146,23 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
     tags: dict[str, str] = {}
 
 
+class PayloadHead(msgspec.Struct, frozen=True, array_like=True):
+    """The parts of a packed message that lists show; what they don't show isn't decoded."""
+
+    body: msgspec.Raw
+    headers: msgspec.Raw
+    attachments: msgspec.Raw
+    arrival: Arrival
+    raw: msgspec.Raw
+    raw_headers: msgspec.Raw
+    exact: bool = False
+    encrypted: msgspec.Raw = msgspec.Raw()
+    tags: dict[str, str] = {}
+
+
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(_Payload)
+_unpack_head = msgspec.msgpack.Decoder(PayloadHead)
 _decode_exact = reader(Any, exact=True).decode
 
 
@@ -258,15 +272,9 @@ def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
     return msgspec.structs.replace(envelope, message=msgspec.structs.replace(message, body=body), exact=exact)
 
 
-def arrival_view(payload: bytes) -> JsonObject:
-    """Return the arrival of a packed message, for the API."""
-    view: JsonObject = msgspec.to_builtins(_unpack.decode(payload).arrival)
-    return view
-
-
-def tags_of(payload: bytes) -> dict[str, str]:
-    """Return the tags of a packed message."""
-    return _unpack.decode(payload).tags
+def head_of(payload: bytes) -> PayloadHead:
+    """Decode the arrival and the tags of a packed message, and nothing else."""
+    return _unpack_head.decode(payload)
 
 
 def shortened_key(key: str) -> str:

@@ -1,7 +1,7 @@
 """Executions, their steps and their errors as JSON."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -13,7 +13,7 @@ from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import Malformed
 from hookline.model.dead_letter_causes import full_cause
 from hookline.model.execution import FINAL, INTERRUPTED, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
-from hookline.model.message import arrival_view, pack, tags_of
+from hookline.model.message import Arrival, head_of
 from hookline.service.views.json_field_types import Count, Time, Uuid, one_of, time_view
 from hookline.service.views.list_page import PageView
 from hookline.storage.store import ExecutionPage, Store
@@ -204,7 +204,8 @@ class ExecutionView(SummaryView, frozen=True):
 
 def summary_view(execution: Execution, payload: bytes) -> SummaryView:
     """`payload`: the packed message."""
-    return SummaryView(**_summary(execution, arrival_view(payload), tags_of(payload)))
+    head = head_of(payload)
+    return SummaryView(**_summary(execution, head.arrival, head.tags))
 
 
 def page_view(page: ExecutionPage) -> PageView[SummaryView]:
@@ -223,7 +224,6 @@ async def execution_view(
     if execution is None:
         return None
     envelope = await store.envelope(execution_id)
-    trigger = {} if envelope is None else arrival_view(pack(envelope))
     latest: dict[str, StepRecord] = {}
     earlier: dict[str, deque[StepRecord]] = {}
     more: str | None = None
@@ -242,7 +242,7 @@ async def execution_view(
     ended_at = execution.finished_at if execution.state in FINAL else None
     waits = [] if execution.state in FINAL else await waiting_records(store, execution_id)
     return ExecutionView(
-        **_summary(execution, trigger, {} if envelope is None else envelope.tags),
+        **_summary(execution, None, {}) if envelope is None else _summary(execution, envelope.arrival, envelope.tags),
         waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],
         steps=[latest_view(record, earlier.get(path, ()), ended_at) for path, record in latest.items()],
         more_steps=more,
@@ -280,14 +280,14 @@ def _sequence(cursor: str) -> int:
     return int(cursor)
 
 
-def _summary(execution: Execution, trigger: Mapping[str, Any], tags: dict[str, str]) -> dict[str, Any]:
+def _summary(execution: Execution, arrival: Arrival | None, tags: dict[str, str]) -> dict[str, Any]:
     return {
         "id": execution.id,
         "flow_id": execution.flow_id,
         "flow_version": execution.flow_version,
         "state": execution.state.value,
         "outcome": None if execution.outcome is None else execution.outcome.value,
-        "trigger": dict(trigger),
+        "trigger": {} if arrival is None else msgspec.to_builtins(arrival),
         "tags": tags,
         "created_at": rfc3339(execution.created_at),
         "started_at": time_view(execution.started_at),

@@ -6,7 +6,7 @@ import pytest
 
 from hookline.model.dead_letter_causes import cause_of
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
-from hookline.model.message import MAX_TAG, arrival_view, shortened_key, tags_of
+from hookline.model.message import MAX_TAG, head_of, shortened_key
 from hookline.storage.change_declarations import Accept, End, Start
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
@@ -87,7 +87,7 @@ class ListsContract(StoreFixtures):
         cause = cause_of(ErrorInfo("x.y", "no"))
         assert await found(tag="customer:A", flow_id="invoices", cause=cause) == [0]
         page = await store.executions(ExecutionFilter(tag="customer:B"))
-        assert [tags_of(item.payload) for item in page.items] == [
+        assert [head_of(item.payload).tags for item in page.items] == [
             {"customer": "B", "n": "7"},
             {"customer": "B", "n": "6"},
         ]
@@ -155,7 +155,7 @@ class ListsContract(StoreFixtures):
         await self._accept(store, envelopes.make(body="x" * 1_000_000), envelopes.make(body=1))
         page = await store.executions()
         assert all(len(item.payload) < 100_000 for item in page.items)
-        assert [arrival_view(item.payload)["method"] for item in page.items] == ["POST", "POST"]
+        assert [head_of(item.payload).arrival.method for item in page.items] == ["POST", "POST"]
 
     @pytest.mark.parametrize("cursor", ["", "x", "%", "01A20E14-1C21-708F-B502-459830859189"])
     async def test_a_cursor_that_isnt_one_is_rejected(self, store: Store, cursor: str) -> None:

@@ -8,7 +8,7 @@ import { searchExecutions } from "./search";
 
 const PAGE = 100;
 /** The newest page is loaded at most this often, however much happens. */
-const REFRESH_MS = 5000;
+const REFRESH_MS = 10_000;
 /** What happens within this time is drawn at once. */
 const DRAW_MS = 100;
 
