@@ -391,6 +391,10 @@ credentials: Final = Table(
     Column("ciphertext", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("tokens", LargeBinary),
+    #: JSON of a list of patterns; NULL for all flows.
+    Column("flows", LargeBinary),
+    #: JSON of a list; NULL for none.
+    Column("hosts", LargeBinary),
     PrimaryKeyConstraint("name", name="pk_credentials"),
 )
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -21,6 +21,7 @@ from hookline.kernel.pointers_and_patches import pointer_to
 from hookline.kernel.suggestions_and_counts import counted, did_you_mean
 from hookline.model.access import Actor
 from hookline.sdk.oauth2 import OAuth2
+from hookline.secrets.credential_reach import covers, reach_problems
 from hookline.secrets.encryption import Purpose, Vault, for_credential, for_tokens
 from hookline.storage.change_declarations import Change, DropCredential, PutCredential, PutTokens, RecordAudit
 from hookline.storage.store import Store, StoredCredential
@@ -76,6 +77,7 @@ def unauthorized(name: str, why: str | None) -> str:
     return f"credential {name!r}: {why}; authorize it again: `hookline credentials authorize {name}`"
 
 
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -90,6 +92,16 @@ class CredentialInfo:
     """The reason why it can't be used, with the remedy; None if it can."""
     tokens: TokenInfo | None = None
     """The public facts about its access tokens; None if its type has none."""
+    flows: tuple[str, ...] = ()
+    """Patterns of the ids of the flows that may use it; none for all."""
+    hosts: tuple[str, ...] = ()
+    """The hosts to which it may be sent, besides those that its type names."""
+    warnings: tuple[str, ...] = ()
+    """Problems that do not keep it from being used, with the remedies."""
+
+    def is_for(self, flow_id: str) -> bool:
+        """Return true if a flow may use it."""
+        return covers(self.flows, flow_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,31 +207,132 @@ class Credentials:
         stored, oauth2, tokens = held.stored, self._oauth2.get(held.stored.type), None
         if oauth2 is not None and held.value is not None:
             tokens = token_info(stored.name, oauth2, held.value, held.tokens, held.tokens_problem, self._clock.now())
-        return CredentialInfo(stored.name, stored.type, stored.updated_at, held.problem, tokens)
+        return CredentialInfo(
+            stored.name, stored.type, stored.updated_at, held.problem, tokens, stored.flows, stored.hosts
+        )
 
-    async def put(self, name: str, type: str, values: Mapping[str, Any], *, by: Actor) -> None:
+    async def put(
+        self,
+        name: str,
+        type: str,
+        values: Mapping[str, Any],
+        *,
+        flows: Sequence[str] = (),
+        hosts: Sequence[str] = (),
+        by: Actor,
+    ) -> None:
         """Make or replace a credential. `values` are JSON values or pydantic's secrets. `by` is recorded.
 
-        Raises CredentialError with every problem at once, and StoreError.
+        `flows` are patterns of the ids of the flows that may use it; none for all. `hosts` are those to which it may be
+        sent, besides those that its type names. Raises CredentialError with every problem at once, and StoreError.
         """
         if not _NAME.fullmatch(name):
             raise CredentialError(
                 f"{name!r} can't name a credential: use letters, digits, dots, dashes and underscores, at most 100"
             )
         plain = _plain(values)
-        value = validated(self._types, name, type, plain)
+        value = self._checked(name, type, plain, flows, hosts)
         # Memory must follow the commit even if the caller is cancelled.
-        await shielded(self._put(name, type, plain, value, by))
+        await shielded(self._put(name, type, plain, value, tuple(flows), tuple(hosts), by))
 
-    async def _put(self, name: str, type: str, plain: Mapping[str, Any], value: BaseModel, by: Actor) -> None:
+    def _checked(
+        self, name: str, type: str, plain: Mapping[str, Any], flows: Sequence[str], hosts: Sequence[str]
+    ) -> BaseModel:
+        problems = reach_problems(flows, hosts)
+        try:
+            value = validated(self._types, name, type, plain)
+        except CredentialError as error:
+            if problems and error.problems:
+                raise _wrong(name, type, [*error.problems, *problems]) from None
+            raise
+        if problems:
+            raise _wrong(name, type, problems)
+        return value
+
+    async def _put(
+        self,
+        name: str,
+        type: str,
+        plain: Mapping[str, Any],
+        value: BaseModel,
+        flows: tuple[str, ...],
+        hosts: tuple[str, ...],
+        by: Actor,
+        before: StoredCredential | None = None,
+    ) -> None:
         async with self._lock:
+            if before is not None:
+                self._require_unchanged(before)
+            held = self._held.get(name)
+            # A credential that is put at the same time as the one before it would keep that one's tokens.
+            earliest = _LONG_AGO if held is None else held.stored.updated_at + timedelta(microseconds=1)
             stored = StoredCredential(
-                name, type, self._vault.encrypt(encode(plain), purpose=for_credential(name, type)), self._clock.now()
+                name,
+                type,
+                self._vault.encrypt(encode(plain), purpose=for_credential(name, type)),
+                max(self._clock.now(), earliest),
+                flows=flows,
+                hosts=hosts,
             )
-            record = self._audited(by, "credential.put", name, type)
-            await self._store.commit([PutCredential(name, type, stored.ciphertext, stored.updated_at), record])
+            await self._store.commit([_put(stored), self._audited(by, "credential.put", name, _said(stored))])
             self._held[name] = _Entry(stored, value, None)
         self._tell([name])
+
+    async def change(
+        self,
+        name: str,
+        *,
+        values: Mapping[str, Any] | None = None,
+        flows: Sequence[str] | None = None,
+        hosts: Sequence[str] | None = None,
+        by: Actor,
+    ) -> None:
+        """Change some of a credential; None leaves a part as it is.
+
+        `values` are merged over the stored ones, of which None removes one. Without `values`, the tokens stay. `by` is
+        recorded. Raises CredentialError, also if there is no such credential, and StoreError.
+        """
+        # Another process may have changed it a moment ago.
+        await self.load()
+        held = self._held.get(name)
+        if held is None:
+            raise CredentialError(f"there is no credential {name!r}{_near(name, self._held)}")
+        before = held.stored
+        limits = before.flows if flows is None else tuple(flows), before.hosts if hosts is None else tuple(hosts)
+        if not values:
+            problems = reach_problems(*limits)
+            if problems:
+                raise _wrong(name, before.type, problems)
+            await shielded(self._limit(before, *limits, by))
+            return
+        if held.value is None:
+            raise CredentialError(
+                f"{held.problem or NoConnectors().message}; set all of its values, with its type, to replace it"
+            )
+        plain = {**self._values(before), **_plain(values)}
+        plain = {key: value for key, value in plain.items() if value is not None}
+        value = self._checked(name, before.type, plain, *limits)
+        await shielded(self._put(name, before.type, plain, value, *limits, by, before))
+
+    async def _limit(self, before: StoredCredential, flows: tuple[str, ...], hosts: tuple[str, ...], by: Actor) -> None:
+        async with self._lock:
+            self._require_unchanged(before)
+            held = self._held[before.name]
+            stored = replace(held.stored, flows=flows, hosts=hosts)
+            await self._store.commit([_put(stored), self._audited(by, "credential.put", stored.name, _said(stored))])
+            self._held[stored.name] = replace(held, stored=stored)
+        self._tell([before.name])
+
+    def _require_unchanged(self, before: StoredCredential) -> None:
+        held = self._held.get(before.name)
+        if held is None or replace(held.stored, tokens=before.tokens) != before:
+            raise CredentialError(f"credential {before.name!r} was changed at the same time; look at it, and try again")
+
+    def _values(self, stored: StoredCredential) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = decode(
+            self._vault.decrypt(stored.ciphertext, purpose=for_credential(stored.name, stored.type))
+        )
+        return found
 
     async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, before: TokenSet | None) -> bool:
         """Replace the tokens `before` of a credential whose value is `of`; return False if one of both has changed.
@@ -307,7 +420,7 @@ class Credentials:
                 renewed.append(self._encrypted_anew(old))
             changes: list[Change] = []
             for stored in renewed:
-                changes.append(PutCredential(stored.name, stored.type, stored.ciphertext, stored.updated_at))
+                changes.append(_put(stored))
                 if stored.tokens is not None:
                     changes.append(PutTokens(stored.name, stored.updated_at, stored.tokens))
             if changes:
@@ -364,8 +477,22 @@ def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain:
     except ValidationError as error:
         problems = _problems(error, model)
     # Outside the handler: pydantic's error has the values, and must not reach a log as the context of this one.
+    raise _wrong(name, type, problems)
+
+
+def _wrong(name: str, type: str, problems: Sequence[Problem]) -> CredentialError:
     said = "; ".join(str(problem) for problem in problems)
-    raise CredentialError(f"credential {name!r} of type {type!r}: {said}", problems=problems)
+    return CredentialError(f"credential {name!r} of type {type!r}: {said}", problems=problems)
+
+
+def _put(stored: StoredCredential) -> PutCredential:
+    return PutCredential(stored.name, stored.type, stored.ciphertext, stored.updated_at, stored.flows, stored.hosts)
+
+
+def _said(stored: StoredCredential) -> str:
+    """Return the detail of an audit entry: the type, the flows and the hosts."""
+    limits = (("flows", stored.flows), ("hosts", stored.hosts))
+    return "; ".join([stored.type, *(f"{name}: {', '.join(texts)}" for name, texts in limits if texts)])
 
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:

@@ -707,12 +707,16 @@ class ReencryptSubscription:
 @change("credential", fault_point="credential")
 @dataclass(frozen=True, slots=True)
 class PutCredential:
-    """Create or replace a credential, without tokens."""
+    """Create or replace a credential. It keeps its tokens only if the one that it replaces was put at the same time."""
 
     name: str
     type: str
     ciphertext: bytes
     at: datetime
+    flows: tuple[str, ...] = ()
+    """Patterns of the ids of the flows that may use it; none for all."""
+    hosts: tuple[str, ...] = ()
+    """The hosts to which it may be sent, besides those that its type names."""
 
 
 @change("credential", fault_point="credential")

@@ -75,6 +75,10 @@ class StoredCredential:
     updated_at: datetime
     tokens: bytes | None = None
     """Its access tokens, encrypted; None if it has none."""
+    flows: tuple[str, ...] = ()
+    """Patterns of the ids of the flows that may use it; none for all."""
+    hosts: tuple[str, ...] = ()
+    """The hosts to which it may be sent, besides those that its type names."""
 
 
 class CredentialQueries(Protocol):

@@ -1,5 +1,6 @@
 """Encrypted credentials and subscriptions."""
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from hookline.api_storage import (
@@ -23,6 +24,18 @@ def all_subscriptions(connection: Connection) -> dict[str, bytes]:
 
 def stored_credentials(connection: Connection) -> tuple[StoredCredential, ...]:
     return tuple(
-        StoredCredential(row.name, row.type, row.ciphertext, moment(row.updated_at), row.tokens)
+        StoredCredential(
+            row.name,
+            row.type,
+            row.ciphertext,
+            moment(row.updated_at),
+            row.tokens,
+            _texts(row.flows),
+            _texts(row.hosts),
+        )
         for row in connection.execute(select(credentials).order_by(credentials.c.name))
     )
+
+
+def _texts(stored: bytes | None) -> tuple[str, ...]:
+    return () if stored is None else msgspec.json.decode(stored, type=tuple[str, ...])

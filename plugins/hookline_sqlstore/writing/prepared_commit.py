@@ -445,8 +445,9 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 yield Operation(statements.DROP_OVERRIDE, about, (flow_id,), place)
             else:
                 yield Operation(statements.OVERRIDE, about, (flow_id, state, file_state, micros(at)), place)
-        case PutCredential(name, type_, ciphertext, at):
-            row = (name, type_, ciphertext, micros(at))
+        case PutCredential(name, type_, ciphertext, at, flows, hosts):
+            limits = tuple(msgspec.json.encode(texts) if texts else None for texts in (flows, hosts))
+            row = (name, type_, ciphertext, micros(at), *limits)
             yield Operation(statements.PUT_CREDENTIAL, f"credential {name}", row, place)
         case PutTokens(name, put_at, ciphertext, before):
             (replaced,) = before or (None,)

@@ -648,10 +648,20 @@ DROP_OVERRIDE: Final = Statement(
 
 PUT_CREDENTIAL: Final = Statement(
     "credential",
-    (("name", "text"), ("type", "text"), ("ciphertext", "bytea"), ("at", "bigint")),
-    "INSERT INTO credentials (name, type, ciphertext, updated_at) SELECT v.name, v.type, v.ciphertext, v.at"
+    (
+        ("name", "text"),
+        ("type", "text"),
+        ("ciphertext", "bytea"),
+        ("at", "bigint"),
+        ("flows", "bytea"),
+        ("hosts", "bytea"),
+    ),
+    "INSERT INTO credentials (name, type, ciphertext, updated_at, flows, hosts)"
+    " SELECT v.name, v.type, v.ciphertext, v.at, v.flows, v.hosts"
     " FROM {v} WHERE v.name IS NOT NULL ON CONFLICT (name) DO UPDATE"
-    " SET type = excluded.type, ciphertext = excluded.ciphertext, updated_at = excluded.updated_at, tokens = NULL",
+    " SET type = excluded.type, ciphertext = excluded.ciphertext, updated_at = excluded.updated_at,"
+    " flows = excluded.flows, hosts = excluded.hosts,"
+    " tokens = CASE WHEN credentials.updated_at = excluded.updated_at THEN credentials.tokens END",
     counted=False,
 )
 

@@ -139,3 +139,21 @@ def test_every_problem_of_a_credential_is_a_line() -> None:
     result = hookline("set", "gh", "--type", "basic", "user=u", "password=")
     assert result.exit_code == 1
     assert {line.partition(":")[0] for line in result.stderr.splitlines()} >= {"/user", "/username"}
+
+
+def test_flows_and_hosts_are_set_shown_and_changed_alone() -> None:
+    limits = ("--flow", "billing-*", "--flow", "refunds", "--host", "api.example.com")
+    assert hookline("set", "bank", "--type", "bearer", f"token={SECRET}", *limits).exit_code == 0
+    (one,) = listed()
+    assert (one["flows"], one["hosts"]) == (["billing-*", "refunds"], ["api.example.com"])
+    assert "billing-*, refunds" in hookline("list").stdout
+    changed = hookline("set", "bank", "--host", "*.example.com")
+    assert changed.exit_code == 0, changed.stderr
+    assert "credential bank of type bearer is changed" in changed.stdout
+    assert "hosts: *.example.com" in hookline("show", "bank").stdout
+    assert hookline("set", "bank", "token=another-hunter2").exit_code == 0
+    (one,) = listed()
+    assert (one["flows"], one["hosts"]) == (["billing-*", "refunds"], ["*.example.com"])
+    assert hookline("set", "bank").exit_code == 2
+    assert hookline("set", "nobody", "--host", "x").exit_code == 1
+    assert hookline("set", "bank", "--type", "bearer", f"token={SECRET}", "--flow", "a b").exit_code == 1

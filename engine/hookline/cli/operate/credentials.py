@@ -1,4 +1,4 @@
-"""`hookline credentials set|list|verify|authorize|delete|rotate|new-key`."""
+"""`hookline credentials set|list|show|verify|authorize|delete|rotate|new-key`."""
 
 import asyncio
 import sys
@@ -25,20 +25,53 @@ def credentials() -> None:
 
 @credentials.command("set", settings=_SETTINGS)
 @click.argument("name")
-@click.option("--type", "type_", required=True, metavar="TYPE", help="The name of a scheme or a connector.")
+@click.option("--type", "type_", metavar="TYPE", help="The name of a scheme or a connector; all is replaced.")
+@click.option(
+    "--flow",
+    "flows",
+    multiple=True,
+    metavar="ID",
+    help="A flow that may use it, or a pattern such as 'billing-*'; may be repeated. '*' stands for all flows.",
+)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A host to which it may be sent, such as api.example.com or '*.example.com'; may be repeated. '' stands for "
+    "none besides those that its type names.",
+)
 @click.argument("values", nargs=-1, metavar="KEY=VALUE…")
-def set_credential(name: str, type_: str, values: tuple[str, ...], as_json: bool, settings: Settings) -> None:
-    """Create or replace a credential.
+def set_credential(
+    name: str,
+    type_: str | None,
+    flows: tuple[str, ...],
+    hosts: tuple[str, ...],
+    values: tuple[str, ...],
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Create or replace a credential; without --type, change only what is named of an existing one.
 
     A value is given on the command line, in a file (key=@path), or on standard input (key=-), where a terminal asks for
     it. A repeated key makes a list. `hookline components TYPE` lists the keys of a type. Values on the command line are
     kept in the shell's history and visible to other users of the machine; values in files and on standard input aren't.
     """
-    body = {"type": type_, "values": read_values(values)}
-    made = call(settings, "PUT", "credentials", name, body=body, missing="created")
+    body: dict[str, Any] = {"values": read_values(values)}
+    body |= {"flows": list(flows)} if flows else {}
+    body |= {"hosts": [host for host in hosts if host]} if hosts else {}
+    if type_ is not None:
+        made = call(settings, "PUT", "credentials", name, body={"type": type_, **body}, missing="created")
+    elif values or flows or hosts:
+        made = call(settings, "PATCH", "credentials", name, body=body)
+    else:
+        raise click.UsageError("give --type with all values, or what to change: values, --flow or --host")
     missing = (made["tokens"] or {}).get("problem")
-    said = f"credential {name} of type {type_} is set" + (f"\n{missing}" if missing else "")
-    shown = {"name": name, "type": type_, "pending": made["pending"]}
+    done = "set" if type_ is not None else "changed"
+    said = "\n".join(
+        [f"credential {name} of type {made['type']} is {done}", *made["warnings"], *([missing] if missing else [])]
+    )
+    shown = {"name": name, "type": made["type"], "pending": made["pending"]}
     emit(shown, as_json=as_json, text=lambda: with_pending(said, made))
 
 
@@ -48,8 +81,41 @@ def list_credentials(as_json: bool, settings: Settings) -> None:
     found = call(settings, "GET", "credentials")["items"]
 
     def text() -> str:
-        rows = [(one["name"], one["type"], one["updated_at"], _tokens(one["tokens"]), _problem(one)) for one in found]
-        return table(("name", "type", "changed", "tokens", "problem"), rows, texts=("tokens", "problem"))
+        rows = [
+            (
+                one["name"],
+                one["type"],
+                one["updated_at"],
+                ", ".join(one["flows"]) or "all",
+                ", ".join(one["hosts"]),
+                _tokens(one["tokens"]),
+                _problem(one),
+            )
+            for one in found
+        ]
+        columns = ("name", "type", "changed", "flows", "hosts", "tokens", "problem")
+        return table(columns, rows, texts=("flows", "hosts", "tokens", "problem"))
+
+    emit(found, as_json=as_json, text=text)
+
+
+@credentials.command("show", settings=_SETTINGS)
+@click.argument("name")
+def show_credential(name: str, as_json: bool, settings: Settings) -> None:
+    """Show a credential, without its secrets."""
+    found = call(settings, "GET", "credentials", name)
+    rows = {
+        "type": found["type"],
+        "changed": found["updated_at"],
+        "flows": ", ".join(found["flows"]) or "all",
+        "hosts": ", ".join(found["hosts"]) or "those that its type names",
+        "used by": ", ".join(found["used_by"]) or "no flow",
+        "tokens": _tokens(found["tokens"]),
+        "problem": _problem(found),
+    }
+
+    def text() -> str:
+        return "\n".join(f"{key}: {value}" for key, value in rows.items() if value)
 
     emit(found, as_json=as_json, text=text)
 
@@ -180,7 +246,7 @@ def _tokens(tokens: Mapping[str, Any] | None) -> str:
 
 def _problem(credential: Mapping[str, Any]) -> str:
     tokens = credential["tokens"] or {}
-    return credential["problem"] or tokens.get("problem") or ""
+    return credential["problem"] or tokens.get("problem") or "; ".join(credential["warnings"])
 
 
 def read_values(pairs: Sequence[str]) -> dict[str, Any]:

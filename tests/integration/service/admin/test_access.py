@@ -57,8 +57,9 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
             open_capture list_captures get_capture list_captured get_captured close_capture delete_capture
         """,
         TokenScope.ADMIN: """
-            put_credential delete_credential authorize_credential get_authorization finish_authorization
-            rotate_credentials list_tokens create_token revoke_token list_rejected_sign_ins drain_node
+            put_credential change_credential delete_credential authorize_credential get_authorization
+            finish_authorization rotate_credentials list_tokens create_token revoke_token list_rejected_sign_ins
+            drain_node
         """,
     }.items()
     for name in names.split()
@@ -67,11 +68,9 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
 WHOLE_SERVER: Final = frozenset(
     {
         "get_storage",
-        "list_credentials",
-        "get_credential",
         "put_credential",
+        "change_credential",
         "delete_credential",
-        "verify_credential",
         "authorize_credential",
         "get_authorization",
         "finish_authorization",

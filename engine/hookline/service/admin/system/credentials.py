@@ -32,7 +32,13 @@ class CredentialView(msgspec.Struct, frozen=True):
     tokens: "TokensView | None" = None
     """Its access tokens; null if its type has no OAuth 2."""
     flows: list[str] = []
+    """Patterns of the ids of the flows that may use it, such as `billing-*`; empty for all."""
+    hosts: list[str] = []
+    """The hosts to which it may be sent, besides those that its type names."""
+    used_by: list[str] = []
     """The ids of the flows that use it."""
+    warnings: list[str] = []
+    """Problems that do not keep it from being used, with the remedies."""
 
 
 class TokensView(msgspec.Struct, frozen=True):
@@ -62,14 +68,24 @@ class DroppedCredentialView(msgspec.Struct, frozen=True):
     pending: Pending
 
 
-def credential_view(info: CredentialInfo, flows: list[str]) -> CredentialView:
+def credential_view(info: CredentialInfo, used_by: list[str]) -> CredentialView:
     tokens = None
     if info.tokens is not None:
         at = info.tokens.expires_at
         tokens = TokensView(
             info.tokens.state, None if at is None else rfc3339(at), info.tokens.scope, info.tokens.problem
         )
-    return CredentialView(info.name, info.type, rfc3339(info.updated_at), info.problem, tokens, flows)
+    return CredentialView(
+        info.name,
+        info.type,
+        rfc3339(info.updated_at),
+        info.problem,
+        tokens,
+        list(info.flows),
+        list(info.hosts),
+        used_by,
+        list(info.warnings),
+    )
 
 
 class AuthorizationView(msgspec.Struct, frozen=True):
@@ -123,10 +139,26 @@ def credential_check_view(check: CredentialCheck) -> CredentialCheckView:
 
 
 class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A credential's type and its values."""
+    """A credential's type, its values and its limits."""
 
     type: str
     values: dict[str, Any]
+    flows: list[str] = []
+    """Patterns of the ids of the flows that may use it, such as `billing-*`; empty for all."""
+    hosts: list[str] = []
+    """The hosts to which it may be sent, besides those that its type names: `api.example.com`, `*.example.com`,
+    `api.example.com:8443`, or `http://api.example.com` for requests without encryption."""
+
+
+class ChangeCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The parts of a credential that change; the others stay as they are."""
+
+    values: dict[str, Any] = {}
+    """Values that are merged over the present ones; null removes one."""
+    flows: list[str] | None = None
+    """As in a new credential, in place of all present ones."""
+    hosts: list[str] | None = None
+    """As in a new credential, in place of all present ones."""
 
 
 class AuthorizeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,26 +187,30 @@ class Rotated(msgspec.Struct, frozen=True):
 def add_credentials(api: Blueprint, engine: Engine) -> None:
 
     def users(name: str) -> list[str]:
-        """The ids of the flows that use a credential, in order."""
+        """The ids of the flows that use a credential and that the caller sees, in order."""
         entries = engine.catalog.entries.items()
-        return sorted(id for id, entry in entries if entry.flow is not None and name in entry.flow.credentials)
+        using = (id for id, entry in entries if entry.flow is not None and name in entry.flow.credentials)
+        return sorted(caller().visible(using))
+
+    def shown() -> list[CredentialInfo]:
+        """The credentials that some flow of the caller may use; all of them if it sees all flows."""
+        flows = caller().flows
+        return [one for one in engine.credentials.list() if flows is None or any(map(one.is_for, flows))]
 
     def found(name: str) -> CredentialView:
-        for info in engine.credentials.list():
+        for info in shown():
             if info.name == name:
                 return credential_view(info, users(name))
         raise CredentialMissing(f"there is no credential {name!r}")
 
     @api.get("/credentials")
-    @operation(PageView[CredentialView], all_flows=True)
+    @operation(PageView[CredentialView])
     async def list_credentials() -> Response:
         """List the credentials, without their secrets."""
-        return json_response(
-            PageView([credential_view(info, users(info.name)) for info in engine.credentials.list()], None)
-        )
+        return json_response(PageView([credential_view(info, users(info.name)) for info in shown()], None))
 
     @api.get("/credentials/<but(rotate):name>")
-    @operation(CredentialView, all_flows=True)
+    @operation(CredentialView)
     async def get_credential(name: str) -> Response:
         """Get a credential, without its secrets."""
         return json_response(found(name))
@@ -191,12 +227,36 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     async def put_credential(name: str) -> Response:
         """Create or replace a credential. When the response comes, all nodes use it but those in `pending`."""
         given = decode_body(await read_body(), PutCredentialRequest)
-        await engine.credentials.put(name, given.type, given.values, by=caller().actor)
+        await engine.credentials.put(
+            name, given.type, given.values, flows=given.flows, hosts=given.hosts, by=caller().actor
+        )
+        pending = list(await engine.membership.adopted())
+        return json_response(ChangedCredentialView(**msgspec.structs.asdict(found(name)), pending=pending))
+
+    @api.patch("/credentials/<but(rotate):name>")
+    @operation(
+        ChangedCredentialView,
+        request=ChangeCredentialRequest,
+        scope=TokenScope.ADMIN,
+        all_flows=True,
+        errors=(CredentialError,),
+        connectors=True,
+    )
+    async def change_credential(name: str) -> Response:
+        """Change parts of a credential. When the response comes, all nodes use it but those in `pending`.
+
+        Its access tokens stay if only flows and hosts change.
+        """
+        given = decode_body(await read_body(), ChangeCredentialRequest)
+        found(name)
+        await engine.credentials.change(
+            name, values=given.values, flows=given.flows, hosts=given.hosts, by=caller().actor
+        )
         pending = list(await engine.membership.adopted())
         return json_response(ChangedCredentialView(**msgspec.structs.asdict(found(name)), pending=pending))
 
     @api.post("/credentials/<name>/verify")
-    @operation(CredentialCheckView, scope=TokenScope.OPERATE, all_flows=True, connectors=True)
+    @operation(CredentialCheckView, scope=TokenScope.OPERATE, connectors=True)
     async def verify_credential(name: str) -> Response:
         """Check a credential with its service. The response is 200 whatever the service answers."""
         found(name)

@@ -45,8 +45,25 @@ class CredentialsContract(StoreFixtures):
         stored = {kept.name: kept for kept in await store.credentials()}
         assert set(stored) == {"a", "b"}
         assert (stored["b"].type, stored["b"].ciphertext, stored["b"].updated_at) == ("hmac", b"4", clock.now())
+        assert (stored["b"].flows, stored["b"].hosts) == ((), ())
         await store.commit([DropCredential("b"), DropCredential("nobody")])
         assert [kept.name for kept in await store.credentials()] == ["a"]
+
+    async def test_a_credential_has_flows_and_hosts_which_change_without_its_tokens(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        first = clock.now()
+        await store.commit([PutCredential("a", "acme", b"1", first, ("billing-*", "x"), ("*.acme.example",))])
+        await store.commit([PutTokens("a", first, b"tokens")])
+        (kept,) = await store.credentials()
+        assert (kept.flows, kept.hosts, kept.tokens) == (("billing-*", "x"), ("*.acme.example",), b"tokens")
+        await store.commit([PutCredential("a", "acme", b"1", first, hosts=("acme.example:8443", "b.example"))])
+        (kept,) = await store.credentials()
+        assert (kept.flows, kept.hosts, kept.tokens) == ((), ("acme.example:8443", "b.example"), b"tokens")
+        clock.advance(1)
+        await store.commit([PutCredential("a", "acme", b"1", clock.now())])
+        (kept,) = await store.credentials()
+        assert (kept.flows, kept.hosts, kept.tokens) == ((), (), None)
 
     async def test_tokens_are_of_the_credential_that_was_there_and_go_with_it(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
