@@ -60,6 +60,8 @@ class DescribedAnswers:
         self.seen += 1
         path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
         place = f"{request.method} {path}: {response.status_code}"
+        if response.headers.getlist("Cache-Control") != ["no-store"]:
+            self.problems.append(f"{place} may be stored by a browser or a proxy")
         description = _described(app)
         answer = description.document["paths"][path][request.method.lower()]["responses"].get(str(response.status_code))
         content = {} if answer is None else answer.get("content", {})

@@ -122,6 +122,8 @@ class HooklineError(Exception):
     """Something went wrong."""
 
     code: ClassVar[str] = "error"
+    status: int = 503
+    """The HTTP status of a response that tells the error."""
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or (type(self).__doc__ or "").partition("\n")[0]
@@ -166,12 +168,14 @@ class NoConnectors(HooklineError):
     """This node has the role webhook and loads no connectors; send the request to a node with another role."""
 
     code = "node.no_connectors"
+    status = 409
 
 
 class FlowInvalid(HooklineError):
     """The flow is not valid."""
 
     code = "flow.invalid"
+    status = 422
 
     def __init__(self, problems: Sequence[Problem], message: str | None = None) -> None:
         self.problems = tuple(problems)
@@ -182,6 +186,7 @@ class FlowNotFound(HooklineError):
     """There is no such flow."""
 
     code = "flow.not_found"
+    status = 404
 
     def __init__(self, message: str | None = None, *, flow_id: str = "", known: Collection[str] = ()) -> None:
         """`flow_id`: the id that no flow has. `known`: the ids of the flows that may be meant instead. The message
@@ -195,18 +200,21 @@ class ExecutionNotFound(HooklineError):
     """There is no such execution."""
 
     code = "execution.not_found"
+    status = 404
 
 
 class IllegalStateChange(HooklineError):
     """The execution's state doesn't allow this."""
 
     code = "execution.state"
+    status = 409
 
 
 class DeploymentConflict(IllegalStateChange):
     """Another version of the flow was deployed since you loaded it."""
 
     code = "flow.conflict"
+    status = 412
 
 
 class CasesConflict(DeploymentConflict):
@@ -219,6 +227,7 @@ class DraftConflict(IllegalStateChange):
     """The draft has changed since you loaded it."""
 
     code = "draft.conflict"
+    status = 412
 
 
 class TooManyDrafts(IllegalStateChange):
@@ -243,6 +252,7 @@ class DeploymentNotFound(HooklineError):
     """There is no such deployment."""
 
     code = "deployment.not_found"
+    status = 404
 
 
 class TokenNameTaken(IllegalStateChange):
@@ -262,6 +272,7 @@ class TokenNotFound(IllegalStateChange):
     """There is no such token, or it was revoked already."""
 
     code = "token.not_found"
+    status = 404
 
 
 class SignInCodeUsed(IllegalStateChange):
@@ -280,66 +291,77 @@ class DraftNotFound(HooklineError):
     """The flow has no draft."""
 
     code = "draft.not_found"
+    status = 404
 
 
 class CaptureNotFound(HooklineError):
     """The flow has no capture, or no such captured request."""
 
     code = "capture.not_found"
+    status = 404
 
 
 class StateKeyNotFound(HooklineError):
     """The flow keeps nothing under this key."""
 
     code = "state.nothing"
+    status = 404
 
 
 class UnpublishedChanges(HooklineError):
     """The flow's file was edited and never deployed."""
 
     code = "flow.unpublished_changes"
+    status = 409
 
 
 class FolderReadOnly(HooklineError):
     """The server may not write to the folder of its flows."""
 
     code = "flow.folder_read_only"
+    status = 409
 
 
 class FolderBusy(HooklineError):
     """Git is changing the folder of the flows."""
 
     code = "flow.folder_busy"
+    status = 409
 
 
 class RedactedUnreadable(HooklineError):
     """Redacted values can't be decrypted."""
 
     code = "redacted.unreadable"
+    status = 409
 
 
 class PollStartsAnew(HooklineError):
     """The poll starts from the beginning: say whether the items that exist start executions."""
 
     code = "flow.poll_starts_anew"
+    status = 409
 
 
 class NotReplayable(HooklineError):
     """The execution can't be replayed like this."""
 
     code = "execution.not_replayable"
+    status = 409
 
 
 class ProvenanceUnknown(HooklineError):
     """The provenance of the value is unknown."""
 
     code = "execution.not_explained"
+    status = 404
 
 
 class ValueNotFound(HooklineError):
     """The execution has no such value."""
 
     code = "execution.no_value"
+    status = 404
 
 
 class ExpressionError(HooklineError):
@@ -376,12 +398,14 @@ class WorkLimit(HooklineError):
     """The work exceeds its limit of time or memory."""
 
     code = "work.limit"
+    status = 422
 
 
 class CredentialError(HooklineError):
     """The credential can't be used."""
 
     code = "credential"
+    status = 422
 
     def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
         """`problems`: the problems of its values, each with its pointer; they never contain a value."""
@@ -393,24 +417,28 @@ class AuthorizationUnknown(CredentialError):
     """No authorization waits for this redirect."""
 
     code = "credential.authorization_unknown"
+    status = 404
 
 
 class ComponentNotFound(HooklineError):
     """There is no such component."""
 
     code = "component.not_found"
+    status = 404
 
 
 class NoOptions(HooklineError):
     """This setting has no options to choose from."""
 
     code = "options.none"
+    status = 404
 
 
 class OptionsNotReady(HooklineError):
     """The options of this setting can't be listed yet."""
 
     code = "options.impossible"
+    status = 422
 
     def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
@@ -421,12 +449,15 @@ class CannotSign(HooklineError):
     """The message can't be signed as its provider would."""
 
     code = "sign.impossible"
+    status = 422
 
 
 class StepError(HooklineError):
     """The step failed."""
 
     code = "step.failed"
+    status = 502
+    """The service behind failed, and not this server."""
     helps: ClassVar[bool] = False
     """True if a retry can help, unless the instance says otherwise."""
     outcome_unknown = False
@@ -477,7 +508,7 @@ class RequestRejected(HooklineError):
     """The request was rejected."""
 
     code = "request.rejected"
-    status: ClassVar[int] = 400
+    status = 400
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from hookline.intake.body_checker import BodyChecker
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
 from hookline.kernel.clocks import Clock
-from hookline.kernel.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRejected
+from hookline.kernel.errors import HooklineError, RequestRejected
 from hookline.kernel.ids import Ids
 from hookline.sdk.http_client import HttpClient
 from hookline.secrets.redaction import Redaction
@@ -193,6 +193,7 @@ def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True)
         # Responses of the API contain data of senders.
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault(POLICY_HEADER.decode(), POLICY)
+        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     async def explain_problem(code: str) -> Response:
@@ -218,9 +219,8 @@ def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True)
     async def hookline_error(error: HooklineError) -> Response:
         if isinstance(error, RequestRejected):
             return _from_reply(rejection_response(error))
-        status = 404 if isinstance(error, FlowNotFound | ExecutionNotFound) else 503
         title = (type(error).__doc__ or "").partition("\n")[0]
-        return _problem(status, error.code, title, error.message)
+        return _problem(type(error).status, error.code, title, error.message)
 
     @app.errorhandler(Exception)
     async def defect(error: Exception) -> Response:

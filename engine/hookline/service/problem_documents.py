@@ -55,7 +55,7 @@ def problem_body(
 
 def rejection_response(error: RequestRejected) -> HookResponse:
     """The response to a rejected request."""
-    headers = [(b"content-type", MEDIA_TYPE)]
+    headers = [(b"content-type", MEDIA_TYPE), (b"cache-control", b"no-store")]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in error.headers]

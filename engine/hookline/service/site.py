@@ -60,7 +60,6 @@ def _add(pages: Blueprint, site: Site) -> None:
         nonce = secrets.token_urlsafe(16)
         response = Response(html.replace(NONCE, nonce), content_type="text/html; charset=utf-8")
         response.headers[POLICY_HEADER.decode()] = _POLICY.format(nonce=nonce)
-        response.headers["Cache-Control"] = "no-store"
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         return response

@@ -10,6 +10,7 @@ from tests.integration.served_hook import JSON, SERVERS, post, serving
 
 from hookline.engine import Engine
 from hookline.service.admin import blueprints
+from hookline.service.admin.openapi import document
 from hookline.service.app import create_app
 from hookline.service.hooks.hook_endpoint import HookOptions
 
@@ -117,3 +118,44 @@ async def test_what_the_servers_themselves_reject_is_in_the_sandbox(server: str)
             assert re.search(rb"http/1.1 40[05]", head)
             assert head.count(b"content-security-policy: " + POLICY.encode()) == 1
             assert head.count(b"x-content-type-options: nosniff") == 1
+
+
+@pytest.mark.rule(54)
+async def test_no_answer_of_the_api_is_stored_by_a_browser_or_a_proxy(client: Client) -> None:
+    """All operations, without a token, with one, and with a body that is none; and paths that are no operation."""
+    for path, operations in document(client.app)["paths"].items():  # type: ignore[attr-defined]  # that of Quart's test client
+        url = re.sub(r"{[^}]*}", "unknown", path)
+        for method in (*operations, "options", "head", "trace"):
+            for headers in ({}, AUTH, AUTH | {"Content-Type": "application/json"}):
+                if (path, method) in (("/api/v1/events", "get"), ("/api/v1/events", "head")) and headers:
+                    continue  # It has no end.
+                response = await client.open(url, method=method.upper(), headers=headers, data=b"{")
+                assert response.headers.getlist("Cache-Control") == ["no-store"], (method, path, response.status)
+    for url in ("/api/v1", "/api/v1/", "/api/v1/none", "/api/v1//me", "/api/v1/executions/a/b/c"):
+        response = await client.get(url, headers=AUTH)
+        assert response.headers.getlist("Cache-Control") == ["no-store"], (url, response.status)
+    stream = client.request("/api/v1/events", headers=AUTH)
+    async with stream as connection:
+        await connection.receive()
+        assert connection.headers is not None
+        assert connection.headers.getlist("Cache-Control") == ["no-store"]
+        await connection.disconnect()
+
+
+@pytest.mark.rule(54)
+async def test_rejections_by_the_servers_themselves_are_not_stored() -> None:
+    for server in SERVERS:
+        async with serving(server) as served:
+            for request in (
+                b"GET /api/v1/me HTTP/1.1\r\n\r\n",
+                b"BREW /api/v1/me HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"GET /api/v1/me HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 70_000,
+            ):
+                head = (await served.exchange(request)).lower()
+                assert re.match(rb"http/1.1 4\d\d", head)
+                assert head.count(b"cache-control: no-store") == 1
+
+
+async def test_an_unknown_node_is_not_found(client: Client) -> None:
+    response = await client.post("/api/v1/nodes/unknown/drain", headers=AUTH)
+    assert (response.status_code, (await response.get_json())["code"]) == (404, "node.not_found")

@@ -42,7 +42,7 @@ from hookline.kernel.json import encode
 from hookline.model.access import TokenScope
 from hookline.service import problem_documents
 from hookline.service.admin.request_reading import CAUSE_SCHEMA, FLOW_SCHEMA, Parameter, Query
-from hookline.service.admin.responses import CredentialMissing, status_of
+from hookline.service.admin.responses import CredentialMissing
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ATTRIBUTE: Final = "hookline_operation"
@@ -349,9 +349,9 @@ def _problems(method: str, it: Operation, arguments: Sequence[str]) -> dict[int,
         # A value with a slash is another path, which may have other methods.
         found |= {404: {"http.404"}, 405: {"http.405"}}
     for kind in (*kinds, *own):
-        codes = found.setdefault(status_of(kind), set())
+        codes = found.setdefault(kind.status, set())
         if issubclass(kind, StepError):
-            found[status_of(kind)] = None
+            found[kind.status] = None
         elif codes is not None:
             codes.add(kind.code)
     return found

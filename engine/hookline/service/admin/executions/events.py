@@ -43,7 +43,7 @@ def add_events(api: Blueprint, engine: Engine, gate: Gate) -> None:
         await require_flow(engine, given["flow_id"])
         after, by = request.headers.get("Last-Event-ID"), caller()
         flows = by.flows if given["flow_id"] is None else frozenset((given["flow_id"],))
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        headers = {"X-Accel-Buffering": "no"}
         response = Response(_told(engine, gate, by, flows, after), 200, headers, content_type="text/event-stream")
         response.timeout = None
         return response
