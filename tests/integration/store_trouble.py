@@ -33,6 +33,9 @@ class Trouble:
         async with asyncio.timeout(30):
             while self.rejected < count:  # noqa: ASYNC110 - what is waited for is several tasks away
                 await asyncio.sleep(0.002)
+        for _ in range(5):
+            # The callers hear of it, and begin to wait for their next try.
+            await asyncio.sleep(0)
 
 
 def holds(*kinds: type) -> Callable[[Sequence[Change]], bool]:

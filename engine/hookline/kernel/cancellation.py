@@ -55,18 +55,28 @@ async def kept(work: Coroutine[Any, Any, T]) -> T:
 
     For work that limits its own time, and whose effect must not be lost.
     """
-    task, cancelled = asyncio.get_running_loop().create_task(work), None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as error:
-            cancelled = error
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled = await settled(task)
     if cancelled is None:
         return task.result()
     if not task.cancelled():
         # Nobody waits for its exception any more, and it isn't a defect.
         task.exception()
     raise cancelled
+
+
+async def settled(task: "asyncio.Task[Any]") -> asyncio.CancelledError | None:
+    """Return once a task has ended, however often the caller is cancelled meanwhile; return the last cancellation.
+
+    For a caller that has to know how the task ended before it passes the cancellation on.
+    """
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
 
 
 def cancelled_externally() -> bool:

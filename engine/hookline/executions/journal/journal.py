@@ -13,7 +13,7 @@ from hookline.executions.journal.item_entries import ItemEntries
 from hookline.executions.journal.uncommitted import TakenWork, Uncommitted
 from hookline.executions.services import Services
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.cancellation import kept
+from hookline.kernel.cancellation import kept, settled
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.kernel.json import encode
 from hookline.model.batch import JOINED, joined_output
@@ -411,13 +411,16 @@ class Journal:
     ) -> Sequence[CommitResult]:
         """Commit, and repeat failed commits: a finished action must not run again because the disk is full.
 
-        Raises IllegalStateChange, also if a commit that failed had taken place; with `once`, StoreError if the first
-        one fails.
+        A cancellation is passed on once it is known whether the commit has taken place; if it hasn't, its work waits
+        for another one. Raises IllegalStateChange, also if a commit that failed had taken place; with `once`,
+        StoreError if the first one fails.
         """
         changes = (*taken.changes(), *more)
         while True:
+            commit = asyncio.get_running_loop().create_task(self._services.commit(changes))
+            cancelled = await settled(commit)
             try:
-                results = await self._services.commit(changes)
+                results = commit.result()
             except StoreError as error:
                 self._services.store_problem.report(error, execution_id=self._execution_id)
                 if once:
@@ -428,15 +431,25 @@ class Journal:
             else:
                 break
             try:
+                if cancelled is not None:
+                    raise cancelled
                 await self._services.clock.sleep(STORE_RETRY)
             except asyncio.CancelledError:
-                self._uncommitted.give_back(taken)
-                if self._items is not None:
-                    self._items.give_back(taken.progress)
+                self._give_back(taken)
                 raise
+        self._note_durable(changes)
+        if cancelled is not None:
+            raise cancelled
+        return results
+
+    def _give_back(self, taken: TakenWork) -> None:
+        self._uncommitted.give_back(taken)
+        if self._items is not None:
+            self._items.give_back(taken.progress)
+
+    def _note_durable(self, changes: Sequence[Change]) -> None:
         if self._on_dequeued is not None:
             self._on_dequeued()
             self._on_dequeued = None
         if self._services.events.listening:
             self._services.events.committed(self._flow_id, self._execution_id, changes)
-        return results

@@ -98,6 +98,7 @@ class Attempt:
         "_hidden",
         "_state",
         "_stub",
+        "called",
         "first_time",
         "frame",
         "number",
@@ -135,6 +136,8 @@ class Attempt:
         self._state: StateTransaction | None = None
         self._arguments: dict[str, Any] = {}
         self._stub: StubFunction | None = None
+        self.called = False
+        """The action was called, so it may have taken effect."""
         self._acted = False
         """The action has returned, and what it returned was stored if it had to be."""
         self._hidden = _NO_SECRETS
@@ -248,6 +251,7 @@ class Attempt:
     async def _run_action(self) -> Any:
         """Run the action; store the items that it gives one by one as a stream."""
         run, action = self.run, self.step.action
+        self.called = True
         returned = action.run(**self._arguments)
         if not isinstance(returned, AsyncIterator):
             returned = await returned

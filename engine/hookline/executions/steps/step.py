@@ -1,5 +1,6 @@
 """The run of an action step, from its situation in the journal to its result."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -98,7 +99,7 @@ async def run_action(run: ExecutionContext, step: CompiledAction, frame: Frame, 
 class StepRun:
     """The run of one action step. Each situation has its method, and so has each way in which an attempt ends."""
 
-    __slots__ = ("_begun", "_had_turn", "_number", "frame", "last_entry", "path", "run", "step")
+    __slots__ = ("_had_turn", "_number", "_start_recorded", "frame", "last_entry", "path", "run", "step")
 
     def __init__(self, run: ExecutionContext, step: CompiledAction, frame: Frame) -> None:
         self.run = run
@@ -110,8 +111,8 @@ class StepRun:
         """The number of the next attempt."""
         self._had_turn = False
         """This attempt waited for its turn under the rate limit, so it needn't ask for another one."""
-        self._begun = False
-        """The action may have begun in this attempt."""
+        self._start_recorded = False
+        """The journal says that this attempt was started, so without another entry it would be in doubt."""
 
     # --- Situations ----------------------------------------------------------------------------------------------
 
@@ -204,7 +205,7 @@ class StepRun:
     async def _attempt(self) -> Ending | None:
         """Make one attempt; return None if the caller is to make the next one now."""
         attempt = self._new_attempt(self._number, self.run.services.clock.now())
-        self._begun = False
+        self._start_recorded = False
         try:
             result = await self._call(attempt)
             if isinstance(result, Increment):
@@ -212,6 +213,11 @@ class StepRun:
         except Interrupted:
             if self.step.once:
                 await self._interrupted(attempt)
+            raise
+        except (asyncio.CancelledError, StoreError):
+            # The engine stops, or has lost its lease. This entry is committed with the last ones of this run.
+            if self._start_recorded and not attempt.called:
+                await self._record_not_begun(attempt, "the engine stopped before it began")
             raise
         except EngineUnavailable as failure:
             await self._wait_for_engine(attempt, failure)
@@ -228,7 +234,6 @@ class StepRun:
             self.frame.interruption.check()
             raise
         if self.step.action.pure:
-            self._begun = True
             # A pure step isn't interrupted, or a `finally` after it would not be reached.
             return await attempt.call()
         self._check_lease()
@@ -236,7 +241,6 @@ class StepRun:
             await self._record_start(attempt)
             self._check_lease()
         with self.frame.interruption.interruptible():
-            self._begun = True
             return await attempt.call()
 
     def _check_lease(self) -> None:
@@ -362,7 +366,7 @@ class StepRun:
 
     async def _interrupted(self, attempt: Attempt) -> None:
         """Record that a step which must not run twice was interrupted: while it ran, or before it began."""
-        if not self._begun:
+        if not attempt.called:
             await self._record_not_begun(attempt, "it was interrupted before it began")
             return
         error = self.run.error_info(_unknown(self.step, "it was interrupted while it ran"), self.path)
@@ -421,6 +425,7 @@ class StepRun:
     async def _record_start(self, attempt: Attempt) -> None:
         """Commit that an action which must not run twice is about to run."""
         journal, entry = self.run.journal, attempt.entry(StepState.STARTED, attempt.started_at)
+        self._start_recorded = True
         if attempt.entry_is_large(None):
             await journal.add_large(lambda: (attempt.input_json(encode_in_pieces), None), recomputable=False, **entry)
         else:
