@@ -149,6 +149,7 @@ class Engine:
             self.ids.new,
             [lambda name: self.version_switch.credential_changed(name)],
             registry.oauth2,
+            hosts=registry.credential_hosts,
             has_connectors=registry.has_connectors,
         )
         self.api_tokens = ApiTokens(self.store, self.clock, self.ids.new)

@@ -63,6 +63,7 @@ amqp = Connector(
     "amqp",
     title="AMQP",
     credential=AmqpLogin,
+    hosts=("{url}", "{host}"),
     description=DESCRIPTION,
     errors=ERRORS,
     example=EXAMPLE,

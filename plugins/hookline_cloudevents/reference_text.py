@@ -12,7 +12,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "cloudevents.event": "The settings don't make a valid event; the message lists all problems.",
     "cloudevents.file": "`file` matches no attachment of the message, or several, or one that is too large for "
     "structured mode.",
-    "http.credential_host": "Only the message names the host; the flow, its `vars` and the credential's `hosts` don't.",
+    "http.credential_host": "The credential may not be sent to this host: see its `hosts`.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

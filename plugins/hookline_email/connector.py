@@ -112,6 +112,7 @@ email: Final = Connector(
     "email",
     title="Email",
     credential=EmailCredential,
+    hosts=("{smtp_host}", "{imap_host}"),
     unavailable=_unavailable(),
     extra="email",
     description=DESCRIPTION,

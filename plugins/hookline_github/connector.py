@@ -31,6 +31,7 @@ github: Final = Connector(
     title="GitHub",
     credential=GitHubApi,
     credential_type="github-api",
+    hosts=("{base_url}",),
     description=DESCRIPTION,
     errors=ERRORS,
     example=EXAMPLE,

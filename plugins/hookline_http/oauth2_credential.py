@@ -27,11 +27,6 @@ class OAuth2Client(BaseModel):
         "", description="The scopes to request: a list, or one text of them, separated by spaces."
     )
     audience: str | None = Field(None, description="The audience of the tokens, if the service needs it.")
-    hosts: str | list[str] = Field(
-        "",
-        description="The hosts to which `http.request` may send its tokens if a message chooses the host: a list, or "
-        "one text of them, separated by spaces, such as `api.example` or `*.example`.",
-    )
     client_auth: Literal["basic", "body"] = Field(
         "basic", description="The place of the id and the secret: the header `Authorization`, or the body."
     )

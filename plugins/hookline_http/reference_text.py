@@ -14,7 +14,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "500 can be retried.",
     "http.body": "Several bodies are given, or the response claims to be JSON and isn't.",
     "http.connect": "No connection could be made. It can be retried.",
-    "http.credential_host": "Only the message names the host; the flow, its `vars` and the credential's `hosts` don't.",
+    "http.credential_host": "The credential may not be sent to this host: see its `hosts`.",
     "http.disconnected": "The connection was lost before the response was complete. It can be retried.",
     "http.egress": "The address is internal, and HOOKLINE_EGRESS_ALLOW doesn't name it.",
     "http.file": "`file` matches no attachment of the message, or several.",

@@ -50,6 +50,7 @@ mqtt = Connector(
     "mqtt",
     title="MQTT",
     credential=MqttLogin,
+    hosts=("{host}",),
     description=DESCRIPTION,
     errors=ERRORS,
     example=EXAMPLE,

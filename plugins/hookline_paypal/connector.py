@@ -36,6 +36,7 @@ paypal: Final = Connector(
     title="PayPal",
     credential=PayPalApi,
     credential_type="paypal-api",
+    hosts=("{base_url}",),
     oauth2=OAuth2(token_url=_token_url, grants=("client_credentials",)),
     description=DESCRIPTION,
     errors=ERRORS,

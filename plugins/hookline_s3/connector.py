@@ -53,6 +53,7 @@ connector = Connector(
     "s3",
     title="S3",
     credential=S3Credential,
+    hosts=("{endpoint}", "*.amazonaws.com"),
     unavailable=None if find_spec("obstore") else "pip install 'hookline[s3]'",
     description=DESCRIPTION,
     errors=ERRORS,

@@ -50,6 +50,7 @@ slack: Final = Connector(
     title="Slack",
     credential=SlackApi,
     credential_type="slack-api",
+    hosts=("{base_url}", "{webhook_url}", "*.slack.com", "*.slack-gov.com"),
     description=DESCRIPTION,
     errors=ERRORS,
     example=EXAMPLE,

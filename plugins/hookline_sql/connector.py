@@ -28,6 +28,7 @@ connector = Connector(
     "sql",
     title="SQL databases",
     credential=SqlCredential,
+    hosts=("{url}",),
     description=DESCRIPTION,
     errors=ERRORS,
     example=EXAMPLE,

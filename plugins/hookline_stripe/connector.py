@@ -34,6 +34,7 @@ stripe: Final = Connector(
     title="Stripe",
     credential=StripeApi,
     credential_type="stripe-api",
+    hosts=("{base_url}",),
     description=DESCRIPTION,
     errors=ERRORS,
     example=EXAMPLE,

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from hookline.credentials.access_tokens import AccessTokens, CredentialTokens
-from hookline.credentials.stored_credentials import Credentials
+from hookline.credentials.access_tokens import AccessTokens
+from hookline.credentials.used_credential import CredentialAccess, CredentialLookup, UsedCredential
 from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import CredentialError, NoOptions, OptionsNotReady, Problem, StepError, StoreError
@@ -22,7 +22,7 @@ from hookline.sdk.context_parts import Resources
 from hookline.sdk.http_client import HttpClient
 from hookline.sdk.settings.options_functions import MAX_OPTIONS, SEARCH, Option, OptionsContext, OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger
-from hookline.secrets.masking import HiddenValues, secret_values
+from hookline.secrets.masking import HiddenValues
 
 _LONGEST: Final = 30.0
 """Seconds."""
@@ -53,7 +53,7 @@ class OptionsPage:
 
 async def fetch_options(
     request: OptionsRequest,
-    credentials: Credentials,
+    credentials: CredentialLookup,
     calls: PluginCalls,
     *,
     http: HttpClient,
@@ -72,9 +72,9 @@ async def fetch_options(
     arguments = _arguments(options_function, request, calls.registry)
     hidden = HiddenValues()
     if options_function.takes_context:
-        own = None if tokens is None or request.credential is None else tokens.of(request.credential)
-        arguments["ctx"] = context = _context(component, request, credentials, http, resources, log, own)
-        hidden = HiddenValues(secret_values(context.credential)) if own is None else own.hidden
+        used = _used(component, request, CredentialAccess(credentials, http, resources, tokens))
+        arguments["ctx"] = OptionsContext(used.value, used.http, log, used.resources, used.type, used.tokens)
+        hidden = used.hidden
     kind: PartKind = "action" if isinstance(component, Action) else "trigger"
     try:
         # The response of a service may repeat the secrets that it was sent.
@@ -142,26 +142,11 @@ def _arguments(options_function: OptionsFunction, request: OptionsRequest, regis
     return {parameter: getattr(model, name) for name, parameter in options_function.parameters.items()}
 
 
-def _context(
-    component: Action | ConnectorTrigger,
-    request: OptionsRequest,
-    credentials: Credentials,
-    http: HttpClient,
-    resources: Resources,
-    log: Log,
-    tokens: CredentialTokens | None,
-) -> OptionsContext[Any]:
-    wanted = " or ".join(component.credential_types)
-    if request.credential is None:
-        if component.needs_credential:
-            raise CredentialError(f"{component.name} needs a credential of type {wanted}: name one")
-        return OptionsContext(None, http, log, resources)
-    credential_type, credential = credentials.get(request.credential)
-    if credential_type not in component.credential_types:
-        raise CredentialError(
-            f"credential {request.credential!r} is of type {credential_type}; {component.name} takes {wanted or 'none'}"
-        )
-    return OptionsContext(credential, http, log, resources, credential_type, tokens)
+def _used(component: Action | ConnectorTrigger, request: OptionsRequest, access: CredentialAccess) -> UsedCredential:
+    if request.credential is None and component.needs_credential:
+        wanted = " or ".join(component.credential_types)
+        raise CredentialError(f"{component.name} needs a credential of type {wanted}: name one")
+    return access.of(request.credential, component, flow_id=None)
 
 
 async def _listed(options_function: OptionsFunction, arguments: Mapping[str, Any]) -> OptionsPage:

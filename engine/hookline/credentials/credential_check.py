@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from hookline.credentials.access_tokens import AccessTokens
-from hookline.credentials.stored_credentials import Credentials
+from hookline.credentials.used_credential import CredentialAccess, CredentialLookup
 from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
 from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginTimeout
 from hookline.sdk.connector import VerifyContext
 from hookline.sdk.context_parts import Resources
 from hookline.sdk.http_client import HttpClient
-from hookline.secrets.masking import HiddenValues, secret_values
 
 _LONGEST: Final = 30.0
 """Seconds."""
@@ -32,7 +31,7 @@ class CredentialCheck:
 
 async def check_credential(
     name: str,
-    credentials: Credentials,
+    credentials: CredentialLookup,
     calls: PluginCalls,
     *,
     http: HttpClient,
@@ -41,15 +40,16 @@ async def check_credential(
     tokens: AccessTokens | None = None,
 ) -> CredentialCheck:
     """Check a credential with its service. Raises CredentialError if it doesn't exist or can't be read."""
-    type_, credential = credentials.get(name)
+    access = CredentialAccess(credentials, http, resources, tokens)
+    used = access.bound(name, credentials.get(name, None))
+    type_ = used.type or ""
     connector = calls.registry.verifier(type_)
     if connector is None or connector.verifier is None:
         return CredentialCheck(name, type_, "unknown", f"no plugin can verify credentials of type {type_}")
     if connector.unavailable is not None:
         return CredentialCheck(name, type_, "failed", connector.unavailable, "unavailable")
-    own = None if tokens is None else tokens.of(name)
-    hidden = HiddenValues(secret_values(credential)) if own is None else own.hidden
-    context: VerifyContext[Any] = VerifyContext(credential, http, log, resources, own)
+    hidden = used.hidden
+    context: VerifyContext[Any] = VerifyContext(used.value, used.http, log, used.resources, used.tokens)
     try:
         with calls.contain("connector", connector.name, hidden=hidden):
             message = await calls.call("connector", connector.name, connector.verifier(context), timeout=_LONGEST)

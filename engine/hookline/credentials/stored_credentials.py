@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -21,7 +22,7 @@ from hookline.kernel.pointers_and_patches import pointer_to
 from hookline.kernel.suggestions_and_counts import counted, did_you_mean
 from hookline.model.access import Actor
 from hookline.sdk.oauth2 import OAuth2
-from hookline.secrets.credential_reach import covers, reach_problems
+from hookline.secrets.credential_reach import HostRule, covers, named_hosts, reach_problems
 from hookline.secrets.encryption import Purpose, Vault, for_credential, for_tokens
 from hookline.storage.change_declarations import Change, DropCredential, PutCredential, PutTokens, RecordAudit
 from hookline.storage.store import Store, StoredCredential
@@ -105,6 +106,16 @@ class CredentialInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundCredential:
+    """A stored credential that a flow may use."""
+
+    type: str
+    value: BaseModel = field(repr=False)
+    hosts: HostRule
+    """The hosts to which it may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class OAuth2Credential:
     """A credential of a type with OAuth 2, with its tokens."""
 
@@ -128,7 +139,8 @@ class _Entry:
 class Credentials:
     """The credentials of one engine.
 
-    `types` has the model of each type, and `oauth2` the OAuth 2 settings of the types that have them. The `changed`
+    `types` has the model of each type, `oauth2` the OAuth 2 settings of the types that have them, and `hosts` the hosts
+    that a type names (see `Connector`), for the types that are sent anywhere. The `changed`
     functions get the name of each credential that is set, replaced, authorized or dropped, here or (as `load` finds
     out) by another process. `has_connectors`: false if `types` lacks those of connectors, whose credentials only other
     nodes use.
@@ -144,6 +156,7 @@ class Credentials:
         changed: Sequence[Callable[[str], None]] = (),
         oauth2: Mapping[str, OAuth2] | None = None,
         *,
+        hosts: Mapping[str, Sequence[str]] = MappingProxyType({}),
         has_connectors: bool = True,
     ) -> None:
         self._has_connectors = has_connectors
@@ -154,6 +167,7 @@ class Credentials:
         self._new_id = new_id
         self._changed = tuple(changed)
         self._oauth2 = oauth2 or {}
+        self._hosts = hosts
         self._held: dict[str, _Entry] = {}
         # Commits and their effects on memory must not interleave, so that memory has what was committed last.
         self._lock = asyncio.Lock()
@@ -172,19 +186,32 @@ class Credentials:
             self._held = after
         self._tell(name for name in before.keys() | after.keys() if before.get(name) is not after.get(name))
 
-    def get(self, name: str) -> tuple[str, BaseModel]:
-        """Return the type's name and the value of a credential. Raises CredentialError."""
+    def get(self, name: str, flow_id: str | None) -> FoundCredential:
+        """Return the credential that a flow uses; None stands for an operator, who uses it for no flow.
+
+        Raises CredentialError. Its message doesn't tell whether there is a credential of this name for other flows.
+        """
         held = self._held.get(name)
-        if held is None:
-            raise CredentialError(
-                f"there is no credential {name!r}{_near(name, self._held)}; "
-                f"`hookline credentials set {name} --type TYPE key=value` makes it"
-            )
-        if held.value is None:
-            raise CredentialError(
-                held.problem or f"credential {name!r} is for a connector, and {NoConnectors().message}"
-            )
-        return held.stored.type, held.value
+        if held is None or (flow_id is not None and not covers(held.stored.flows, flow_id)):
+            raise self._missing(name, flow_id)
+        value = _usable(held)
+        return FoundCredential(held.stored.type, value, HostRule(name, self._hosts_of(held.stored, value)))
+
+    def _missing(self, name: str, flow_id: str | None) -> CredentialError:
+        near = _near(name, self._names_for(flow_id))
+        make = f"`hookline credentials set {name} --type TYPE key=value` makes it"
+        if flow_id is None:
+            return CredentialError(f"there is no credential {name!r}{near}; {make}")
+        return CredentialError(
+            f"there is no credential {name!r} for flow {flow_id!r}{near}; {make}, and `--flow {flow_id}` lets the flow "
+            "use one that is limited to others"
+        )
+
+    def _names_for(self, flow_id: str | None) -> Sequence[str]:
+        return [name for name, held in self._held.items() if flow_id is None or covers(held.stored.flows, flow_id)]
+
+    def _hosts_of(self, stored: StoredCredential, value: BaseModel) -> tuple[str, ...]:
+        return (*named_hosts(self._hosts.get(stored.type, ()), value), *stored.hosts)
 
     def unreadable(self) -> Mapping[str, str]:
         """Return the stored credentials that can't be read here, with the reasons."""
@@ -192,11 +219,12 @@ class Credentials:
 
     def oauth2_credential(self, name: str) -> OAuth2Credential | None:
         """Return a credential with its tokens; None if its type has no OAuth 2. Raises CredentialError."""
-        type_, value = self.get(name)
-        oauth2 = self._oauth2.get(type_)
+        held = self._held.get(name)
+        if held is None:
+            raise self._missing(name, None)
+        value, oauth2 = _usable(held), self._oauth2.get(held.stored.type)
         if oauth2 is None:
             return None
-        held = self._held[name]
         return OAuth2Credential(name, value, oauth2, held.tokens, held.tokens_problem)
 
     def list(self) -> Sequence[CredentialInfo]:
@@ -208,7 +236,23 @@ class Credentials:
         if oauth2 is not None and held.value is not None:
             tokens = token_info(stored.name, oauth2, held.value, held.tokens, held.tokens_problem, self._clock.now())
         return CredentialInfo(
-            stored.name, stored.type, stored.updated_at, held.problem, tokens, stored.flows, stored.hosts
+            stored.name,
+            stored.type,
+            stored.updated_at,
+            held.problem,
+            tokens,
+            stored.flows,
+            stored.hosts,
+            self._warnings(held),
+        )
+
+    def _warnings(self, held: _Entry) -> tuple[str, ...]:
+        stored = held.stored
+        if held.value is None or stored.type not in self._hosts or self._hosts_of(stored, held.value):
+            return ()
+        return (
+            f"it may be sent to any host that a flow names; name its hosts: "
+            f"`hookline credentials set {stored.name} --host api.example.com`",
         )
 
     async def put(
@@ -462,6 +506,14 @@ class Credentials:
         for name in sorted(names):
             for changed in self._changed:
                 changed(name)
+
+
+def _usable(held: _Entry) -> BaseModel:
+    if held.value is None:
+        raise CredentialError(
+            held.problem or f"credential {held.stored.name!r} is for a connector, and {NoConnectors().message}"
+        )
+    return held.value
 
 
 def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain: Mapping[str, Any]) -> BaseModel:

@@ -122,6 +122,18 @@ class Registry:
             if connector.oauth2 is not None
         }
 
+    @property
+    def credential_hosts(self) -> Mapping[str, tuple[str, ...]]:
+        """The hosts that the types of credentials name (see `Connector`), for each type that a connector takes."""
+        accepted: dict[str, tuple[str, ...]] = {
+            name: () for connector in self.connectors.values() for name in connector.accepts
+        }
+        return accepted | {
+            connector.credential_type: connector.hosts
+            for connector in self.connectors.values()
+            if connector.credential is not None
+        }
+
     def verifier(self, credential_type: str) -> Connector | None:
         """Return the connector that can check credentials of this type, or None."""
         for connector in self.connectors.values():

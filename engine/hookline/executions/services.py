@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
-
-from pydantic import BaseModel
+from typing import Any, TypeAlias
 
 from hookline.credentials.access_tokens import AccessTokens
+from hookline.credentials.used_credential import CredentialAccess, CredentialLookup
 from hookline.executions.rate_limits import StepRates
 from hookline.executions.waiting_callers import Replies
 from hookline.flows.blocks.foreach import CompiledForeach
@@ -33,15 +32,6 @@ from hookline.storage.store import Store
 from hookline.telemetry.live_events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
-
-
-class CredentialLookup(Protocol):
-    """Look up credentials."""
-
-    def get(self, name: str) -> tuple[str, BaseModel]:
-        """A credential's type and its value. Raises CredentialError."""
-        ...
-
 
 StubFunction: TypeAlias = Callable[[], Awaitable[Any]]
 """Gives the prepared result of an action, a foreach or a batch. Raises StepError."""
@@ -134,6 +124,11 @@ class Services:
     """Tells whether this node may still run what it runs."""
     step_timeout: timedelta | None = None
     """The time limit of a step whose flow sets none."""
+
+    @property
+    def credential_access(self) -> CredentialAccess:
+        """The one way to use a credential."""
+        return CredentialAccess(self.credentials, self.http, self.resources, self.tokens)
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         """Commit changes as the store does, and count the executions of `emit` among them.

@@ -6,8 +6,11 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
+from yarl import URL
+
 from hookline.sdk.context_parts import Resource, Resources
 from hookline.sdk.http_client import HttpClient, Requests, Response, StreamedResponse
+from hookline.secrets.credential_reach import HostRule
 from hookline.storage.blobs import Blobs, BlobWriter
 
 R = TypeVar("R", bound=Resource)
@@ -39,6 +42,38 @@ class HttpClientFacade(Requests):
     async def close(self) -> NoReturn:
         """Raises CloseNotAllowed."""
         raise CloseNotAllowed("ctx.http")
+
+
+class BoundClient(Requests):
+    """The `HttpClient` of a context with a credential: it sends to no host to which the credential may not be sent.
+
+    A redirect to another origin drops all headers that may be secret, so it may lead anywhere.
+    """
+
+    __slots__ = ("_client", "_rule")
+
+    def __init__(self, client: HttpClient, rule: HostRule) -> None:
+        self._client = client
+        self._rule = rule
+
+    async def request(self, method: str, url: str, **options: Any) -> Response:
+        """See `HttpClient`. Raises StepError (`http.credential_host`), too."""
+        self._check(url)
+        return await self._client.request(method, url, **options)
+
+    def stream(self, method: str, url: str, **options: Any) -> AbstractAsyncContextManager[StreamedResponse]:
+        """See `HttpClient`. Raises StepError (`http.credential_host`), too."""
+        self._check(url)
+        return self._client.stream(method, url, **options)
+
+    def _check(self, url: str) -> None:
+        try:
+            target = URL(url)
+            host, port = target.raw_host, target.port
+        except ValueError:
+            return  # the client says what is wrong with it
+        if host:
+            self._rule.check(host, port, scheme=target.scheme, code="http.credential_host")
 
 
 class BlobsFacade:
@@ -102,6 +137,29 @@ class ResourcesFacade:
         """See `Resources`."""
         return await self._resources.connect(host, port, timeout=timeout)
 
+    def check_host(self, host: str, port: int | None) -> None:
+        """See `Resources`."""
+        self._resources.check_host(host, port)
+
     async def close(self) -> NoReturn:
         """Raises CloseNotAllowed."""
         raise CloseNotAllowed("ctx.resources")
+
+
+class BoundResources(ResourcesFacade):
+    """The `Resources` of a context with a credential: they connect to no host to which it may not be sent."""
+
+    __slots__ = ("_rule",)
+
+    def __init__(self, resources: Resources, rule: HostRule) -> None:
+        super().__init__(resources)
+        self._rule = rule
+
+    async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
+        """See `Resources`."""
+        self._rule.check(host, port)
+        return await super().connect(host, port, timeout=timeout)
+
+    def check_host(self, host: str, port: int | None) -> None:
+        """See `Resources`."""
+        self._rule.check(host, port)

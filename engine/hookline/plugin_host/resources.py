@@ -41,6 +41,9 @@ class EngineResources:
         identities = database_identities(url)
         return any(identities & database_identities(own, _BESIDE) for own in self._own)
 
+    def check_host(self, host: str, port: int | None) -> None:
+        """See `Resources`. Without a credential, there is nothing to check."""
+
     async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
         """See `Resources`."""
         return await connect(self._egress, host, port, timeout)

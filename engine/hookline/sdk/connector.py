@@ -21,6 +21,7 @@ from hookline.model.durations import Interval, parse_duration
 from hookline.model.sources import ConsumeSettings, PollSettings
 from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
 from hookline.sdk.action import Action, ClientRate, CredentialGoesTo, Either, Exposed, FromVars, Idempotent
+from hookline.sdk.context_parts import ServiceCredential
 from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check_oauth2
 from hookline.sdk.poll import PollResult, PollTrigger, ResetsCursor
 from hookline.sdk.settings.function_signatures import Signature, read_signature, setting_name
@@ -34,6 +35,7 @@ from hookline.sdk.triggers import (
     WebhookFunctions,
     WebhookTrigger,
 )
+from hookline.secrets.credential_reach import reach_problems
 
 if TYPE_CHECKING:
     from hookline.sdk.context_parts import Resources
@@ -76,6 +78,9 @@ class Connector:
 
     - `name` is the first part of the names of its actions and triggers, unless `prefix` is False.
     - `credential` is the model of its credential, and `credential_type` the name of that type; the default is `name`.
+    - `hosts` names the hosts to which its credentials may be sent, such as `("api.acme.example", "{base_url}")`: hosts,
+      `*.` before a domain, and fields of the credential with a host or a URL. Without it, a credential may be sent to
+      any host that a flow names, unless its owner names hosts. It is `("{base_url}",)` for a `ServiceCredential`.
     - `accepts` names more credential types that its actions accept. `ctx.credential_type` is the type of a credential.
     - `unavailable` is the reason why it can't be used here, such as a missing extra, with the remedy.
     - `oauth2` has the OAuth 2 settings of its credentials, for `ctx.access_token()`.
@@ -96,6 +101,7 @@ class Connector:
         title: str = "",
         credential: type[BaseModel] | None = None,
         credential_type: str | None = None,
+        hosts: tuple[str, ...] = (),
         accepts: tuple[str, ...] = (),
         prefix: bool = True,
         unavailable: str | None = None,
@@ -107,7 +113,7 @@ class Connector:
         oauth2: OAuth2 | None = None,
         rate: ClientRate | None = None,
     ) -> None:
-        """Raises PluginError, which names the problem, for an invalid `oauth2` or `rate`."""
+        """Raises PluginError, which names the problem, for an invalid `oauth2`, `hosts` or `rate`."""
         if oauth2 is not None:
             check_oauth2(oauth2, name, credential)
         if isinstance(rate, str) and not re.fullmatch(RATE, rate):
@@ -116,6 +122,7 @@ class Connector:
         self.title = title or name
         self.credential = credential
         self.credential_type = credential_type or name
+        self.hosts = _hosts(name, hosts, credential)
         self.accepts = accepts
         self.prefix = prefix
         self.unavailable = unavailable
@@ -478,6 +485,20 @@ def _marks(signature: Signature) -> dict[str, Any]:
         "either": {setting_name(parameter): mark for parameter, mark in signature.marks(Either).items()},
         "items": frozenset(map(setting_name, signature.items)),
     }
+
+
+def _hosts(connector: str, hosts: tuple[str, ...], credential: type[BaseModel] | None) -> tuple[str, ...]:
+    if not hosts and credential is not None and issubclass(credential, ServiceCredential):
+        return ("{base_url}",)
+    fields = set() if credential is None else set(credential.model_fields)
+    for entry in hosts:
+        field = re.fullmatch(r"\{(\w+)\}", entry)
+        if (field and field[1] not in fields) or (not field and reach_problems((), (entry,))):
+            raise PluginError(
+                f"connector {connector!r}: hosts={hosts!r}: {entry!r} is neither a host nor a field of the credential; "
+                'write "api.example.com", "*.example.com" or "{base_url}"'
+            )
+    return tuple(hosts)
 
 
 def _poll_settings(name: str, every: str, timeout: str) -> type[PollSettings]:

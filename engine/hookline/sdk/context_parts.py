@@ -94,7 +94,15 @@ class Resources(Protocol):
         """Open a TCP connection, for protocols other than HTTP. Like `ctx.http`, it reaches no inside addresses.
 
         The socket is non-blocking, and the caller closes it. `timeout`: seconds, for all addresses of the host
-        together. Raises StepError: `engine.egress` (an inside address), and, retryable, `engine.connect`.
+        together. Raises StepError: `engine.egress` (an inside address), `engine.credential_host` (a host to which the
+        context's credential may not be sent), and, retryable, `engine.connect`.
+        """
+        ...
+
+    def check_host(self, host: str, port: int | None) -> None:
+        """Raise StepError (`engine.credential_host`) if the context's credential may not be sent to a host.
+
+        For libraries that connect by themselves. `ctx.http` and `connect` check it, too.
         """
         ...
 

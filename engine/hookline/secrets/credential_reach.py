@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
+from urllib.parse import urlsplit
 
-from hookline.kernel.errors import Problem
+from pydantic import BaseModel, SecretStr
+
+from hookline.kernel.errors import Problem, StepError
 
 #: A flow's id, with `*` for any letters.
 _FLOWS: Final = re.compile(r"[a-z0-9*-]{1,200}")
@@ -13,6 +17,7 @@ _PLAIN: Final = "http://"
 _NAME: Final = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _HOST: Final = re.compile(rf"(https?://)?((\*\.)?{_NAME}(\.{_NAME})*|\[[0-9a-f:.]+\])(:[0-9]{{1,5}})?/?", re.IGNORECASE)
 _MOST: Final = 1000
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 def covers(flows: Sequence[str], flow_id: str) -> bool:
@@ -66,3 +71,52 @@ def reach_problems(flows: Sequence[str], hosts: Sequence[str]) -> list[Problem]:
         if len(texts) > _MOST:
             problems.append(Problem(f"there are {len(texts):,}", f"/{name}", "too_many", f"name at most {_MOST:,}"))
     return problems
+
+
+@dataclass(frozen=True, slots=True)
+class HostRule:
+    """The hosts to which one credential may be sent."""
+
+    credential: str
+    hosts: tuple[str, ...] = ()
+    """Those that it names itself, and those that its type names. If there are none, the text or the vars of a flow may
+    name any."""
+
+    def allows(self, host: str, port: int | None, *, scheme: str = "") -> bool:
+        """Return true unless the host isn't among those that are named. `scheme` is that of a URL."""
+        return not self.hosts or names_host(self.hosts, host, port, scheme=scheme)
+
+    def check(self, host: str, port: int | None, *, scheme: str = "", code: str = "engine.credential_host") -> None:
+        """Raise StepError if the credential may not be sent to a host."""
+        if not self.allows(host, port, scheme=scheme):
+            where = f"{host}:{port}" if port is not None else host
+            raise StepError(
+                f"credential {self.credential!r} is not sent to {f'{scheme}://' if scheme else ''}{where}: it may be "
+                f"sent to {', '.join(self.hosts)} alone; an administrator may add the host to its `hosts`",
+                code=code,
+            )
+
+
+def named_hosts(declared: Iterable[str], value: BaseModel) -> tuple[str, ...]:
+    """Return the hosts that the type of a credential names: see `Connector`. `value` is the credential's value."""
+    found: list[str] = []
+    for entry in declared:
+        given = getattr(value, entry[1:-1]) if entry.startswith("{") else entry
+        if isinstance(given, SecretStr):
+            given = given.get_secret_value()
+        if given:
+            found.append(_host_of(given) if "://" in given else given)
+    return tuple(found)
+
+
+def _host_of(url: str) -> str:
+    """Return the host of a URL with its port, and `http://` before it if requests to it aren't encrypted."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return url  # no host matches it
+    if host is None:
+        return url
+    name = f"[{host}]" if ":" in host else host
+    return f"{_PLAIN if parts.scheme == 'http' else ''}{name}{f':{port}' if port is not None else ''}"

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from hookline.credentials.stored_credentials import FoundCredential
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import CannotSign, CredentialError, NotVerified
 from hookline.sdk.http_client import Requests
@@ -102,12 +103,13 @@ def sign(
     return SignedMessage(scheme.name, made, body)
 
 
-def verifying_credential(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]]) -> BaseModel | None:
+def verifying_credential(flow: CompiledFlow, get: Callable[[str, str], FoundCredential]) -> BaseModel | None:
     """The credential with which a flow verifies its sender. Raises CredentialError."""
     scheme, name = flow.trigger.scheme, flow.trigger.credential
     if scheme is None or scheme.credential is None or name is None:
         return None
-    kind, value = get(name)
+    found = get(name, flow.id)
+    kind, value = found.type, found.value
     if not isinstance(value, scheme.credential):
         raise CredentialError(f"credential {name!r} is of type {kind!r}, not {scheme.name!r}")
     return value

@@ -56,7 +56,7 @@ _LOG: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering
 
 
 class _NoCredentials:
-    def get(self, name: str) -> Any:
+    def get(self, name: str, flow_id: str | None) -> Any:
         raise StepError(f"credential {name!r}: actions that use credentials don't run here", code="case.stub")
 
 

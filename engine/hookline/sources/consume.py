@@ -15,9 +15,10 @@ from hookline.outbound.exact_numbers_client import ExactClient
 from hookline.plugin_host.plugin_calls import PluginDefect
 from hookline.plugin_host.plugin_loggers import TriggerLog
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
+from hookline.secrets.credential_reach import HostRule
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.broker_messages import DecodedMessage, MessageBuffer, MessageDecoder, ReceivedMessage
-from hookline.sources.source import SourceServices, SourceStatus, credential_of, plain_text, sleep_for
+from hookline.sources.source import SourceServices, SourceStatus, plain_text, sleep_for
 
 _BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 _LONGEST_ASKED: Final = timedelta(hours=1)
@@ -66,7 +67,8 @@ class ConsumeSource:
         self._again = asyncio.Event()
         self._listening = asyncio.Event()
         self._failures = 0
-        self._credential: Any = None
+        self._credential: tuple[Any, HostRule | None] = None, None
+        """The credential of the connection, and the hosts to which it may be sent."""
         self._hidden = HiddenValues()
         """The secrets of the connection's credential."""
         self._buffer = MessageBuffer(settings.prefetch)
@@ -80,7 +82,9 @@ class ConsumeSource:
             return
         name = self._flow.trigger.credential
         try:
-            changed = name is not None and self._services.engine.credentials.get(name)[1] != self._credential
+            access = self._services.engine.credential_access
+            found = access.of(name, self._trigger, flow_id=self._flow.id)
+            changed = (found.value, found.hosts) != self._credential
         except HooklineError:
             changed = True
         if changed:
@@ -303,24 +307,25 @@ class ConsumeSource:
     def _context(self) -> ConsumeContext[Any]:
         engine = self._services.engine
         try:
-            credential = credential_of(engine, self._trigger, self._flow.trigger.credential)
+            credential = engine.credential_access.of(
+                self._flow.trigger.credential, self._trigger, flow_id=self._flow.id
+            )
         except HooklineError as error:
             raise _Failed(error.message) from error
-        tokens = credential.tokens
-        self._credential = credential.value
+        self._credential = credential.value, credential.hosts
         self._hidden = credential.hidden
         return ConsumeContext(
             credential=credential.value,
             credential_type=credential.type,
-            http=ExactClient(engine.http) if self._flow.exact else engine.http,
+            http=ExactClient(credential.http) if self._flow.exact else credential.http,
             blobs=engine.blobs,
             log=TriggerLog(engine.log, self._flow.id, self._trigger.name, self._hidden),
-            resources=engine.resources,
+            resources=credential.resources,
             flow_id=self._flow.id,
             prefetch=self._settings.prefetch,
             listening=self._set_listening,
             exact=self._flow.exact,
-            tokens=tokens,
+            tokens=credential.tokens,
         )
 
     def _defect(self, message: str) -> _Failed:

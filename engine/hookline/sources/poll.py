@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from hookline.credentials.used_credential import UsedCredential
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelope_creation import poll_envelope
 from hookline.kernel.backoff import Backoff
@@ -27,8 +28,6 @@ from hookline.sources.source import (
     SourceProgress,
     SourceServices,
     SourceStatus,
-    TriggerCredential,
-    credential_of,
     plain_attachments,
     plain_headers,
     plain_text,
@@ -177,21 +176,22 @@ class PollSource:
         except (StoreError, CredentialError, PluginTimeout, PluginDefect) as error:
             raise _Failed(error.message) from error
 
-    def _credential(self) -> TriggerCredential:
+    def _credential(self) -> UsedCredential:
         try:
-            return credential_of(self._services.engine, self._trigger, self._flow.trigger.credential)
+            access = self._services.engine.credential_access
+            return access.of(self._flow.trigger.credential, self._trigger, flow_id=self._flow.id)
         except HooklineError as error:
             raise _Failed(error.message) from error
 
-    def _context(self, credential: TriggerCredential, now: datetime, *, baseline: bool) -> PollContext[Any]:
+    def _context(self, credential: UsedCredential, now: datetime, *, baseline: bool) -> PollContext[Any]:
         engine = self._services.engine
         return PollContext(
             credential=credential.value,
             credential_type=credential.type,
-            http=ExactClient(engine.http) if self._flow.exact else engine.http,
+            http=ExactClient(credential.http) if self._flow.exact else credential.http,
             blobs=engine.blobs,
             log=TriggerLog(engine.log, self._flow.id, self._trigger.name, credential.hidden),
-            resources=engine.resources,
+            resources=credential.resources,
             files_root=engine.files_root,
             flow_id=self._flow.id,
             now=now,

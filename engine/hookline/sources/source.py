@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
 
-from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled_flow import CompiledFlow
@@ -16,12 +15,10 @@ from hookline.intake.envelope_creation import with_keys
 from hookline.intake.intake import Intake
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.clocks import Clock
-from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViolation, StoreError
+from hookline.kernel.errors import RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
 from hookline.model.message import Attachment, Envelope, stored_body
 from hookline.sdk.settings.setting_upgrades import plain_name
-from hookline.sdk.triggers import ConnectorTrigger
-from hookline.secrets.masking import HiddenValues
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.change_declarations import Change, SetCursor
 from hookline.telemetry.rejections import RejectionRecord
@@ -161,30 +158,6 @@ _PROGRESS: Final = msgspec.json.Decoder(SourceProgress)
 def decode_progress(stored: bytes) -> SourceProgress:
     """Decode the progress that the store has."""
     return _PROGRESS.decode(stored)
-
-
-@dataclass(frozen=True, slots=True)
-class TriggerCredential:
-    """The credential that a trigger's function is given; all parts are None if the flow names none."""
-
-    value: Any = None
-    type: str | None = None
-    tokens: CredentialTokens | None = None
-    """The source of its access tokens, if its type has OAuth 2."""
-    hidden: HiddenValues = field(default_factory=HiddenValues)
-    """The secrets that no log and no error may show."""
-
-
-def credential_of(services: Services, trigger: ConnectorTrigger, name: str | None) -> TriggerCredential:
-    """Return the credential of this name. Raises HooklineError if it is missing, unusable or of another type."""
-    if name is None:
-        return TriggerCredential()
-    type_, value = services.credentials.get(name)
-    if type_ not in trigger.credential_types:
-        wanted = " or ".join(trigger.credential_types)
-        raise CredentialError(f"credential {name!r} is of type {type_}; {trigger.name} takes {wanted}")
-    tokens = None if services.tokens is None else services.tokens.of(name)
-    return TriggerCredential(value, type_, tokens, hidden_of(value, tokens))
 
 
 def plain_text(text: str) -> str:

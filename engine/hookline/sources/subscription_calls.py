@@ -17,7 +17,7 @@ from hookline.plugin_host.plugin_loggers import TriggerLog
 from hookline.plugin_host.result_conversion import NotJson, to_json
 from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.secrets.masking import HiddenValues, secret_values
-from hookline.sources.source import SourceServices, credential_of, plain_text
+from hookline.sources.source import SourceServices, plain_text
 
 F = TypeVar("F")
 
@@ -111,22 +111,21 @@ class SubscriptionCalls:
     ) -> SubscriptionContext[Any]:
         engine = self._engine
         try:
-            credential = credential_of(engine, trigger, request.credential)
+            credential = engine.credential_access.of(request.credential, trigger, flow_id=self._flow_id)
         except HooklineError as error:
             raise CallFailed(error.message, rejected=True) from error
-        tokens = credential.tokens
         return SubscriptionContext(
             credential=credential.value,
             credential_type=credential.type,
-            http=engine.http,
+            http=credential.http,
             log=TriggerLog(engine.log, self._flow_id, trigger.name, credential.hidden),
-            resources=engine.resources,
+            resources=credential.resources,
             flow_id=self._flow_id,
             url=request.url,
             secret=secret,
             known=None if known is None else decode(bytes(known)),
             now=now,
-            tokens=tokens,
+            tokens=credential.tokens,
         )
 
     async def _call(self, trigger: WebhookTrigger, call: Callable[[], Awaitable[Any]], hidden: HiddenValues) -> Any:

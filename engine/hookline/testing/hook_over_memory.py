@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from hookline.catalog.catalog import Catalog
 from hookline.credentials.oauth_authorization import Authorization, Authorizations
+from hookline.credentials.stored_credentials import FoundCredential
 from hookline.discovery.registry import Registry
 from hookline.executions.waiting_callers import Replies
 from hookline.flows.compiler.compiled_flow import CompiledFlow, CompiledTrigger, FlowSettings
@@ -32,6 +33,7 @@ from hookline.model.webhook import WebhookSettings
 from hookline.sdk.http_client import HttpClient
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import RequestTrigger
+from hookline.secrets.credential_reach import HostRule
 from hookline.secrets.encryption import Vault
 from hookline.secrets.redaction import Redaction
 from hookline.service.app import create_endpoints
@@ -265,11 +267,12 @@ class MemoryCallbacks(Callbacks):
 class MemoryCredentials(dict[str, tuple[str, BaseModel]]):
     """Credentials in a dictionary: each name's type and value."""
 
-    def get(self, name: str) -> tuple[str, BaseModel]:  # type: ignore[override]  # as `Credentials.get`, it raises
+    def get(self, name: str, flow_id: str | None) -> FoundCredential:  # type: ignore[override]  # as `Credentials.get`
         """The type's name and the value."""
         if name not in self:
             raise CredentialError(f"there is no credential {name!r}")
-        return self[name]
+        type_, value = self[name]
+        return FoundCredential(type_, value, HostRule(name))
 
 
 class ListedRejections(list[dict[str, Any]], RejectionRecord):

@@ -36,13 +36,6 @@ def among(given: bytes, known: Iterable[bytes]) -> bool:
     return holds
 
 
-Hosts = str | list[str]
-ABOUT_HOSTS: Final = (
-    "The hosts to which `http.request` may send it if a message chooses the host: a list, or one text with spaces "
-    "between the hosts, such as `api.example` or `*.example`."
-)
-
-
 class BasicCredential(BaseModel):
     """A user's name and password."""
 
@@ -52,7 +45,6 @@ class BasicCredential(BaseModel):
         min_length=1, pattern=r"^[^:\x00-\x1f\x7f]+$", description="The user's name, without a colon."
     )
     password: Secrets = Field(description="The password; or a list of passwords, each of which is accepted.")
-    hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
 class Basic(Scheme[BasicCredential, NoSettings]):
@@ -103,7 +95,6 @@ class BearerCredential(BaseModel):
     token: Secrets = Field(
         description="The token; or a list of tokens, each of which is accepted. Hookline itself sends the first one."
     )
-    hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
 class Bearer(Scheme[BearerCredential, NoSettings]):
@@ -145,7 +136,6 @@ class ApiKeyCredential(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: Secrets = Field(description="The key; or a list of keys, each of which is accepted.")
-    hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
 class ApiKeySettings(BaseModel):

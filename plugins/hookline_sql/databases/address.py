@@ -1,5 +1,6 @@
 """The URL of a step's database, combined with its credential."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy.engine import URL, make_url
@@ -43,6 +44,8 @@ def address(ctx: Context[Any] | PollContext[Any] | VerifyContext[Any], text: str
         url = url.set(drivername=_DRIVERS[url.drivername])
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise _wrong("a database in memory keeps nothing; name a file, as in sqlite:///accounting.db")
+    for host, port in _servers(url):
+        ctx.resources.check_host(host, port)
     if ctx.resources.owns_database(url.render_as_string(hide_password=False)):
         raise _wrong("this is the engine's own database, which steps can't use; use another one")
     return url
@@ -51,6 +54,18 @@ def address(ctx: Context[Any] | PollContext[Any] | VerifyContext[Any], text: str
 def shown(url: URL) -> str:
     """Return the URL for messages: without its password, and without options, which may contain one too."""
     return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _servers(url: URL) -> Iterator[tuple[str, int | None]]:
+    """Yield the hosts and ports to which a driver may connect: those of the URL, and of options such as `host`."""
+    if url.host is not None:
+        yield url.host, url.port
+    for name in ("host", "hostaddr", "unix_socket"):
+        given = url.query.get(name, ())
+        for text in (given,) if isinstance(given, str) else given:
+            for one in text.split(","):
+                host, _, port = one.rpartition(":")
+                yield (host, int(port)) if host and port.isdecimal() else (one, None)
 
 
 def _read(text: str) -> URL:

@@ -27,6 +27,7 @@ from hookline.api import (
 )
 from hookline.credentials import connector_options as options_module
 from hookline.credentials.connector_options import OptionsPage, OptionsRequest, fetch_options
+from hookline.credentials.stored_credentials import FoundCredential
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.engine import Engine
@@ -36,6 +37,7 @@ from hookline.model.access import SYSTEM
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
+from hookline.secrets.credential_reach import HostRule
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.service.views.components import component_views
@@ -115,9 +117,9 @@ class OneCredential:
     """The credentials of a server that has one."""
 
     def __init__(self, url: str, type: str = "acme") -> None:
-        self._found = type, Key(url=url, token=SecretStr(SECRET))
+        self._found = FoundCredential(type, Key(url=url, token=SecretStr(SECRET)), HostRule("prod"))
 
-    def get(self, name: str) -> tuple[str, BaseModel]:
+    def get(self, name: str, flow_id: str | None) -> FoundCredential:
         if name != "prod":
             raise CredentialError(f"there is no credential {name!r}")
         return self._found

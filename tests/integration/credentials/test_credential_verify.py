@@ -13,12 +13,14 @@ from tests.integration.http_servers import Serve, error_of
 
 from hookline.api import AuthExpired, Connector, RateLimited, StepError, Unavailable, VerifyContext, hookimpl
 from hookline.credentials.credential_check import CredentialCheck, check_credential
+from hookline.credentials.stored_credentials import FoundCredential
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import PluginError
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
+from hookline.secrets.credential_reach import HostRule
 from hookline.telemetry.metrics import Metrics
 
 SECRET = "hunter2-hunter2"
@@ -40,9 +42,9 @@ def registry_of(connector: Connector) -> Registry:
 
 class OneCredential:
     def __init__(self, type: str, value: BaseModel) -> None:
-        self._found = type, value
+        self._found = FoundCredential(type, value, HostRule("prod"))
 
-    def get(self, name: str) -> tuple[str, BaseModel]:
+    def get(self, name: str, flow_id: str | None) -> FoundCredential:
         return self._found
 
 

@@ -14,11 +14,13 @@ from tests.integration.http_servers import Serve
 
 from hookline.api import RateLimited
 from hookline.credentials.connector_options import OptionsRequest, fetch_options
+from hookline.credentials.stored_credentials import FoundCredential
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
+from hookline.secrets.credential_reach import HostRule
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.connector_harness import Harness, plugin_of
 
@@ -91,8 +93,9 @@ async def test_the_pages_connector_does_what_the_page_says(
         await harness.close()
 
     class OneCredential:
-        def get(self, name: str) -> Any:
-            return "acme", registry.credential_types["acme"].model_validate(key)
+        def get(self, name: str, flow_id: str | None) -> Any:
+            value = registry.credential_types["acme"].model_validate(key)
+            return FoundCredential("acme", value, HostRule(name))
 
     found = await fetch_options(
         OptionsRequest("acme.create_order", "warehouse", "prod", {"country": "NL"}, "north"),

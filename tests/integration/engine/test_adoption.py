@@ -123,7 +123,7 @@ def _cannot_join(engine: Engine) -> asyncio.Event:
 
 def _token_of(engine: Engine) -> str:
     """The secret of the credential that nodes share."""
-    _, value = engine.credentials.get("key")
+    value = engine.credentials.get("key", None).value
     assert isinstance(value, ProbeKey)
     return value.token.get_secret_value()
 

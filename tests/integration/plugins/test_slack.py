@@ -12,6 +12,7 @@ from tests.integration.engine_harness import Harness as EngineHarness
 from tests.integration.slack_server import HOOK, READ_ONLY, TOKEN, SlackServer
 
 from hookline.credentials.connector_options import OptionsRequest, fetch_options
+from hookline.credentials.stored_credentials import FoundCredential
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.kernel.clocks import SystemClock
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
@@ -22,6 +23,7 @@ from hookline.outbound.egress import Egress
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.connector import VerifyContext
+from hookline.secrets.credential_reach import HostRule
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.connector_harness import Harness, ListLog
 from hookline.testing.contracts.connector import ConnectorContract
@@ -423,15 +425,15 @@ class OneCredential:
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
 
-    def get(self, name: str) -> tuple[str, SlackApi]:
-        return "slack-api", SlackApi.model_validate(self._values)
+    def get(self, name: str, flow_id: str | None) -> FoundCredential:
+        return FoundCredential("slack-api", SlackApi.model_validate(self._values), HostRule(name))
 
 
 async def test_channels_and_people_can_be_chosen(bench: Harness, workspace: SlackServer) -> None:
     async def chosen(component: str, setting: str, search: str = "") -> list[tuple[Any, str]]:
         found = await fetch_options(
             OptionsRequest(component, setting, credential="bot", search=search),
-            OneCredential(workspace.credential()),  # type: ignore[arg-type]  # it has what is needed
+            OneCredential(workspace.credential()),
             PluginCalls(bench.registry, Metrics(), structlog.get_logger()),
             http=bench.http,
             resources=EngineResources(),

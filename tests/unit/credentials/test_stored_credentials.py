@@ -81,7 +81,8 @@ async def test_a_credential_comes_back_after_a_start() -> None:
     )
     again = make(rows)
     await again.load()
-    type_name, value = again.get("acme-prod")
+    found = again.get("acme-prod", None)
+    type_name, value = found.type, found.value
     assert type_name == "acme"
     assert value == Token(token=SecretStr(SECRET), raw=SecretBytes(b"bytes"), port=8443)
     (info,) = again.list()
@@ -93,7 +94,7 @@ async def test_no_secret_is_at_rest_or_in_what_is_shown(caplog: pytest.LogCaptur
     credentials = make(rows)
     with caplog.at_level(logging.DEBUG):
         await credentials.put("acme-prod", "acme", {"token": SecretStr(SECRET)}, by=SYSTEM)
-    shown = [repr(credentials.list()), repr(credentials.get("acme-prod")), repr(credentials._held), caplog.text]
+    shown = [repr(credentials.list()), repr(credentials.get("acme-prod", None)), repr(credentials._held), caplog.text]
     assert SECRET.encode() not in rows.rows["acme-prod"].ciphertext
     assert not [text for text in shown if SECRET in text]
 
@@ -120,7 +121,7 @@ async def test_a_missing_name_lists_the_near_one_and_the_command() -> None:
     credentials = make(Rows())
     await credentials.put("acme-prod", "acme", {"token": SECRET}, by=SYSTEM)
     with pytest.raises(CredentialError, match=r"did you mean 'acme-prod'\?.*hookline credentials set acme-prd"):
-        credentials.get("acme-prd")
+        credentials.get("acme-prd", None)
 
 
 async def test_an_unknown_type_lists_the_near_one() -> None:
@@ -138,10 +139,10 @@ async def test_what_cannot_be_used_stops_only_itself() -> None:
     rows.rows["moved"] = StoredCredential("moved", "acme", rows.rows["good"].ciphertext, NOW)
     again = make(rows)
     await again.load()
-    assert again.get("good")[1] == Token(token=SecretStr(SECRET))
+    assert again.get("good", None).value == Token(token=SecretStr(SECRET))
     for name, said in [("moved", "another name"), ("gone", "no installed plugin"), ("foreign", "HOOKLINE_SECRET_KEY")]:
         with pytest.raises(CredentialError, match=said):
-            again.get(name)
+            again.get(name, None)
     problems = {info.name: info.problem for info in again.list()}
     assert problems.pop("good") is None
     assert all(problems.values())
@@ -176,7 +177,7 @@ async def test_what_could_not_be_committed_is_not_in_memory() -> None:
     with pytest.raises(StoreError):
         await credentials.put("a", "acme", {"token": SECRET}, by=SYSTEM)
     with pytest.raises(CredentialError):
-        credentials.get("a")
+        credentials.get("a", None)
     assert told == []
 
 
@@ -220,7 +221,7 @@ async def test_memory_is_what_was_committed_although_the_caller_is_gone(change: 
     if change == "drop":
         assert credentials.list() == []
     else:
-        assert credentials.get("a")[1] == Token(token=SecretStr(SECRET if change == "put" else "the old one"))
+        assert credentials.get("a", None).value == Token(token=SecretStr(SECRET if change == "put" else "the old one"))
     # Another process's eyes see nothing that memory doesn't.
     await credentials.load()
     assert told == ([] if change == "rotate" else ["a"])
@@ -238,7 +239,9 @@ async def test_rotation_encrypts_again_with_the_first_key() -> None:
     assert await both.rotate(by=SYSTEM) == 0
     new = make(rows, keys=[NEW])
     await new.load()
-    assert new.get("a") == new.get("b") == ("acme", Token(token=SecretStr(SECRET)))
+    for name in ("a", "b"):
+        found = new.get(name, None)
+        assert (found.type, found.value) == ("acme", Token(token=SecretStr(SECRET)))
 
 
 async def test_rotation_without_the_old_key_changes_nothing() -> None:

@@ -1,17 +1,19 @@
 """What the admin API signs for others: signatures, and nothing that shows a secret."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from hookline.credentials.stored_credentials import FoundCredential
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import CannotSign, CredentialError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest
+from hookline.secrets.credential_reach import HostRule
 from hookline.service.signed_samples import (
     SignedMessage,
     UnsignedMessage,
@@ -147,7 +149,11 @@ def test_the_url_that_is_signed_is_the_one_that_the_message_goes_to() -> None:
 def test_a_credential_of_another_type_is_rejected(registry: Registry) -> None:
     flow = webhook_flow(scheme=registry.schemes["github"], credential="key")
     key = credential(registry, "github", {"secret": SECRET})
-    assert verifying_credential(flow, lambda name: ("github", key)) is key
+
+    def found(type: str, value: Any) -> Callable[[str, str], FoundCredential]:
+        return lambda name, flow_id: FoundCredential(type, value, HostRule(name))
+
+    assert verifying_credential(flow, found("github", key)) is key
     with pytest.raises(CredentialError, match="not 'github'"):
-        verifying_credential(flow, lambda name: ("basic", credential(registry, "api-key", {"key": SECRET})))
-    assert verifying_credential(webhook_flow(), lambda name: ("github", key)) is None
+        verifying_credential(flow, found("basic", credential(registry, "api-key", {"key": SECRET})))
+    assert verifying_credential(webhook_flow(), found("github", key)) is None

@@ -295,7 +295,7 @@ class _Demo:
 
         engine = self._server.engine
         scheme = engine.registry.schemes["paypal"]
-        _, credential = engine.credentials.get(_CREDENTIAL)
+        credential = engine.credentials.get(_CREDENTIAL, None).value
         request = SignedRequest("POST", hook, (), engine.clock.now(), engine.http)
         return scheme.sign(request, body, credential, scheme.settings())
 

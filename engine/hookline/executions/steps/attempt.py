@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from hookline.credentials.access_tokens import CredentialTokens, hidden_of
+from hookline.credentials.used_credential import UsedCredential
 from hookline.executions.execution_context import Blocked, ExecutionContext, Frame
 from hookline.executions.interruption import Interrupted
 from hookline.executions.services import StubFunction
@@ -30,6 +30,7 @@ from hookline.plugin_host.plugin_loggers import StepLog
 from hookline.plugin_host.result_conversion import normalize_result
 from hookline.sdk.action import Context, Increment, Reply, Signal, Sleep
 from hookline.sdk.context_parts import check_key, packed
+from hookline.secrets.credential_reach import HostRule
 from hookline.secrets.masking import HiddenValues
 from hookline.storage.change_declarations import SetState
 
@@ -96,6 +97,7 @@ class Attempt:
         "_acted",
         "_arguments",
         "_hidden",
+        "_hosts",
         "_state",
         "_stub",
         "called",
@@ -142,6 +144,8 @@ class Attempt:
         """The action has returned, and what it returned was stored if it had to be."""
         self._hidden = _NO_SECRETS
         """The secret values of the credential, which no log and no error may show."""
+        self._hosts: HostRule | None = None
+        """The hosts to which the credential may be sent; None without a credential."""
 
     def changes(self, counts: str | None = None) -> tuple[SetState, ...]:
         """The changes of the flow's state by the action, to commit with its entry. `counts`: the key that it adds to.
@@ -187,8 +191,7 @@ class Attempt:
         self._arguments = action.arguments(settings.model)
         if action.takes_context:
             self._arguments["ctx"] = self._context(settings)
-            if self.step.credential is not None:
-                check_credential_hosts(self.step, self._arguments)
+            check_credential_hosts(self.step, self._arguments, self._hosts)
 
     async def call(self) -> NormalizedResult:
         """Call the action, or the stub that a simulation puts in its place, and return the result.
@@ -361,19 +364,17 @@ class Attempt:
         return StepLog(run.services.log, run.id, run.flow.id, self.path, run.redactor, self._hidden)
 
     def _context(self, settings: StepSettings) -> Context[Any]:
-        run, services, credential, credential_type, tokens = self.run, self.run.services, None, None, None
+        run, services, used = self.run, self.run.services, self._used_credential()
         self._state = StateTransaction(run, pure=self.step.action.pure)
-        if self.step.credential is not None:
-            credential_type, credential, tokens = self._credential(self.step.credential)
-            self._hidden = hidden_of(credential, tokens)
+        self._hidden, self._hosts = used.hidden, used.hosts
         return Context(
-            credential=credential,
-            credential_type=credential_type,
+            credential=used.value,
+            credential_type=used.type,
             message=settings.message,
-            http=ExactClient(services.http) if run.flow.exact else services.http,
+            http=ExactClient(used.http) if run.flow.exact else used.http,
             blobs=services.blobs,
             state=self._state,
-            resources=services.resources,
+            resources=used.resources,
             files_root=services.files_root,
             log=self._log(),
             execution_id=run.id,
@@ -381,26 +382,21 @@ class Attempt:
             attempt=self.number,
             idempotency_key=idempotency_key(run.id, self.path),
             exact=run.flow.exact,
-            tokens=tokens,
+            tokens=used.tokens,
         )
 
-    def _credential(self, name: str) -> tuple[str, Any, CredentialTokens | None]:
-        """The type of a credential, its value and its access tokens. Raises Blocked if one of them is missing."""
-        services = self.run.services
+    def _used_credential(self) -> UsedCredential:
+        """The credential of the step. Raises Blocked if it, or its access tokens, are missing."""
+        services, name = self.run.services, self.step.credential
         try:
-            credential_type, credential = services.credentials.get(name)
+            used = services.credential_access.of(name, self.step.action, flow_id=self.run.flow.id)
         except CredentialError as error:
             raise Blocked(error.message) from error
-        if credential_type not in self.step.credential_types:
-            wanted = " or ".join(self.step.credential_types) or "none"
-            raise Blocked(f"credential {name!r} is of type {credential_type}; {self.step.action.name} takes {wanted}")
-        if services.tokens is None:
-            return credential_type, credential, None
-        tokens = services.tokens.of(name)
-        missing = None if tokens is None else services.tokens.missing(name)
-        if missing is not None:
-            raise Blocked(missing)
-        return credential_type, credential, tokens
+        if name is not None and used.tokens is not None and services.tokens is not None:
+            missing = services.tokens.missing(name)
+            if missing is not None:
+                raise Blocked(missing)
+        return used
 
 
 def _label(failure: BaseException) -> str:

@@ -28,7 +28,8 @@ def _limits(run: ExecutionContext, step: CompiledAction) -> Iterator[tuple[str, 
     rate = run.services.effects.rate(step.action)
     if callable(rate):
         try:
-            credential = None if step.credential is None else run.services.credentials.get(step.credential)[1]
+            used, credentials = step.credential, run.services.credentials
+            credential = None if used is None else credentials.get(used, run.flow.id).value
         except CredentialError:
             # The call reports the error of the credential.
             return

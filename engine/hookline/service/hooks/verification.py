@@ -6,10 +6,12 @@ from typing import Any, Final, Protocol
 import structlog
 from pydantic import BaseModel
 
+from hookline.credentials.stored_credentials import FoundCredential
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRejected
 from hookline.plugin_host.plugin_calls import Containment
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
+from hookline.secrets.credential_reach import HostRule
 from hookline.service.hooks.headers_and_masks import Masks
 from hookline.sources.subscription_store import SubscriptionStore
 
@@ -25,8 +27,8 @@ _LONGEST: Final = 60.0
 class CredentialSource(Protocol):
     """A source of credentials."""
 
-    def get(self, name: str) -> tuple[str, BaseModel]:
-        """Return the type's name and the value. Raises CredentialError."""
+    def get(self, name: str, flow_id: str | None) -> FoundCredential:
+        """Return the credential with which a flow verifies. Raises CredentialError, also if it isn't for the flow."""
         ...
 
 
@@ -45,10 +47,10 @@ class SubscriptionCredential:
         self.unsettled = unsettled
         self.error = error
 
-    def get(self, name: str) -> tuple[str, BaseModel]:
+    def get(self, name: str, flow_id: str | None) -> FoundCredential:
         if self.error is not None or self.value is None:
             raise self.error or CredentialError("there is no secret to verify by")
-        return self.type, self.value
+        return FoundCredential(self.type, self.value, HostRule(name))
 
 
 class Verifier(Protocol):
@@ -116,14 +118,14 @@ class Verification:
                 return None
             raise self._rejection(CredentialError(f"no credential is named for {self._scheme.name!r}"))
         try:
-            kind, value = credentials.get(name)
+            found = credentials.get(name, self._flow_id)
         except CredentialError as error:
             raise self._rejection(error) from None
-        if not isinstance(value, expected):
+        if not isinstance(found.value, expected):
             raise self._rejection(
-                CredentialError(f"credential {name!r} is of type {kind!r}, not {self._scheme.name!r}")
+                CredentialError(f"credential {name!r} is of type {found.type!r}, not {self._scheme.name!r}")
             )
-        return value
+        return found.value
 
     def _rejection(self, error: BaseException) -> RequestRejected:
         """Return the rejection for an error of a scheme: NotVerified or CannotVerify."""

@@ -1,14 +1,53 @@
 """The flows that may use a credential, and the hosts to which it may be sent: setting, showing and hiding them."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import AUTH
 
+from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
+from hookline.engine_options import EngineOptions
 
 BEARER = {"type": "bearer", "values": {"token": "hunter2-hunter2-hunter2"}}
+
+
+class Listener:
+    """A server that keeps what it gets, and answers 200."""
+
+    port = 0
+
+    def __init__(self) -> None:
+        self.received = b""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.received += await reader.read(65_536)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, flows: Path) -> AsyncIterator[Engine]:
+    """An engine that may reach this machine, so that nothing but the credential's hosts is in the way."""
+    options = EngineOptions(
+        db=f"sqlite:///{tmp_path}/hookline.db",
+        blobs=f"file://{tmp_path}/blobs",
+        flows=flows,
+        secret_keys=(b"k" * 32,),
+        watch=False,
+        egress_allow=("127.0.0.1",),
+    )
+    async with Engine(load_plugins(), options) as engine:
+        yield engine
 
 
 async def ask(client: Client, method: str, path: str, body: Any = None, *, token: dict[str, str] = AUTH) -> Any:
@@ -47,7 +86,7 @@ async def test_a_patch_changes_only_what_it_names(client: Client, engine: Engine
     await engine.credentials.load()
     (stored,) = await engine.store.credentials()
     assert (stored.flows, stored.hosts) == ((), ("i",))
-    kept: Any = engine.credentials.get("shop")[1]
+    kept: Any = engine.credentials.get("shop", None).value
     assert (kept.username, kept.password[0].get_secret_value()) == ("ada", "new-password")
     status, problem = await ask(client, "PATCH", "credentials/shop", {"values": {"username": None}})
     assert status == 422, "the whole must be valid"
@@ -83,3 +122,95 @@ async def test_a_limited_token_sees_the_credentials_of_its_flows_alone(client: C
     for method in ("PUT", "PATCH", "DELETE"):
         status, _ = await ask(client, method, "credentials/mine", BEARER if method == "PUT" else {}, token=admin)
         assert status == 403, "what all flows may use is no matter of a token for some"
+
+
+# --- Enforcement ---
+
+
+def sending(url: str, **more: Any) -> dict[str, Any]:
+    """A flow that sends a credential to a URL."""
+    return {
+        "id": "mine",
+        "trigger": {"use": "webhook", "with": {"verify": "none"}},
+        **more,
+        "steps": [{"id": "out", "use": "http.request", "with": {"url": url}, "credential": "bank"}],
+    }
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    """An author's own server."""
+    made = Listener()
+    server = await asyncio.start_server(made.accept, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield made
+
+
+async def tried(client: Client, token: dict[str, str], document: Any, **more: Any) -> Any:
+    body = {"document": document, "input": {"body": {"at": "x"}}, "effects": "real", **more}
+    return (await ask(client, "POST", "try", body, token=token))[1]
+
+
+@pytest.mark.rule(47)
+@pytest.mark.parametrize("chosen", ["literal", "var"])
+async def test_a_credential_with_hosts_is_sent_to_no_other_host_by_a_try(
+    client: Client, listener: Listener, chosen: str
+) -> None:
+    await ask(client, "PUT", "credentials/bank", {**BEARER, "hosts": ["api.example.com"]})
+    document = sending(listener.url)
+    if chosen == "var":
+        document = sending("{{ vars.there }}/x", vars={"there": listener.url.rstrip("/")})
+    result = await tried(client, await limited(client, "mine"), document)
+    assert listener.received == b""
+    assert "http.credential_host" in str(result), result
+
+
+@pytest.mark.rule(47)
+async def test_a_credential_with_hosts_is_sent_to_no_other_host_by_a_deployed_flow(
+    client: Client, engine: Engine, listener: Listener
+) -> None:
+    await ask(client, "PUT", "credentials/bank", {**BEARER, "hosts": ["api.example.com"]})
+    token = await limited(client, "mine", scope="author")
+    status, _ = await ask(client, "PUT", "flows/mine", sending(listener.url), token=token)
+    assert status in (200, 201)
+    ended = await run_to_end(client, token)
+    assert ended["error"]["code"] == "http.credential_host"
+    assert listener.received == b""
+    status, _ = await ask(client, "PATCH", "credentials/bank", {"hosts": [f"http://127.0.0.1:{listener.port}"]})
+    await run_to_end(client, token)
+    assert b"hunter2-hunter2-hunter2" in listener.received
+
+
+@pytest.mark.rule(12)
+async def test_a_flow_that_a_credential_is_not_for_waits_as_if_there_were_none(
+    client: Client, engine: Engine, listener: Listener
+) -> None:
+    await ask(client, "PUT", "credentials/bank", {**BEARER, "flows": ["billing-*"]})
+    token = await limited(client, "mine", scope="author")
+    result = await tried(client, token, sending(listener.url))
+    assert listener.received == b""
+    assert "there is no credential 'bank' for flow 'mine'" in str(result), result
+    assert "billing" not in str(result), "the token doesn't see the credential"
+    await ask(client, "PUT", "flows/mine", sending(listener.url), token=token)
+    _, started = await ask(client, "POST", "flows/mine/start", {"body": 1}, token=token)
+    execution = await until(client, started["execution_id"], token, "waiting")
+    assert "there is no credential 'bank' for flow 'mine'" in execution["reason"]
+    assert listener.received == b""
+    await ask(client, "PATCH", "credentials/bank", {"flows": ["billing-*", "mine"]})
+    await until(client, started["execution_id"], token, "succeeded", "failed")
+    assert b"hunter2-hunter2-hunter2" in listener.received
+
+
+async def run_to_end(client: Client, token: dict[str, str]) -> Any:
+    _, started = await ask(client, "POST", "flows/mine/start", {"body": 1}, token=token)
+    return await until(client, started["execution_id"], token, "succeeded", "failed")
+
+
+async def until(client: Client, execution_id: str, token: dict[str, str], *states: str) -> Any:
+    async with asyncio.timeout(30):
+        while True:
+            _, found = await ask(client, "GET", f"executions/{execution_id}", token=token)
+            if found["state"] in states:
+                return found
+            await asyncio.sleep(0.01)

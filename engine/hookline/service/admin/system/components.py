@@ -12,9 +12,11 @@ from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.kernel.errors import ComponentNotFound, CredentialError, NoOptions, OptionsNotReady, StepError
 from hookline.kernel.json import encode
 from hookline.model.access import TokenScope
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import Parameter, decode_body, read_body, read_query
 from hookline.service.admin.responses import json_response
+from hookline.service.admin.system.credentials import visible_credentials
 from hookline.service.views.components import (
     ComponentView,
     OptionsPageView,
@@ -77,6 +79,9 @@ def add_components(api: Blueprint, engine: Engine) -> None:
         depend. If the service fails, the status is 502.
         """
         given = decode_body(await read_body(), OptionsRequestBody)
+        seen = {one.name for one in visible_credentials(engine, caller())}
+        if given.credential is not None and given.credential not in seen:
+            raise CredentialError(f"there is no credential {given.credential!r}")
         found = await fetch_options(
             OptionsRequest(component, setting, given.credential, given.with_, given.search),
             engine.credentials,

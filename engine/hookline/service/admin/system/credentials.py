@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from quart import Blueprint, Response
 
+from hookline.access.caller import Caller
 from hookline.credentials.credential_check import CredentialCheck, check_credential
 from hookline.credentials.oauth_authorization import Authorization, query_of
 from hookline.credentials.stored_credentials import CredentialInfo
@@ -184,6 +185,19 @@ class Rotated(msgspec.Struct, frozen=True):
     pending: Pending
 
 
+def visible_credentials(engine: Engine, by: Caller) -> list[CredentialInfo]:
+    """The credentials that some flow of a caller may use; all of them if it sees all flows."""
+    return [one for one in engine.credentials.list() if by.flows is None or any(map(one.is_for, by.flows))]
+
+
+def visible_credential(engine: Engine, name: str) -> CredentialInfo:
+    """A credential that the current caller sees. Raises CredentialMissing."""
+    for info in visible_credentials(engine, caller()):
+        if info.name == name:
+            return info
+    raise CredentialMissing(f"there is no credential {name!r}")
+
+
 def add_credentials(api: Blueprint, engine: Engine) -> None:
 
     def users(name: str) -> list[str]:
@@ -192,22 +206,15 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         using = (id for id, entry in entries if entry.flow is not None and name in entry.flow.credentials)
         return sorted(caller().visible(using))
 
-    def shown() -> list[CredentialInfo]:
-        """The credentials that some flow of the caller may use; all of them if it sees all flows."""
-        flows = caller().flows
-        return [one for one in engine.credentials.list() if flows is None or any(map(one.is_for, flows))]
-
     def found(name: str) -> CredentialView:
-        for info in shown():
-            if info.name == name:
-                return credential_view(info, users(name))
-        raise CredentialMissing(f"there is no credential {name!r}")
+        return credential_view(visible_credential(engine, name), users(name))
 
     @api.get("/credentials")
     @operation(PageView[CredentialView])
     async def list_credentials() -> Response:
         """List the credentials, without their secrets."""
-        return json_response(PageView([credential_view(info, users(info.name)) for info in shown()], None))
+        shown = visible_credentials(engine, caller())
+        return json_response(PageView([credential_view(info, users(info.name)) for info in shown], None))
 
     @api.get("/credentials/<but(rotate):name>")
     @operation(CredentialView)
