@@ -43,7 +43,7 @@ def settings() -> str:
         meaning = (field.description or "") + (
             f" One of {', '.join(f'`{one}`' for one in choices)}." if choices else ""
         )
-        lines.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {shown} | {_cell(meaning)} |")
+        lines.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {shown} | {cell(meaning)} |")
     return "\n".join(lines)
 
 
@@ -92,7 +92,7 @@ def _command(command: click.Command, context: click.Context, level: int) -> str:
 
 def _options(command: click.Command, context: click.Context) -> str:
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [f"| `{record[0].replace('|', ' or ')}` | {_cell(record[1])} |" for record in records if record]
+    rows = [f"| `{record[0].replace('|', ' or ')}` | {cell(record[1])} |" for record in records if record]
     return "\n".join(["| option | meaning |", "| --- | --- |", *rows])
 
 
@@ -127,7 +127,7 @@ def _component(view: ComponentView, mark: str) -> str:
         lines = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
         for one in view.settings:
             default = "required" if one.required else f"`{encode(one.default).decode()}`"
-            lines.append(f"| `{one.name}` | {_cell(one.type)} | {_cell(default)} | {_cell(one.description)} |")
+            lines.append(f"| `{one.name}` | {cell(one.type)} | {cell(default)} | {cell(one.description)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -155,7 +155,7 @@ def _keys(title: str, model: type[BaseModel]) -> str:
         # Null means the same as a missing key.
         default = "required" if one.required else "" if one.default is None else f"`{encode(one.default).decode()}`"
         kind = one.type.removesuffix(" or null").replace("list of object", _LISTS.get(one.name, "list of steps"))
-        lines.append(f"| `{one.name}` | {_cell(kind)} | {_cell(default)} | {_cell(one.description)} |")
+        lines.append(f"| `{one.name}` | {cell(kind)} | {cell(default)} | {cell(one.description)} |")
     return "\n".join(lines)
 
 
@@ -166,7 +166,7 @@ def error_codes() -> str:
     """Each code of the tree of errors."""
     lines = ["| code | error | meaning |", "| --- | --- | --- |"]
     lines += [
-        f"| `{kind.code}` | `{kind.__name__}` | {_cell(_first_line(kind))} |"
+        f"| `{kind.code}` | `{kind.__name__}` | {cell(_first_line(kind))} |"
         for kind in _tree(HooklineError)
         if not issubclass(kind, RequestRejected)
     ]
@@ -175,7 +175,7 @@ def error_codes() -> str:
 
 def quality() -> str:
     """The rules of each level of the quality scale."""
-    rows = [f"| {rule.level} | `{rule.code}` | {_cell(rule.text)} |" for rule in SCALE]
+    rows = [f"| {rule.level} | `{rule.code}` | {cell(rule.text)} |" for rule in SCALE]
     return "\n".join(["| level | rule | requirement |", "| --- | --- | --- |", *rows])
 
 
@@ -186,7 +186,7 @@ def audited_operations() -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| `{name}` | {_cell(told.meaning)} | {'yes' if told.flow else ''} | {told.subject} | {told.detail} |"
+        f"| `{name}` | {cell(told.meaning)} | {'yes' if told.flow else ''} | {told.subject} | {told.detail} |"
         for name, told in OPERATIONS.items()
     ]
     return "\n".join(lines)
@@ -196,7 +196,7 @@ def problem_codes() -> str:
     """Each code of a problem document in the response of a hook."""
     lines = ["| status | code | meaning |", "| --- | --- | --- |"]
     kinds = sorted(_tree(RequestRejected), key=lambda kind: (kind.status, kind.code))
-    lines += [f"| {kind.status} | `{kind.code}` | {_cell(_first_line(kind))} |" for kind in kinds]
+    lines += [f"| {kind.status} | `{kind.code}` | {cell(_first_line(kind))} |" for kind in kinds]
     return "\n".join(lines)
 
 
@@ -216,5 +216,5 @@ def _plain(value: Any) -> str:
     return value.as_posix() if isinstance(value, Path) else str(value)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")

@@ -30,6 +30,7 @@ from hookline.kernel.pointers_and_patches import pointer_to
 from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, CallerReply, Message
+from hookline.model.reach import Reach
 from hookline.model.sources import Schedule, ScheduleSettings
 from hookline.model.webhook import BodyMode, WebhookSettings, is_server_header
 from hookline.sdk.action import (
@@ -143,6 +144,7 @@ __all__ = [
     "Problem",
     "RateLimited",
     "RateLimits",
+    "Reach",
     "Reference",
     "Reply",
     "RequestRejected",

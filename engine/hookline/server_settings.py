@@ -33,6 +33,7 @@ from hookline.kernel.errors import ConfigError, Problem
 from hookline.kernel.plugin_model_validation import error_text
 from hookline.kernel.suggestions_and_counts import did_you_mean
 from hookline.model.durations import Duration
+from hookline.model.reach import Reach
 from hookline.model.webhook import Network
 
 PREFIX = "HOOKLINE_"
@@ -47,7 +48,7 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-TextList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+TextList = Annotated[tuple[str, ...], Reach("host_trust"), NoDecode, BeforeValidator(_split)]
 """A list in TOML; in the environment, its items are separated by commas."""
 
 
@@ -58,17 +59,17 @@ class Settings(BaseSettings):
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
-    db: str = Field(
+    db: Annotated[str, Reach("host_server")] = Field(
         default="sqlite:///.hookline/hookline.db",
         description="The database of executions: the URL of a backend, `sqlite:///…` or `postgresql://…`.",
     )
-    db_listen: str | None = Field(
+    db_listen: Annotated[str | None, Reach("host_server")] = Field(
         default=None,
         description="The URL of the same PostgreSQL database without a pooler in between, for the session that hears "
         "the wake-ups of other nodes. It is needed only if `db` leads to a pooler of transactions such as pgbouncer; "
         "by default `db`.",
     )
-    queue: str | None = Field(
+    queue: Annotated[str | None, Reach("host_server")] = Field(
         default=None,
         description="The queue in front of the database, which accepts messages also while the database can't: "
         "`nats://host:4222,host:4222`, see the how-to guide about a NATS cluster. By default there is none.",
@@ -80,12 +81,14 @@ class Settings(BaseSettings):
         description="With a `queue`, the time for which messages are accepted after the database has answered last, "
         "with the flows and credentials that were known then; after that they get 503.",
     )
-    flows: str = Field(
+    flows: Annotated[str, Reach("host_folder")] = Field(
         default="flows",
         min_length=1,
         description="The directory of the flows, or `database` to serve the flows from the database.",
     )
-    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
+    host: Annotated[str, Reach("host_address")] = Field(
+        default="127.0.0.1", min_length=1, description="The address to listen on."
+    )
     port: int = Field(default=8080, ge=0, le=_LAST_PORT, description="The port to listen on; 0 chooses a free one.")
     server: Literal["hypercorn", "uvicorn"] = Field(
         default="hypercorn", description="The HTTP server; `uvicorn` needs the extra `fast`."
@@ -101,19 +104,19 @@ class Settings(BaseSettings):
         description="The name of this node in logs and metrics; the name of the host by default. With `workers`, `-1`, "
         "`-2` and so on are appended.",
     )
-    public_url: str | None = Field(
+    public_url: Annotated[str | None, Reach("host_address")] = Field(
         default=None,
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
         description="The URL under which senders reach the server, such as `https://hooks.example.com`.",
     )
-    admin_bind: str | None = Field(
+    admin_bind: Annotated[str | None, Reach("host_address")] = Field(
         default=None,
         pattern=r"^([^\s:/\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):\d{1,5}$",
         description="The address of the admin API, such as `127.0.0.1:8081`; port 0 chooses a free one. The other "
         "address then answers only hooks, callbacks, OAuth redirects and probes. Without `admin_bind`, one address "
         "answers everything.",
     )
-    admin_url: str | None = Field(
+    admin_url: Annotated[str | None, Reach("host_address")] = Field(
         default=None,
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
         description="The URL under which people reach the console and the admin API, such as "
@@ -164,10 +167,10 @@ class Settings(BaseSettings):
         description="The longest time in which a request must arrive completely; after it, the sender gets 408. Unused "
         "files are removed at twice that age, but not before one hour.",
     )
-    files: Path | None = Field(
+    files: Annotated[Path | None, Reach("host_folder")] = Field(
         default=None, description="The directory to which `file.*` steps are limited; without one they fail."
     )
-    blobs: str | None = Field(
+    blobs: Annotated[str | None, Reach("host_folder")] = Field(
         default=None,
         description="The store of uploaded files: the URL of a blob store. By default the directory `blobs` beside the "
         "database.",
@@ -208,12 +211,12 @@ class Settings(BaseSettings):
         "address may have half of them, except a trusted proxy. All HTTP/2 connections together may have the same "
         "number of streams.",
     )
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = Field(
+    trusted_proxies: Annotated[tuple[Network, ...], Reach("host_trust"), NoDecode, BeforeValidator(_split)] = Field(
         default=(),
         description="Networks (CIDR) of the proxies in front of the server. Only their `forwarded_header` is trusted, "
         "and only they may have more than half of `max_connections`.",
     )
-    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
+    forwarded_header: Annotated[Literal["x-forwarded-for", "forwarded"], Reach("read_header")] = Field(
         default="x-forwarded-for", description="The header in which trusted proxies name the address of the client."
     )
     step_timeout: Duration = Field(

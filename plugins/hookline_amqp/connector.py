@@ -1,12 +1,12 @@
 """The connector and its credential type."""
 
 from importlib.util import find_spec
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import Connector
+from hookline.api import Connector, Reach
 from hookline_amqp.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 SCHEMES: Final = ("amqp", "amqps")
@@ -17,20 +17,22 @@ class AmqpLogin(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: SecretStr | None = Field(
+    url: Annotated[SecretStr | None, Reach("service_url")] = Field(
         default=None,
         description="The whole address: `amqp://user:password@host:5672/vhost`, with `amqps:` for TLS. Besides it, "
         "only `ca` may be given.",
     )
-    host: str | None = Field(default=None, description="The broker's host, if there is no `url`.")
+    host: Annotated[str | None, Reach("service_url")] = Field(
+        default=None, description="The broker's host, if there is no `url`."
+    )
     port: int | None = Field(
         default=None, gt=0, lt=65536, description="The broker's port; by default 5672, or 5671 with TLS."
     )
     username: str = Field(default="guest", description="The user name; by default `guest`.")
     password: SecretStr | None = Field(default=None, description="The password; by default that of `guest`.")
-    vhost: str = Field(default="/", description="The virtual host.")
+    vhost: Annotated[str, Reach("broker")] = Field(default="/", description="The virtual host.")
     tls: bool = Field(default=False, description="Encrypt the connection with TLS.")
-    ca: str | None = Field(
+    ca: Annotated[str | None, Reach("pem")] = Field(
         default=None,
         description="Certificates in PEM of the authority that signed the broker's certificate, if the system doesn't "
         "trust it.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hookline.api import BrokerMessage, ConsumeContext, StepError
+from hookline.api import BrokerMessage, ConsumeContext, Reach, StepError
 from hookline_amqp.connector import AmqpLogin, amqp
 from hookline_amqp.topology import Declare
 
@@ -21,9 +21,11 @@ _ANSWER: Final = 10.0
 @amqp.consume
 async def messages(
     ctx: ConsumeContext[AmqpLogin],
-    queue: Annotated[str, Field(min_length=1, max_length=255, description="The queue.")],
+    queue: Annotated[str, Reach("broker"), Field(min_length=1, max_length=255, description="The queue.")],
     declare: Annotated[
-        Declare | None, Field(description="Declare the queue and its bindings; otherwise the queue must exist.")
+        Declare | None,
+        Reach("broker"),
+        Field(description="Declare the queue and its bindings; otherwise the queue must exist."),
     ] = None,
     rejected: Annotated[
         Literal["reject", "acknowledge"],

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypedDict
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, JsonValue, StepError, encode_json
+from hookline.api import Attachment, Context, Duration, JsonValue, Reach, StepError, encode_json
 from hookline_amqp.connector import AmqpLogin, amqp
 
 MAX_BODY: Final = 128 * 1024 * 1024
@@ -37,10 +37,13 @@ def _known_by_its_id(_settings: Mapping[str, Any]) -> bool | None:
 async def publish(
     ctx: Context[AmqpLogin],
     routing_key: Annotated[
-        str, Field(description="The routing key; for the default exchange, it is the name of the queue.")
+        str,
+        Reach("broker"),
+        Field(description="The routing key; for the default exchange, it is the name of the queue."),
     ] = "",
     exchange: Annotated[
         str,
+        Reach("broker"),
         Field(
             description="The exchange; by default the default exchange, which routes to the queue named by the "
             "routing key."
@@ -52,6 +55,7 @@ async def publish(
     text: Annotated[str | None, Field(description="The body as text.")] = None,
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Field(description="The body as a file: an attachment of the message, or its name."),
     ] = None,
     content_type: Annotated[str | None, Field(description="The content type; by default that of the body.")] = None,
@@ -62,14 +66,16 @@ async def publish(
             description="The message id; by default the step's idempotency key, which is the same at each attempt.",
         ),
     ] = None,
-    headers: Annotated[dict[str, JsonValue] | None, Field(description="The headers of the message.")] = None,
+    headers: Annotated[
+        dict[str, JsonValue] | None, Reach("request_header"), Field(description="The headers of the message.")
+    ] = None,
     persistent: Annotated[bool, Field(description="True if the message survives a restart of the broker.")] = True,
     mandatory: Annotated[bool, Field(description="Fail if no queue gets the message.")] = True,
     type: Annotated[str | None, Field(description="The kind of message, as a name for consumers.")] = None,
     correlation_id: Annotated[
         str | None, Field(description="The correlation id, such as the id of a request that it answers.")
     ] = None,
-    reply_to: Annotated[str | None, Field(description="The queue for answers.")] = None,
+    reply_to: Annotated[str | None, Reach("broker"), Field(description="The queue for answers.")] = None,
     priority: Annotated[
         int | None,
         Field(ge=0, le=255, description="The priority: in queues with priorities, greater ones are delivered first."),

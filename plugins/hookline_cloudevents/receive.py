@@ -18,6 +18,7 @@ from hookline.api import (
     NewFile,
     ParsedRequest,
     Problem,
+    Reach,
     RequestTrigger,
     TooLarge,
     UnsupportedMedia,
@@ -52,7 +53,7 @@ class CloudEventsSettings(WebhookSettings):
     sources: tuple[Pattern, ...] | None = Field(
         default=None, min_length=1, description="The sources of events that start the flow; all by default."
     )
-    origins: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+    origins: Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], Reach("response_header")] = Field(
         default=("*",),
         min_length=1,
         description="The hosts that may send, for senders that ask first (`WebHook-Request-Origin`); `*` means all. "

@@ -14,6 +14,7 @@ from hookline.api import (
     Duration,
     Exposed,
     JsonValue,
+    Reach,
     Reply,
     Response,
     StepError,
@@ -44,18 +45,27 @@ _NOT_GIVEN: Any = Field(default_factory=lambda: ...)
 @connector.action(idempotent=True)
 async def send(
     ctx: Context[Any],
-    url: Annotated[str, Exposed(), CredentialGoesTo(), Field(description="The URL of the receiver; http or https.")],
+    url: Annotated[
+        str,
+        Reach("http_url"),
+        Exposed(),
+        CredentialGoesTo(),
+        Field(description="The URL of the receiver; http or https."),
+    ],
     type: Annotated[
         str, Field(min_length=1, description="The type of the event, such as `com.example.order.created`.")
     ],
     source: Annotated[
-        str, Field(min_length=1, description="The source of the event: a URI or a path, such as `/shop`.")
+        str,
+        Reach("passed_url"),
+        Field(min_length=1, description="The source of the event: a URI or a path, such as `/shop`."),
     ],
     data: Annotated[
         Any, Field(description="The data of the event: a JSON value, or a text of another type.")
     ] = _NOT_GIVEN,
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Field(description="The data as a file: an attachment of the message, or its name."),
     ] = None,
     id: Annotated[
@@ -73,9 +83,10 @@ async def send(
     datacontenttype: Annotated[
         str | None, Field(description="The data's media type; by default that of JSON, or of the file.")
     ] = None,
-    dataschema: Annotated[str | None, Field(description="The URI of the data's schema.")] = None,
+    dataschema: Annotated[str | None, Reach("passed_url"), Field(description="The URI of the data's schema.")] = None,
     extensions: Annotated[
         dict[str, str | int | bool | None] | None,
+        Reach("request_header"),
         Field(description="Further attributes; one that is null is left out."),
     ] = None,
     mode: Annotated[
@@ -88,7 +99,7 @@ async def send(
         Duration | None, Field(description="The longest time, from the start to the last byte; 30s by default.")
     ] = None,
     key_header: Annotated[
-        str, Field(description="The header in which a credential of type `api-key` is sent.")
+        str, Reach("request_header"), Field(description="The header in which a credential of type `api-key` is sent.")
     ] = "X-API-Key",
 ) -> Reply:
     """Send a CloudEvent by HTTP.

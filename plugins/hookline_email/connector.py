@@ -2,11 +2,11 @@
 
 import ssl
 from importlib.util import find_spec
-from typing import Final, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from hookline.api import Connector, StepError
+from hookline.api import Connector, Reach, StepError
 from hookline_email.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 Security: TypeAlias = Literal["starttls", "tls", "none"]
@@ -21,7 +21,7 @@ class EmailCredential(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    smtp_host: str | None = Field(
+    smtp_host: Annotated[str | None, Reach("service_url")] = Field(
         default=None, min_length=1, description="The SMTP server, which accepts mail for sending."
     )
     smtp_port: int | None = Field(
@@ -44,7 +44,9 @@ class EmailCredential(BaseModel):
         min_length=1,
         description="The sender of mail if a step gives none: `Shop <shop@example.com>`.",
     )
-    imap_host: str | None = Field(default=None, min_length=1, description="The IMAP server, which has the mailbox.")
+    imap_host: Annotated[str | None, Reach("service_url")] = Field(
+        default=None, min_length=1, description="The IMAP server, which has the mailbox."
+    )
     imap_port: int | None = Field(
         default=None,
         ge=1,
@@ -56,7 +58,7 @@ class EmailCredential(BaseModel):
     )
     imap_username: str | None = Field(default=None, min_length=1, description="The user name at the IMAP server.")
     imap_password: SecretStr | None = Field(default=None, description="The password at the IMAP server.")
-    ca_certificate: str | None = Field(
+    ca_certificate: Annotated[str | None, Reach("pem")] = Field(
         default=None,
         description="Certificates in PEM of your own authority, which signed the servers' certificates; it is trusted "
         "in addition to those of the system.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hookline.api import Attachment, JsonValue, PollContext, PollItem, PollResult, ResetsCursor
+from hookline.api import Attachment, JsonValue, PollContext, PollItem, PollResult, Reach, ResetsCursor
 from hookline_email.connector import EmailCredential, email
 from hookline_email.read_mail import Part, Read, read_mail
 
@@ -90,13 +90,16 @@ class _Place:
 async def messages(
     ctx: PollContext[EmailCredential],
     cursor: Any,
-    folder: Annotated[str, ResetsCursor(), Field(min_length=1, description="The folder to poll.")] = "INBOX",
+    folder: Annotated[
+        str, Reach("mailbox"), ResetsCursor(), Field(min_length=1, description="The folder to poll.")
+    ] = "INBOX",
     unseen: Annotated[bool, Field(description="Only take mails that are marked as unread.")] = False,
     since: Annotated[
         date | None, Field(description="The first day of receipt from which mails are taken; by default all mails.")
     ] = None,
     after: Annotated[
         Literal["leave", "mark_seen", "delete"] | MoveTo,
+        Reach("mailbox"),
         Field(
             description='The change of a mail after its message is accepted: `{"move_to": "Done"}` moves it to '
             "another folder."

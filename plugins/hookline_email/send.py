@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, TypedDict
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, JsonValue, StepError
+from hookline.api import Attachment, Context, Duration, JsonValue, Reach, StepError
 from hookline_email.addresses import Mailbox, mailbox, mailboxes
 from hookline_email.compose import File, Mail, check_headers, compose
 from hookline_email.connector import EmailCredential, email
@@ -40,28 +40,38 @@ async def send(
     subject: Annotated[str, Field(description="The subject.")],
     to: Annotated[
         str | list[str] | None,
+        Reach("recipient"),
         Field(description="The recipient: `ada@example.com` or `Ada <ada@example.com>`; several as a list."),
     ] = None,
     text: Annotated[str | None, Field(description="The text.")] = None,
     html: Annotated[
         str | None, Field(description="The text as HTML; if `text` is given too, mail programs choose between them.")
     ] = None,
-    cc: Annotated[str | list[str] | None, Field(description="The recipients of a copy.")] = None,
+    cc: Annotated[str | list[str] | None, Reach("recipient"), Field(description="The recipients of a copy.")] = None,
     bcc: Annotated[
-        str | list[str] | None, Field(description="The recipients of a copy whom the others don't see.")
+        str | list[str] | None,
+        Reach("recipient"),
+        Field(description="The recipients of a copy whom the others don't see."),
     ] = None,
-    reply_to: Annotated[str | list[str] | None, Field(description="The address for answers.")] = None,
+    reply_to: Annotated[
+        str | list[str] | None, Reach("recipient"), Field(description="The address for answers.")
+    ] = None,
     from_: Annotated[
-        str | None, Field(description="The sender; by default the credential's `sender`, or else its SMTP user.")
+        str | None,
+        Reach("recipient"),
+        Field(description="The sender; by default the credential's `sender`, or else its SMTP user."),
     ] = None,
     attachments: Annotated[
         str | dict[str, JsonValue] | list[str | dict[str, JsonValue]] | None,
+        Reach("attachment"),
         Field(
             description="Files: attachments of the message, by name or from an expression (`$.attachments`), and "
             'new ones from a text: `{"filename": "orders.csv", "content": "$.body", "type": "text/csv"}`.'
         ),
     ] = None,
-    headers: Annotated[dict[str, str] | None, Field(description="Further headers, such as `In-Reply-To`.")] = None,
+    headers: Annotated[
+        dict[str, str] | None, Reach("request_header"), Field(description="Further headers, such as `In-Reply-To`.")
+    ] = None,
     partial: Annotated[
         bool, Field(description="Send the mail to the other recipients if the server rejects some.")
     ] = False,

@@ -17,6 +17,7 @@ from hookline.api import (
     Exposed,
     JsonValue,
     PassesIf,
+    Reach,
     ReturnsSetting,
     Signal,
     Sleep,
@@ -35,7 +36,11 @@ _CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
 @generic.action(name="map", pure=True)
 async def map_body(
-    body: Annotated[JsonValue, Field(description="The new body: any JSON value, in which strings may be expressions.")],
+    body: Annotated[
+        JsonValue,
+        Reach("expression"),
+        Field(description="The new body: any JSON value, in which strings may be expressions."),
+    ],
 ) -> Annotated[JsonValue, ReturnsSetting("body")]:
     """Make a new body."""
     return body
@@ -105,12 +110,15 @@ async def stop() -> Annotated[Signal, EndsExecution()]:
 async def reply(
     ctx: Context[None],
     status: Annotated[int, Field(ge=200, le=599, description="The HTTP status.")] = 200,
-    headers: Annotated[dict[str, str] | None, Field(description="The headers of the reply.")] = None,
+    headers: Annotated[
+        dict[str, str] | None, Reach("response_header"), Field(description="The headers of the reply.")
+    ] = None,
     body: Annotated[
         JsonValue, Field(description="The body: a text is sent as it is, null as an empty body, anything else as JSON.")
     ] = None,
     attachment: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Field(description="Instead of `body`: an attachment of the message, or its name."),
     ] = None,
 ) -> CallerReply:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from hookline.api import Context, FromVars, JsonValue
+from hookline.api import Context, FromVars, JsonValue, Reach
 from hookline_generic.body_paths import BODY, EACH, PathText, Turns, apart, body_of, lacks, path, tree
 from hookline_generic.connector import generic
 
@@ -32,6 +32,7 @@ async def pick(
     ctx: Context[None],
     keep: Annotated[
         list[PathText],
+        Reach("expression"),
         AfterValidator(_apart),
         FromVars(),
         Field(
@@ -41,6 +42,7 @@ async def pick(
     ] = _NOTHING,
     drop: Annotated[
         list[PathText],
+        Reach("expression"),
         AfterValidator(_apart),
         AfterValidator(_one_of_both),
         FromVars(),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from hookline.api import Context, FromVars, JsonValue, StepError
+from hookline.api import Context, FromVars, JsonValue, Reach, StepError
 from hookline_generic.body_paths import BODY, EACH, Path, PathText, Turns, apart, body_of, lacks, path, path_text, tree
 from hookline_generic.connector import generic
 
@@ -54,6 +54,7 @@ async def rename(
     ctx: Context[None],
     keys: Annotated[
         dict[PathText, PathText],
+        Reach("expression"),
         AfterValidator(_sound),
         FromVars(),
         Field(

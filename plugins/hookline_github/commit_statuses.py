@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Context
+from hookline.api import Context, Reach
 from hookline_github.client import GitHub
 from hookline_github.connector import GitHubApi, github
 from hookline_github.shared_settings import Repository, given, repository_path
@@ -22,7 +22,7 @@ async def create_commit_status(
     description: Annotated[
         str | None, Field(max_length=140, description="A short text that is shown with the status.")
     ] = None,
-    target_url: Annotated[str | None, Field(description="The URL of a page with details.")] = None,
+    target_url: Annotated[str | None, Reach("passed_url"), Field(description="The URL of a page with details.")] = None,
 ) -> dict[str, Any]:
     """Create a status of a commit, which GitHub shows among the commit's checks."""
     status = given(state=state, context=context, description=description, target_url=target_url)

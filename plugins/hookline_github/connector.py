@@ -1,10 +1,10 @@
 """The connector and its credential."""
 
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from hookline.api import Connector
+from hookline.api import Connector, Reach
 from hookline_github.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 API: Final = "https://api.github.com"
@@ -19,7 +19,7 @@ class GitHubApi(BaseModel):
         min_length=1,
         description="A personal access token (fine-grained or classic), or the token of an app's installation.",
     )
-    base_url: str = Field(
+    base_url: Annotated[str, Reach("service_url")] = Field(
         default=API,
         pattern=r"^https?://[^\s?#]+$",
         description="The URL of the API; for a GitHub Enterprise Server `https://HOST/api/v3`.",

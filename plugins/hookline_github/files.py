@@ -6,12 +6,14 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Either, Reply, StepError
+from hookline.api import Attachment, Context, Either, Reach, Reply, StepError
 from hookline_github.client import GitHub, as_object, path_of
 from hookline_github.connector import GitHubApi, github
 from hookline_github.shared_settings import Repository, given, repository_path
 
-Path = Annotated[str, Field(min_length=1, description="The file's path, from the repository's root.")]
+Path = Annotated[
+    str, Reach("service_path"), Field(min_length=1, description="The file's path, from the repository's root.")
+]
 
 _RAW: Final = "application/vnd.github.raw+json"
 
@@ -73,7 +75,9 @@ async def put_file(
     message: Annotated[str, Field(min_length=1, description="The commit's message.")],
     text: Annotated[str | None, Either("attachment"), Field(description="The new content.")] = None,
     attachment: Annotated[
-        str | None, Field(description="In its place: the name of the message's attachment with the new content.")
+        str | None,
+        Reach("attachment"),
+        Field(description="In its place: the name of the message's attachment with the new content."),
     ] = None,
     branch: Annotated[str | None, Field(description="The branch; by default the default branch.")] = None,
     sha: Annotated[

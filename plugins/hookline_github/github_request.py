@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, Reply, StepError
+from hookline.api import Context, JsonValue, Reach, Reply, StepError
 from hookline_github.client import GitHub
 from hookline_github.connector import GitHubApi, github
 
@@ -20,12 +20,16 @@ def _idempotent(settings: Any) -> bool | None:
 async def request(
     ctx: Context[GitHubApi],
     path: Annotated[
-        str, Field(pattern=r"^/[^?#\s]*$", description="The path below the API's URL, such as `/repos/o/r/branches`.")
+        str,
+        Reach("service_path"),
+        Field(pattern=r"^/[^?#\s]*$", description="The path below the API's URL, such as `/repos/o/r/branches`."),
     ],
     method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The HTTP method.")] = "GET",
     query: Annotated[dict[str, JsonValue] | None, Field(description="The query parameters.")] = None,
     json: Annotated[Any, Field(description="The body, a JSON value; none by default.")] = None,
-    accept: Annotated[str, Field(description="The media type of the response.")] = "application/vnd.github+json",
+    accept: Annotated[
+        str, Reach("request_header"), Field(description="The media type of the response.")
+    ] = "application/vnd.github+json",
 ) -> Reply:
     """Send any request, with the credential and the API's version; the result has the response's body and `status`."""
     if any(part in (".", "..") for part in path.split("/")):

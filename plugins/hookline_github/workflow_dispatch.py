@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue
+from hookline.api import Context, JsonValue, Reach
 from hookline_github.client import GitHub, as_object, segment
 from hookline_github.connector import GitHubApi, github
 from hookline_github.shared_settings import Repository, given, repository_path
@@ -15,7 +15,9 @@ async def dispatch_workflow(
     ctx: Context[GitHubApi],
     repository: Repository,
     workflow: Annotated[
-        str, Field(min_length=1, description="The name of the workflow's file, such as `deploy.yml`, or its id.")
+        str,
+        Reach("service_path"),
+        Field(min_length=1, description="The name of the workflow's file, such as `deploy.yml`, or its id."),
     ],
     ref: Annotated[str, Field(min_length=1, description="The branch or tag on which it runs.")],
     inputs: Annotated[

@@ -4,10 +4,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from hookline.api import OAuth2, VerifyContext
+from hookline.api import OAuth2, Reach, VerifyContext
 
 OAUTH2_TYPE: Final = "oauth2"
-_Url = Annotated[str, Field(pattern=r"^https?://[^\s#]+$")]
+_Url = Annotated[str, Reach("service_url"), Field(pattern=r"^https?://[^\s#]+$")]
 
 
 class OAuth2Client(BaseModel):
@@ -16,7 +16,7 @@ class OAuth2Client(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     token_url: _Url = Field(description="The URL at which the service issues tokens.")
-    authorize_url: _Url | None = Field(
+    authorize_url: Annotated[_Url | None, Reach("passed_url")] = Field(
         None,
         description="The URL at which a person authorizes the client; further parameters of the service go into its "
         "query (`?access_type=offline`). Leave it out if the client acts for itself.",

@@ -13,6 +13,7 @@ from hookline.api import (
     Either,
     Exposed,
     JsonValue,
+    Reach,
     Reply,
     StepError,
     credential_headers,
@@ -58,10 +59,12 @@ def _idempotent(settings: Mapping[str, Any]) -> bool | None:
 @http.action(idempotent=_idempotent)
 async def request(
     ctx: Context[Any],
-    url: Annotated[str, Exposed(), CredentialGoesTo(), Field(description="The URL; http or https.")],
+    url: Annotated[str, Reach("http_url"), Exposed(), CredentialGoesTo(), Field(description="The URL; http or https.")],
     method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The HTTP method.")] = "GET",
     headers: Annotated[
-        dict[str, str | None] | None, Field(description="The headers; one that is null is left out.")
+        dict[str, str | None] | None,
+        Reach("request_header"),
+        Field(description="The headers; one that is null is left out."),
     ] = None,
     query: Annotated[
         dict[str, JsonValue] | None,
@@ -80,6 +83,7 @@ async def request(
     body: Annotated[str | None, Field(description="The body as text.")] = None,
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Field(description="The body as a file: an attachment of the message, or its name."),
     ] = None,
     timeout: Annotated[
@@ -87,7 +91,7 @@ async def request(
     ] = None,
     redirects: Annotated[int, Field(ge=0, le=20, description="The number of redirects that are followed.")] = 5,
     key_header: Annotated[
-        str, Field(description="The header in which a credential of type `api-key` is sent.")
+        str, Reach("request_header"), Field(description="The header in which a credential of type `api-key` is sent.")
     ] = "X-API-Key",
     max_bytes: Annotated[
         int | None,

@@ -1,11 +1,11 @@
 """The connector and its credential type."""
 
 from importlib.util import find_spec
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from hookline.api import Connector
+from hookline.api import Connector, Reach
 from hookline_mqtt.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
@@ -14,14 +14,14 @@ class MqttLogin(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field(min_length=1, description="The broker's host.")
+    host: Annotated[str, Reach("service_url")] = Field(min_length=1, description="The broker's host.")
     port: int | None = Field(
         default=None, gt=0, lt=65536, description="The broker's port; by default 1883, or 8883 with TLS."
     )
     username: str | None = Field(default=None, description="The user name, if the broker needs one.")
     password: SecretStr | None = Field(default=None, description="The password.")
     tls: bool = Field(default=False, description="Encrypt the connection with TLS.")
-    ca: str | None = Field(
+    ca: Annotated[str | None, Reach("pem")] = Field(
         default=None,
         description="Certificates in PEM of the authority that signed the broker's certificate, if the system doesn't "
         "trust it.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from hookline.api import BrokerMessage, ConsumeContext, Duration, StepError
+from hookline.api import BrokerMessage, ConsumeContext, Duration, Reach, StepError
 from hookline_mqtt.connector import MqttLogin, mqtt
 from hookline_mqtt.publish import ID_PROPERTY
 from hookline_mqtt.topics import wrong_filter
@@ -31,6 +31,7 @@ async def messages(
     ctx: ConsumeContext[MqttLogin],
     topics: Annotated[
         list[Annotated[str, AfterValidator(_filter)]],
+        Reach("broker"),
         Field(min_length=1, description="Topic filters: `+` stands for one level, `#` at the end for all that follow."),
     ],
     qos: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, Exposed, JsonValue, StepError, encode_json
+from hookline.api import Attachment, Context, Duration, Exposed, JsonValue, Reach, StepError, encode_json
 from hookline_mqtt.connector import MqttLogin, mqtt
 from hookline_mqtt.topics import wrong_topic
 
@@ -33,13 +33,14 @@ def _known_by_its_id(_settings: Mapping[str, Any]) -> bool | None:
 @mqtt.action(idempotent=_known_by_its_id)
 async def publish(
     ctx: Context[MqttLogin],
-    topic: Annotated[str, Exposed(), Field(description="The topic, such as `rooms/7/heating`.")],
+    topic: Annotated[str, Reach("broker"), Exposed(), Field(description="The topic, such as `rooms/7/heating`.")],
     json: Annotated[
         Any, Field(description="The body as a JSON value; by default the message's own body.")
     ] = _NOT_GIVEN,
     text: Annotated[str | None, Field(description="The body as text.")] = None,
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Field(description="The body as a file: an attachment of the message, or its name."),
     ] = None,
     qos: Annotated[
@@ -57,8 +58,10 @@ async def publish(
             description="The message id; by default the step's idempotency key, which is the same at each attempt.",
         ),
     ] = None,
-    properties: Annotated[dict[str, str] | None, Field(description="Further user properties.")] = None,
-    response_topic: Annotated[str | None, Field(description="The topic for answers.")] = None,
+    properties: Annotated[
+        dict[str, str] | None, Reach("request_header"), Field(description="Further user properties.")
+    ] = None,
+    response_topic: Annotated[str | None, Reach("broker"), Field(description="The topic for answers.")] = None,
     correlation_data: Annotated[str | None, Field(description="The data that an answer must repeat.")] = None,
     expiry: Annotated[
         Duration | None, Field(description="The time for which the broker keeps it for disconnected subscribers.")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from hookline.api import Connector, OAuth2
+from hookline.api import Connector, OAuth2, Reach
 from hookline_paypal.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
@@ -21,7 +21,7 @@ class PayPalApi(BaseModel):
 
     client_id: str = Field(min_length=1, description="The app's client id.")
     client_secret: SecretStr = Field(min_length=1, description="The app's secret.")
-    base_url: Annotated[str, AfterValidator(_address)] = Field(
+    base_url: Annotated[str, Reach("service_url"), AfterValidator(_address)] = Field(
         default="https://api-m.paypal.com",
         description="The URL of the API; for the sandbox `https://api-m.sandbox.paypal.com`.",
     )

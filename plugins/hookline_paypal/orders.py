@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from hookline.api import Context, JsonObject, JsonValue, Reply, StepError
+from hookline.api import Context, JsonObject, JsonValue, Reach, Reply, StepError
 from hookline_paypal.amounts import Amount, Currency, money
 from hookline_paypal.connector import PayPalApi, paypal
 from hookline_paypal.rest import ask_object, part, request_id_of
@@ -45,10 +45,14 @@ async def create_order(
         Field(description="`CAPTURE` takes the money at once, `AUTHORIZE` only reserves it."),
     ] = "CAPTURE",
     return_url: Annotated[
-        str | None, Field(description="The URL to which the payer returns after approving the order.")
+        str | None,
+        Reach("passed_url"),
+        Field(description="The URL to which the payer returns after approving the order."),
     ] = None,
     cancel_url: Annotated[
-        str | None, Field(description="The URL to which the payer returns without approving the order.")
+        str | None,
+        Reach("passed_url"),
+        Field(description="The URL to which the payer returns without approving the order."),
     ] = None,
     payment_source: Annotated[
         JsonObject | None,

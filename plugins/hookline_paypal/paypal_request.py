@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError
+from hookline.api import Context, JsonValue, Reach, StepError
 from hookline_paypal.connector import PayPalApi, paypal
 from hookline_paypal.rest import ask, request_id_of
 
@@ -26,7 +26,9 @@ def _repeats(settings: Mapping[str, Any]) -> bool | None:
 async def request(
     ctx: Context[PayPalApi],
     path: Annotated[
-        str, Field(description="The path, such as `/v1/invoicing/invoices`; the host is the credential's.")
+        str,
+        Reach("service_path"),
+        Field(description="The path, such as `/v1/invoicing/invoices`; the host is the credential's."),
     ],
     method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], Field(description="The HTTP method.")] = "GET",
     query: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from hookline.api import Connector, FromVars
+from hookline.api import Connector, FromVars, Reach
 from hookline_s3.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
@@ -14,12 +14,12 @@ class S3Credential(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bucket: str | None = Field(
+    bucket: Annotated[str | None, Reach("object")] = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,62}$",
         description="The bucket; if it is set, steps can't name another one.",
     )
-    prefix: str = Field(
+    prefix: Annotated[str, Reach("object")] = Field(
         default="", max_length=512, description="The beginning of all keys, up to a slash: steps see no other objects."
     )
     access_key_id: str | None = Field(
@@ -27,8 +27,10 @@ class S3Credential(BaseModel):
     )
     secret_access_key: SecretStr | None = Field(default=None, description="The secret access key.")
     session_token: SecretStr | None = Field(default=None, description="The session token of a temporary key.")
-    region: str = Field(default="us-east-1", pattern=r"^[A-Za-z0-9-]+$", description="The bucket's region.")
-    endpoint: str | None = Field(
+    region: Annotated[str, Reach("service_url")] = Field(
+        default="us-east-1", pattern=r"^[A-Za-z0-9-]+$", description="The bucket's region."
+    )
+    endpoint: Annotated[str | None, Reach("service_url")] = Field(
         default=None,
         pattern=r"^https?://[^\s/?#@]+/?$",
         description="The server's URL, such as https://minio.internal:9000, if it isn't Amazon's.",
@@ -61,6 +63,8 @@ connector = Connector(
     extra="s3",
 )
 
-Bucket = Annotated[str | None, FromVars(), Field(description="The bucket; by default the credential's.")]
-Key = Annotated[str, Field(description="The object's key, such as `invoices/2026/1.pdf`.")]
+Bucket = Annotated[
+    str | None, Reach("object"), FromVars(), Field(description="The bucket; by default the credential's.")
+]
+Key = Annotated[str, Reach("object"), Field(description="The object's key, such as `invoices/2026/1.pdf`.")]
 Replace = Annotated[bool, Field(description="Replace an object that exists at the new key; otherwise the step fails.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from hookline.api import Context, JsonObject, JsonValue
+from hookline.api import Context, JsonObject, JsonValue, Reach
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.web_api import call, pages
 
@@ -26,6 +26,7 @@ async def call_method(
     ctx: Context[SlackApi],
     method: Annotated[
         str,
+        Reach("service_path"),
         Field(pattern=r"^[a-z][A-Za-z]*(\.[A-Za-z]+)+$", description="The method, such as `conversations.invite`."),
     ],
     arguments: Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import Connector
+from hookline.api import Connector, Reach
 from hookline_slack.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
@@ -30,11 +30,11 @@ class SlackApi(BaseModel):
         description="The bot token (`xoxb-…`), under OAuth & Permissions of the app; it needs the scopes that each "
         "action names.",
     )
-    webhook_url: Annotated[SecretStr, AfterValidator(_secret_address)] | None = Field(
+    webhook_url: Annotated[Annotated[SecretStr, AfterValidator(_secret_address)] | None, Reach("service_url")] = Field(
         default=None,
         description="The URL of an incoming webhook (`https://hooks.slack.com/services/…`), for `slack.send_webhook`.",
     )
-    base_url: Annotated[str, AfterValidator(_address)] = Field(
+    base_url: Annotated[str, Reach("service_url"), AfterValidator(_address)] = Field(
         default="https://slack.com/api", description="The URL of the Web API; for GovSlack `https://slack-gov.com/api`."
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from hookline.api import Attachment, Context, JsonObject, JsonValue, Options, StepError
+from hookline.api import Attachment, Context, JsonObject, JsonValue, Options, Reach, StepError
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.failures import check_status, unreadable
 from hookline_slack.messages import Thread
@@ -38,6 +38,7 @@ async def upload_file(
     ] = None,
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Field(description="One of the message's attachments, or its name; by default the only one."),
     ] = None,
     filename: Annotated[

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from hookline.api import Context, JsonObject, JsonValue, Response, StepError, decode_json
+from hookline.api import Context, JsonObject, JsonValue, Reach, Response, StepError, decode_json
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.failures import check_status, rejected, rejected_hook, unreadable
 from hookline_slack.messages import Attachments, Blocks, Text, Thread
@@ -46,7 +46,9 @@ async def send_webhook(
 async def respond(
     ctx: Context[SlackApi | None],
     response_url: Annotated[
-        str, Field(description="The `response_url` of a command or an interaction, which is valid for 30 minutes.")
+        str,
+        Reach("callback_url"),
+        Field(description="The `response_url` of a command or an interaction, which is valid for 30 minutes."),
     ],
     text: Text = None,
     blocks: Blocks = None,

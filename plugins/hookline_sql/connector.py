@@ -1,10 +1,10 @@
 """The connector `sql`, and its credential type."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import Connector
+from hookline.api import Connector, Reach
 from hookline_sql.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 
@@ -15,7 +15,9 @@ class SqlCredential(BaseModel):
 
     password: SecretStr | None = Field(default=None, description="The password.")
     username: str | None = Field(default=None, min_length=1, description="The user, if the URL doesn't name it.")
-    url: SecretStr | None = Field(default=None, description="The whole URL, instead of the step's `url`.")
+    url: Annotated[SecretStr | None, Reach("database_url")] = Field(
+        default=None, description="The whole URL, instead of the step's `url`."
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from sqlalchemy import Connection
 
-from hookline.api import Context, FromVars, JsonValue, StepError
+from hookline.api import Context, FromVars, JsonValue, Reach, StepError
 from hookline_sql.connector import SqlCredential, connector
 from hookline_sql.databases.address import address
 from hookline_sql.databases.failures import driver_errors
@@ -22,6 +22,7 @@ _ROWS: Final = 10_000
 
 Url = Annotated[
     str | None,
+    Reach("database_url"),
     FromVars(),
     Field(
         description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; by "
@@ -29,7 +30,7 @@ Url = Annotated[
     ),
 ]
 Statement = Annotated[
-    str, FromVars(), Field(min_length=1, description="The statement, with parameters such as `:name`.")
+    str, Reach("sql"), FromVars(), Field(min_length=1, description="The statement, with parameters such as `:name`.")
 ]
 Params = Annotated[dict[str, JsonValue] | None, Field(description="The values of the parameters.")]
 Once = Annotated[
@@ -70,6 +71,7 @@ async def transaction(
     ctx: Context[SqlCredential | None],
     statements: Annotated[
         list[str],
+        Reach("sql"),
         FromVars(),
         Field(min_length=1, max_length=100, description="The statements, in order, with parameters such as `:name`."),
     ],

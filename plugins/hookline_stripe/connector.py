@@ -1,10 +1,10 @@
 """The connector and its credential."""
 
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from hookline.api import Connector
+from hookline.api import Connector, Reach
 from hookline_stripe.reference_text import DESCRIPTION, ERRORS, EXAMPLE
 
 API: Final = "https://api.stripe.com"
@@ -20,7 +20,9 @@ class StripeApi(BaseModel):
     api_key: SecretStr = Field(
         min_length=1, description="A secret key or a restricted key, of the live mode or of a sandbox."
     )
-    base_url: str = Field(default=API, pattern=r"^https?://[^\s?#]+$", description="The URL of the API.")
+    base_url: Annotated[str, Reach("service_url")] = Field(
+        default=API, pattern=r"^https?://[^\s?#]+$", description="The URL of the API."
+    )
     api_version: str = Field(
         default=VERSION, pattern=r"^[0-9a-z.-]+$", description="The version of the API, sent as `Stripe-Version`."
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, StepError
+from hookline.api import Context, Reach, StepError
 from hookline_stripe.client import Stripe, segment
 from hookline_stripe.connector import StripeApi, stripe
 from hookline_stripe.shared_settings import Amount, Currency, Limit, Metadata, More, Since, given, made_since
@@ -35,7 +35,9 @@ async def create_payment_intent(
     ] = None,
     description: Annotated[str | None, Field(description="A text that the customer may see.")] = None,
     receipt_email: Annotated[str | None, Field(description="The e-mail address to which a receipt is sent.")] = None,
-    return_url: Annotated[str | None, Field(description="The URL to which the customer returns.")] = None,
+    return_url: Annotated[
+        str | None, Reach("passed_url"), Field(description="The URL to which the customer returns.")
+    ] = None,
     metadata: Metadata = None,
     more: More = None,
 ) -> dict[str, Any]:
@@ -69,7 +71,9 @@ async def confirm_payment_intent(
     ctx: Context[StripeApi],
     payment_intent: IntentId,
     payment_method: Method = None,
-    return_url: Annotated[str | None, Field(description="The URL to which the customer returns.")] = None,
+    return_url: Annotated[
+        str | None, Reach("passed_url"), Field(description="The URL to which the customer returns.")
+    ] = None,
     more: More = None,
 ) -> dict[str, Any]:
     """Confirm a payment intent: the payment is attempted. A declined card is an error."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, Reply, StepError
+from hookline.api import Context, JsonValue, Reach, Reply, StepError
 from hookline_stripe.client import Stripe
 from hookline_stripe.connector import StripeApi, stripe
 
@@ -12,7 +12,11 @@ from hookline_stripe.connector import StripeApi, stripe
 @stripe.action(idempotent=True)
 async def request(
     ctx: Context[StripeApi],
-    path: Annotated[str, Field(pattern=r"^/v[0-9]+/[^?#\s]*$", description="The path, such as `/v1/subscriptions`.")],
+    path: Annotated[
+        str,
+        Reach("service_path"),
+        Field(pattern=r"^/v[0-9]+/[^?#\s]*$", description="The path, such as `/v1/subscriptions`."),
+    ],
     method: Annotated[
         str, Field(pattern=r"^(GET|POST|DELETE|get|post|delete)$", description="The HTTP method.")
     ] = "GET",

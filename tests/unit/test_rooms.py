@@ -30,19 +30,17 @@ def name(room: Path) -> str:
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=name)
-def test_a_room_has_3_to_15_files(room: Path) -> None:
+def test_a_room_has_3_files_at_least(room: Path) -> None:
     files = list(room.glob("*.py"))
     inner = [each for each in ROOMS if each.parent == room]
-    assert len(files) <= 15
     assert len(files) + len(inner) >= 3
 
 
 @pytest.mark.parametrize("room", PLUGINS, ids=name)
-def test_a_room_of_a_plugin_has_3_to_15_files(room: Path) -> None:
+def test_a_room_of_a_plugin_has_3_files_at_least(room: Path) -> None:
     # Two modules and their `__init__` are enough for a connector or a mapper of its own, beside others of its kind.
     files = list(room.glob("*.py"))
     inner = [each for each in PLUGINS if each.parent == room]
-    assert len(files) <= 15
     assert len(files) + len(inner) >= 3 or name(room) in MOSTLY_OTHER
 
 

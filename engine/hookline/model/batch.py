@@ -1,6 +1,6 @@
 """Batches: the settings of a batch step, and the items of a batch."""
 
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 from hookline.kernel.json import encode
 from hookline.model.durations import Duration
 from hookline.model.message import Attachment
+from hookline.model.reach import Reach
 
 MAX_BATCH_SIZE: Final = 10_000
 """The most messages in one batch."""
@@ -36,7 +37,7 @@ class BatchSettings(BaseModel):
         description="The longest time from the first message of a batch until it is closed, also if it isn't full. "
         "Without it, the last messages may wait forever.",
     )
-    key: Any = Field(
+    key: Annotated[Any, Reach("expression")] = Field(
         default=None,
         description="An expression, such as `$.body.customer`, or several that are one key together: messages with "
         "equal keys are gathered together. One without its key fails with code `batch_key_missing`.",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 from hookline.model.durations import Duration
 from hookline.model.expression_setting_types import ConditionExpression, ListExpression, TextExpression
 from hookline.model.message import MAX_TAG, MAX_TAGS
+from hookline.model.reach import Reach
 from hookline.model.webhook import Rate
 
 FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
@@ -32,10 +33,10 @@ class TriggerDocument(_Document):
     """The trigger of the flow."""
 
     use: str = Field(description="The trigger's name: `webhook`, `schedule`, `manual`, or one of a plugin's.")
-    with_: dict[str, Any] = Field(
+    with_: Annotated[dict[str, Any], Reach("settings")] = Field(
         default_factory=dict, alias="with", description="The trigger's settings; see the reference of triggers."
     )
-    credential: str | None = Field(
+    credential: Annotated[str | None, Reach("credential")] = Field(
         default=None,
         description="The name of the credential of a plugin's trigger, such as a poll. A webhook names its own in "
         "`verify`.",
@@ -71,7 +72,7 @@ class _Step(_Document):
         description="The name of the step, unique in the flow; `$.steps.<id>.body` is its result. A step without one "
         "is named after its action or block, as in `log` and `log_2`.",
     )
-    when: ConditionExpression = Field(
+    when: Annotated[ConditionExpression, Reach("expression")] = Field(
         default=True,
         description="The condition for the step to run; otherwise the message skips it.",
     )
@@ -81,12 +82,14 @@ class ActionStep(_Step):
     """Run one action."""
 
     use: str = Field(description="The action's name, such as `http.request`.")
-    with_: dict[str, Any] = Field(
+    with_: Annotated[dict[str, Any], Reach("settings")] = Field(
         default_factory=dict,
         alias="with",
         description="The action's settings; see the reference of actions. Strings may be expressions.",
     )
-    credential: str | None = Field(default=None, description="The name of the credential that it uses.")
+    credential: Annotated[str | None, Reach("credential")] = Field(
+        default=None, description="The name of the credential that it uses."
+    )
     retry: RetryDocument | None = Field(
         default=None,
         description="The retries of failed attempts. By default there are three attempts if the action calls the "
@@ -124,7 +127,7 @@ class CaseDocument(_Document):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["when"]}, {"required": ["otherwise"]}]})
 
-    when: ConditionExpression = Field(
+    when: Annotated[ConditionExpression, Reach("expression")] = Field(
         default=None, description="The condition of the case.", json_schema_extra=_without_default
     )
     otherwise: Literal[True] | None = Field(
@@ -150,7 +153,9 @@ class SwitchStep(_Step):
 class ForeachStep(_Step):
     """Run steps for each item of a list; the body becomes the list of results."""
 
-    foreach: ListExpression = Field(description="An expression that gives the list; null counts as empty.")
+    foreach: Annotated[ListExpression, Reach("expression")] = Field(
+        description="An expression that gives the list; null counts as empty."
+    )
     steps: tuple["StepDocument", ...] = Field(
         min_length=1,
         description="The steps that run for each item; the item is the body, and `index` its number from 0.",
@@ -248,7 +253,7 @@ class RetentionDocument(_Document):
 class FlowDocument(_Document):
     """One trigger and a list of steps."""
 
-    schema_url: str | None = Field(
+    schema_url: Annotated[str | None, Reach("passed_url")] = Field(
         default=None, alias="$schema", description="The path or URL of the JSON Schema, for editors."
     )
     id: str = Field(
@@ -262,11 +267,11 @@ class FlowDocument(_Document):
         description="A paused flow accepts and keeps messages, a stopped one answers 404; what has begun goes on.",
     )
     trigger: TriggerDocument = Field(description="The event that starts an execution and makes its first message.")
-    mappers: tuple[str, ...] = Field(
+    mappers: Annotated[tuple[str, ...], Reach("expression")] = Field(
         default=(),
         description="Expression languages that it uses besides JSONPath and Jinja, by name.",
     )
-    vars: dict[str, Any] = Field(
+    vars: Annotated[dict[str, Any], Reach("environment")] = Field(
         default_factory=dict,
         description="Constants, `$.vars.<name>` in expressions. The variable `HOOKLINE_VARS_<FLOW>__<NAME>` of the "
         "server's environment gives one another value.",
@@ -278,7 +283,7 @@ class FlowDocument(_Document):
         le=10000,
         description="The largest number of executions that run side by side; those that wait don't count.",
     )
-    order_by: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+    order_by: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)] | None, Reach("expression")] = Field(
         default=None,
         description="An expression over the message, or several that form one key: executions with an equal key run "
         "one at a time, in the order in which they were accepted. By default all run side by side.",
@@ -292,16 +297,20 @@ class FlowDocument(_Document):
         default=None,
         description="The longest time for an execution, waits included; then it fails with code `flow.timed_out`.",
     )
-    on_error: (
+    on_error: Annotated[
         Annotated[str, StringConstraints(pattern=FLOW_ID)]
         | Annotated[tuple[StepDocument, ...], Field(min_length=1)]
-        | None
-    ) = Field(
+        | None,
+        Reach("flow"),
+    ] = Field(
         default=None,
         description="The handling of failed executions: steps that run with `error` in scope before the execution "
         "ends, or the id of a flow that is started with the error and the message.",
     )
-    tags: dict[Annotated[str, StringConstraints(pattern=TAG_NAME, max_length=MAX_TAG)], TextExpression] = Field(
+    tags: Annotated[
+        dict[Annotated[str, StringConstraints(pattern=TAG_NAME, max_length=MAX_TAG)], TextExpression],
+        Reach("expression"),
+    ] = Field(
         default_factory=dict,
         max_length=MAX_TAGS,
         description='Values by which people find executions, such as `{"order": "$.body.id"}`: expressions over the '
@@ -320,13 +329,13 @@ class FlowDocument(_Document):
         default=None,
         description="The time for which its ended executions are kept; the server's `retention` by default.",
     )
-    redact: tuple[str, ...] = Field(
+    redact: Annotated[tuple[str, ...], Reach("expression")] = Field(
         default=(),
         description="JSONPaths of values that no view shows, such as `$.body.card.number` or "
         "`$.steps.charge.body.token`. They are stored encrypted, and erased once the execution has succeeded, was "
         "cancelled, or its dead letter was discarded.",
     )
-    body_schema: dict[str, Any] | None = Field(
+    body_schema: Annotated[dict[str, Any] | None, Reach("json_schema")] = Field(
         default=None,
         alias="schema",
         description="The JSON Schema of the body; a body that doesn't satisfy it gets 422.",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hookline.kernel.json import encode
 from hookline.model.durations import Duration, Interval
+from hookline.model.reach import Reach
 from hookline.model.webhook import NumbersMode
 
 ITEMS: Final = 1000
@@ -80,7 +81,7 @@ class ConsumeSettings(BaseModel):
         description="The decoding of bytes: `auto` goes by their media type, and without one tries JSON and then "
         "text; `json` and `text` ignore the type; `raw` keeps them as one attachment.",
     )
-    dedupe_key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+    dedupe_key: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)] | None, Reach("expression")] = Field(
         default=None,
         description="An expression, or several that form one key: a message whose key was seen within the window "
         "starts nothing. By default the id of the message.",

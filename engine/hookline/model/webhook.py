@@ -19,6 +19,7 @@ from pydantic import (
 
 from hookline.model.durations import Duration
 from hookline.model.expression_setting_types import ObjectExpression, TextExpression
+from hookline.model.reach import Reach
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
 CallMethod = Literal["POST", "PUT", "PATCH"]
@@ -80,7 +81,9 @@ class Verify(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     scheme: str = Field(description="The name of a scheme, such as `github`; `none` verifies nothing.")
-    credential: str | None = Field(default=None, description="The name of the credential with the scheme's secret.")
+    credential: Annotated[str | None, Reach("credential")] = Field(
+        default=None, description="The name of the credential with the scheme's secret."
+    )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -128,9 +131,9 @@ class AcceptedAnswer(BaseModel):
     body: Any = Field(
         default=None, description="A text is sent as it is, null as an empty body, anything else as JSON."
     )
-    headers: dict[Annotated[HeaderName, AfterValidator(_not_server_header)], HeaderValue] = Field(
-        default_factory=dict, description="Additional headers."
-    )
+    headers: Annotated[
+        dict[Annotated[HeaderName, AfterValidator(_not_server_header)], HeaderValue], Reach("response_header")
+    ] = Field(default_factory=dict, description="Additional headers.")
 
 
 class Cors(BaseModel):
@@ -138,10 +141,10 @@ class Cors(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...] = Field(
-        min_length=1, description="Origins, such as `https://shop.example.com`; `*` is all of them."
-    )
-    headers: tuple[HeaderName, ...] = Field(
+    origins: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...], Reach("response_header")
+    ] = Field(min_length=1, description="Origins, such as `https://shop.example.com`; `*` is all of them.")
+    headers: Annotated[tuple[HeaderName, ...], Reach("response_header")] = Field(
         default=("Content-Type",), description="Headers that pages may send besides those that browsers always allow."
     )
     max_age: Duration = Field(default=timedelta(hours=1), description="The time for which a browser remembers this.")
@@ -213,7 +216,7 @@ class RequestSettings(BaseModel):
 class WebhookSettings(RequestSettings):
     """The settings of a webhook."""
 
-    dedupe_key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+    dedupe_key: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)] | None, Reach("expression")] = Field(
         default=None,
         description="An expression, or several that form one key: a message whose key was seen within the window "
         "starts nothing. `$.trigger.scheme_id` is the id that the provider gave the message.",
@@ -264,8 +267,10 @@ class Correlate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: Any = Field(description="An expression that gives the key of this execution when the step begins to wait.")
-    from_: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+    key: Annotated[Any, Reach("expression")] = Field(
+        description="An expression that gives the key of this execution when the step begins to wait."
+    )
+    from_: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1)], Reach("expression")] = Field(
         alias="from",
         description="An expression over the callback, or several, that gives the key of the execution for which "
         "it is meant.",

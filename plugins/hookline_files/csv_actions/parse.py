@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, Either, Encoding, JsonValue, StepError, message_attachment
+from hookline.api import Context, Either, Encoding, JsonValue, Reach, StepError, message_attachment
 from hookline_files.connectors import csv as csv_connector
 from hookline_files.csv_lines import LONGEST, lines_of
 
@@ -44,6 +44,7 @@ async def parse(
     ctx: Context[None],
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Either("text", required=False),
         Field(
             description="An attachment of the message, or its name; by default the only one, or if there is none, the "

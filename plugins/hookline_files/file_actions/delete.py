@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue
+from hookline.api import Context, JsonValue, Reach
 from hookline_files.connectors import file as file_connector
 from hookline_files.file_actions.root import inside, rejected, sync_folder
 
@@ -14,7 +14,7 @@ from hookline_files.file_actions.root import inside, rejected, sync_folder
 @file_connector.action(idempotent=True)
 async def delete(
     ctx: Context[None],
-    path: Annotated[str, Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
+    path: Annotated[str, Reach("file"), Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
 ) -> dict[str, JsonValue]:
     """Delete a file.
 

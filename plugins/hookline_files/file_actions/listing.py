@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError
+from hookline.api import Context, JsonValue, Reach, StepError
 from hookline_files.connectors import file as file_connector
 from hookline_files.file_actions.folder_listing import files_in, shown_time, warn_of_left_out
 from hookline_files.file_actions.root import inside, rejected, root_of
@@ -18,10 +18,12 @@ from hookline_files.file_actions.root import inside, rejected, root_of
 async def list_files(
     ctx: Context[None],
     folder: Annotated[
-        str, Field(description="The folder, under the server's HOOKLINE_FILES; by default HOOKLINE_FILES itself.")
+        str,
+        Reach("file"),
+        Field(description="The folder, under the server's HOOKLINE_FILES; by default HOOKLINE_FILES itself."),
     ] = "",
     pattern: Annotated[
-        str, Field(min_length=1, description="The pattern of the names to list, such as `*.csv`.")
+        str, Reach("pattern"), Field(min_length=1, description="The pattern of the names to list, such as `*.csv`.")
     ] = "*",
     recursive: Annotated[bool, Field(description="Also list the files in subfolders.")] = False,
     max_files: Annotated[
@@ -66,7 +68,7 @@ async def list_files(
 @file_connector.action(idempotent=True)
 async def exists(
     ctx: Context[None],
-    path: Annotated[str, Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
+    path: Annotated[str, Reach("file"), Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
 ) -> dict[str, JsonValue]:
     """Check if a file exists.
 

@@ -11,12 +11,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError
+from hookline.api import Context, JsonValue, Reach, StepError
 from hookline_files.connectors import file as file_connector
 from hookline_files.file_actions.root import inside, rejected, sync_folder
 
-From = Annotated[str, Field(description="The path of the file, under the server's HOOKLINE_FILES.")]
-To = Annotated[str, Field(description="The new path, under the same folder; missing folders are created.")]
+From = Annotated[str, Reach("file"), Field(description="The path of the file, under the server's HOOKLINE_FILES.")]
+To = Annotated[
+    str, Reach("file"), Field(description="The new path, under the same folder; missing folders are created.")
+]
 Replace = Annotated[bool, Field(description="Replace a file that exists at the new path; otherwise the step fails.")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from hookline.api import Duration, PollContext, PollItem, PollResult, ResetsCursor, StepError, changed_items
+from hookline.api import Duration, PollContext, PollItem, PollResult, Reach, ResetsCursor, StepError, changed_items
 from hookline_files.connectors import file as file_connector
 from hookline_files.file_actions.folder_listing import files_in, shown_time, warn_of_left_out
 from hookline_files.file_actions.root import inside, rejected, root_of
@@ -22,11 +22,15 @@ async def new(
     cursor: Any,
     folder: Annotated[
         str,
+        Reach("file"),
         ResetsCursor(),
         Field(description="The folder, under the server's HOOKLINE_FILES; by default HOOKLINE_FILES itself."),
     ] = "",
     pattern: Annotated[
-        str, ResetsCursor(), Field(min_length=1, description="The pattern of the names to watch, such as `*.csv`.")
+        str,
+        Reach("pattern"),
+        ResetsCursor(),
+        Field(min_length=1, description="The pattern of the names to watch, such as `*.csv`."),
     ] = "*",
     recursive: Annotated[bool, ResetsCursor(), Field(description="Also watch the files in subfolders.")] = False,
     settled: Annotated[

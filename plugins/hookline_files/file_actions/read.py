@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Encoding, Reply, StepError, decode_json
+from hookline.api import Attachment, Context, Encoding, Reach, Reply, StepError, decode_json
 from hookline_files.connectors import file as file_connector
 from hookline_files.file_actions.line_reader import lines_of
 from hookline_files.file_actions.root import inside, rejected
@@ -18,7 +18,7 @@ _CHUNK = 1024 * 1024
 @file_connector.action(idempotent=True)
 async def read(
     ctx: Context[None],
-    path: Annotated[str, Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
+    path: Annotated[str, Reach("file"), Field(description="The path of the file, under the server's HOOKLINE_FILES.")],
     format: Annotated[
         Literal["attachment", "text", "json", "lines", "json_lines"],
         Field(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, Either, Encoding, JsonValue, StepError, encode_json, message_attachment
+from hookline.api import Context, Either, Encoding, JsonValue, Reach, StepError, encode_json, message_attachment
 from hookline_files.connectors import file as file_connector
 from hookline_files.file_actions.root import inside, rejected, sync_folder
 
@@ -30,11 +30,14 @@ def _idempotent(settings: Mapping[str, Any]) -> bool | None:
 async def write(
     ctx: Context[None],
     path: Annotated[
-        str, Field(description="The path of the file, under the server's HOOKLINE_FILES; missing folders are created.")
+        str,
+        Reach("file"),
+        Field(description="The path of the file, under the server's HOOKLINE_FILES; missing folders are created."),
     ],
     content: Annotated[Any, Either("file")] = _NOT_GIVEN,
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Field(description="Instead of `content`: an attachment of the message, or its name."),
     ] = None,
     mode: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from hookline.api import Context, Encoding, JsonValue, StepError, did_you_mean
+from hookline.api import Context, Encoding, JsonValue, Reach, StepError, did_you_mean
 from hookline_files.connectors import lookup as lookup_connector
 from hookline_files.file_actions.root import inside
 from hookline_files.lookup_actions.lookup_tables import Index, Reading, Tables, index_of, key_text
@@ -58,6 +58,7 @@ async def lookup(
     ] = _NO_TABLE,
     file: Annotated[
         str | None,
+        Reach("file"),
         AfterValidator(_one_of_both),
         Field(description="Instead of `table`: a CSV or JSON file with the table, under the server's HOOKLINE_FILES."),
     ] = _NO_FILE,

@@ -12,6 +12,7 @@ from hookline.api import (
     Encoding,
     JsonValue,
     Malformed,
+    Reach,
     StepError,
     TooLarge,
     decode_xml,
@@ -28,6 +29,7 @@ async def parse(
     ctx: Context[None],
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Either("text", required=False),
         Field(
             description="An attachment of the message, or its name; by default the only one, or if there is none, the "

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, Either, Encoding, JsonValue, Reply, StepError
+from hookline.api import Attachment, Context, Duration, Either, Encoding, JsonValue, Reach, Reply, StepError
 from hookline_s3.connector import Bucket, Key, Replace, S3Credential, connector
 
 #: Makes the mark for "not given"; as a factory, it isn't shown in the schema.
@@ -55,6 +55,7 @@ async def write(
     content: Annotated[Any, Either("file")] = _NOT_GIVEN,
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Reach("attachment"),
         Field(description="Instead of `content`: an attachment of the message, or its name."),
     ] = None,
     mode: Annotated[
@@ -100,9 +101,12 @@ def _attached(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachme
 @connector.action(name="list", idempotent=True)
 async def list_objects(
     ctx: Context[S3Credential],
-    prefix: Annotated[str, Field(description="The prefix of the keys, up to a slash; by default all keys.")] = "",
+    prefix: Annotated[
+        str, Reach("object"), Field(description="The prefix of the keys, up to a slash; by default all keys.")
+    ] = "",
     pattern: Annotated[
         str,
+        Reach("pattern"),
         Field(
             min_length=1,
             description="The pattern of the names to list, such as `*.csv`; a name is the part after the last slash.",
@@ -159,7 +163,7 @@ async def delete(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) ->
 async def copy(
     ctx: Context[S3Credential],
     key: Key,
-    to: Annotated[str, Field(description="The key of the copy, in the same bucket.")],
+    to: Annotated[str, Reach("object"), Field(description="The key of the copy, in the same bucket.")],
     replace: Replace = False,
     bucket: Bucket = None,
 ) -> dict[str, JsonValue]:
@@ -177,7 +181,7 @@ async def copy(
 async def move(
     ctx: Context[S3Credential],
     key: Key,
-    to: Annotated[str, Field(description="The new key, in the same bucket.")],
+    to: Annotated[str, Reach("object"), Field(description="The new key, in the same bucket.")],
     replace: Replace = False,
     bucket: Bucket = None,
 ) -> dict[str, JsonValue]:

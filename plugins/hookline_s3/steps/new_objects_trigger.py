@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import PollContext, PollResult, ResetsCursor
+from hookline.api import PollContext, PollResult, Reach, ResetsCursor
 from hookline_s3.connector import S3Credential, connector
 
 
@@ -13,17 +13,23 @@ async def new(
     ctx: PollContext[S3Credential],
     cursor: Any,
     prefix: Annotated[
-        str, ResetsCursor(), Field(description="The prefix of the keys, up to a slash; by default all keys.")
+        str,
+        Reach("object"),
+        ResetsCursor(),
+        Field(description="The prefix of the keys, up to a slash; by default all keys."),
     ] = "",
     pattern: Annotated[
         str,
+        Reach("pattern"),
         ResetsCursor(),
         Field(
             min_length=1,
             description="The pattern of the names to watch, such as `*.csv`; a name is the part after the last slash.",
         ),
     ] = "*",
-    bucket: Annotated[str | None, ResetsCursor(), Field(description="The bucket; by default the credential's.")] = None,
+    bucket: Annotated[
+        str | None, Reach("object"), ResetsCursor(), Field(description="The bucket; by default the credential's.")
+    ] = None,
     ordered: Annotated[
         bool,
         ResetsCursor(),

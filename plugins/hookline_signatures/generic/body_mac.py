@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hookline.api import Duration, NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest
+from hookline.api import Duration, NoSettings, NotVerified, Reach, RequestVerifier, Scheme, SignedRequest
 from hookline_signatures.building_blocks.freshness import check_fresh
 from hookline_signatures.building_blocks.header_text import (
     as_received,
@@ -40,7 +40,7 @@ class HmacSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    header: Annotated[str, AfterValidator(header_name)] = Field(
+    header: Annotated[str, Reach("read_header"), AfterValidator(header_name)] = Field(
         description="The header that holds the MAC.", examples=["X-Signature"]
     )
     algorithm: Literal["sha1", "sha256", "sha512"] = Field(default="sha256", description="The hash function.")
@@ -48,13 +48,13 @@ class HmacSettings(BaseModel):
         default="hex", description="The encoding of the MAC; `any`: hex or base64."
     )
     prefix: str = Field(default="", description="The text before the MAC, such as `sha256=`.")
-    timestamp_header: Annotated[str, AfterValidator(header_name)] | None = Field(
+    timestamp_header: Annotated[Annotated[str, AfterValidator(header_name)] | None, Reach("read_header")] = Field(
         default=None, description="The header that holds the time of sending, in whole seconds since 1970."
     )
     tolerance: Duration = Field(
         default=timedelta(seconds=300), description="The largest difference between that time and the time of receipt."
     )
-    id_header: Annotated[str, AfterValidator(header_name)] | None = Field(
+    id_header: Annotated[Annotated[str, AfterValidator(header_name)] | None, Reach("read_header")] = Field(
         default=None, description="The header that holds the message's id: the dedupe key."
     )
     signed: str = Field(

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hookline.api import NoSettings, NotVerified, Scheme, SignedRequest
+from hookline.api import NoSettings, NotVerified, Reach, Scheme, SignedRequest
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
 from hookline_signatures.building_blocks.mac_check import Settled
 from hookline_signatures.building_blocks.secret_fields import Secrets, as_bytes
@@ -143,10 +143,10 @@ class ApiKeySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    header: Annotated[str, AfterValidator(header_name)] = Field(
+    header: Annotated[str, Reach("read_header"), AfterValidator(header_name)] = Field(
         default="x-api-key", description="The header that holds the key."
     )
-    query: str | None = Field(
+    query: Annotated[str | None, Reach("read_header")] = Field(
         default=None,
         min_length=1,
         description="The parameter of the query that holds the key, in place of a header: for senders that can't set "

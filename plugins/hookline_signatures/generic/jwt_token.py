@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import CannotVerify, Duration, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
+from hookline.api import CannotVerify, Duration, NotVerified, Reach, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.building_blocks.fetched_keys import Fetched
 from hookline_signatures.building_blocks.header_text import required
 from hookline_signatures.building_blocks.mac_check import MISMATCH
@@ -48,15 +48,16 @@ class JwtCredential(BaseModel):
     )
     public_key: Annotated[
         tuple[str, ...] | None,
+        Reach("pem"),
         BeforeValidator(lambda value: None if value is None else listed(value), json_schema_input_type=str | list[str]),
     ] = Field(
         default=None, description="A public key or a certificate in PEM; or a list of them, each of which is accepted."
     )
     jwks: str | None = Field(default=None, description="The JSON Web Key Set, as text.")
-    jwks_url: str | None = Field(
+    jwks_url: Annotated[str | None, Reach("service_url")] = Field(
         default=None, pattern=_HTTPS, description="The https URL of a JSON Web Key Set, which is fetched and cached."
     )
-    private_key: SecretStr | None = Field(
+    private_key: Annotated[SecretStr | None, Reach("pem")] = Field(
         default=None,
         description="A private key in PEM, for tests, beside a `public_key` or `jwks`: it signs as the issuer would.",
     )
@@ -121,7 +122,7 @@ class JwtSettings(BaseModel):
     )
     issuer: str | None = Field(default=None, description="The issuer of a token (`iss`); by default any.")
     leeway: Duration = Field(default=timedelta(seconds=30), description="The largest deviation of the issuer's clock.")
-    header: Annotated[str, AfterValidator(header_name)] = Field(
+    header: Annotated[str, Reach("read_header"), AfterValidator(header_name)] = Field(
         default="authorization", description="The header that holds the token."
     )
     prefix: str = Field(default="Bearer ", description="The text before the token, with its space.")

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
+from hookline.api import NotVerified, Reach, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline_signatures.building_blocks.freshness import Within15Minutes, check_fresh
 from hookline_signatures.building_blocks.header_text import as_received, from_hex, required
 from hookline_signatures.building_blocks.json_body import read_json
@@ -38,12 +38,13 @@ class DiscordCredential(BaseModel):
 
     public_key: Annotated[
         tuple[Annotated[str, AfterValidator(_ed25519)], ...],
+        Reach("pem"),
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
         Field(max_length=10),
     ] = Field(
         default=(), description="The application's public key, in hex; or a list of keys, each of which is accepted."
     )
-    private_key: SecretStr | None = Field(
+    private_key: Annotated[SecretStr | None, Reach("pem")] = Field(
         default=None,
         description="A private key in hex, for tests, in place of a `public_key`: it signs as Discord would, "
         "and the flow accepts its signatures.",

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import CannotVerify
+from hookline.api import CannotVerify, Reach
 
 SHORTEST_KEY: Final = 2048
 """Bits."""
@@ -51,11 +51,11 @@ class PinnedCertificates(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    certificate: str | None = Field(
+    certificate: Annotated[str | None, Reach("pem")] = Field(
         default=None,
         description="The only certificates that may sign, in PEM; by default those that the provider publishes.",
     )
-    private_key: SecretStr | None = Field(
+    private_key: Annotated[SecretStr | None, Reach("pem")] = Field(
         default=None,
         description="A private key in PEM, for tests: it signs as the provider would. Needs its `certificate`.",
     )

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_private_key
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
+from hookline.api import NotVerified, Reach, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline_signatures.building_blocks.freshness import WithinADay, check_fresh
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
 from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
@@ -51,10 +51,11 @@ class SendGridCredential(BaseModel):
 
     public_key: Annotated[
         tuple[Annotated[str, AfterValidator(_readable)], ...],
+        Reach("pem"),
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
         Field(max_length=10),
     ] = Field(default=(), description="The Verification Key, in base64; or a list of keys, each of which is accepted.")
-    private_key: SecretStr | None = Field(
+    private_key: Annotated[SecretStr | None, Reach("pem")] = Field(
         default=None,
         description="A private key in PEM, for tests, in place of a `public_key`: it signs as SendGrid would, "
         "and the flow accepts its signatures.",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 from sqlalchemy import Connection, Table
 
-from hookline.api import Context, Either, FromVars, JsonValue, StepError
+from hookline.api import Context, Either, FromVars, JsonValue, Reach, StepError
 from hookline_sql.connector import SqlCredential, connector
 from hookline_sql.databases.address import address
 from hookline_sql.databases.pools import Database, Databases
@@ -18,7 +18,7 @@ from hookline_sql.statement_actions import Once, Url, effect, idempotent
 from hookline_sql.tables import converted, table_for
 
 Given = dict[str, JsonValue]
-TableName = Annotated[str, FromVars(), Field(min_length=1, description="The table, or `schema.table`.")]
+TableName = Annotated[str, Reach("table"), FromVars(), Field(min_length=1, description="The table, or `schema.table`.")]
 OneRow = Annotated[Given | None, Either("rows"), Field(description="One row: its values by column.")]
 ManyRows = Annotated[
     AsyncIterator[Given] | None,
@@ -72,6 +72,7 @@ async def upsert(
     rows: ManyRows = None,
     key: Annotated[
         list[str] | None,
+        Reach("table"),
         FromVars(),
         Field(
             min_length=1,
@@ -84,6 +85,7 @@ async def upsert(
     ] = "update",
     update: Annotated[
         list[str] | None,
+        Reach("table"),
         FromVars(),
         Field(description="The columns that are updated; by default all given ones except the key."),
     ] = None,

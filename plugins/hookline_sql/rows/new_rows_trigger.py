@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from sqlalchemy import Column, Connection, Table, func, select
 
-from hookline.api import Duration, JsonValue, PollContext, PollItem, PollResult, ResetsCursor, encode_json
+from hookline.api import Duration, JsonValue, PollContext, PollItem, PollResult, Reach, ResetsCursor, encode_json
 from hookline_sql.connector import connector
 from hookline_sql.databases.address import address
 from hookline_sql.databases.mysql import time_of_day, timestamp
@@ -20,14 +20,18 @@ from hookline_sql.values import is_mysqls, to_json
 async def new_rows(
     ctx: PollContext[Any],
     cursor: Any,
-    table: Annotated[str, ResetsCursor(), Field(min_length=1, description="The table, or `schema.table`.")],
+    table: Annotated[
+        str, Reach("table"), ResetsCursor(), Field(min_length=1, description="The table, or `schema.table`.")
+    ],
     column: Annotated[
         str,
+        Reach("table"),
         ResetsCursor(),
         Field(min_length=1, description="The column that grows: an increasing id, or the time of a row's last change."),
     ],
     url: Annotated[
         str | None,
+        Reach("database_url"),
         ResetsCursor(),
         Field(
             description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; "

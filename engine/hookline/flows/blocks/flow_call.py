@@ -16,6 +16,7 @@ from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.pointers_and_patches import removing
 from hookline.model.expression_setting_types import EXPRESSION_SCHEMA
 from hookline.model.flow import FLOW_ID, ActionStep
+from hookline.model.reach import Reach
 
 HeadersExpression = Annotated[
     Any,
@@ -36,7 +37,7 @@ class CallSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(
+    id: Annotated[str, Reach("flow")] = Field(
         pattern=FLOW_ID, description="The flow's id. It can't be an expression, so no message can choose it."
     )
     wait: StrictBool = Field(

@@ -82,19 +82,23 @@ class ComponentView(msgspec.Struct, frozen=True):
 
 def component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any] | None:
     """The JSON Schema of a component's settings, or of a credential's values; None if there is no such component."""
-    if kind == "credential type":
-        values = registry.credential_types.get(name)
-        return None if values is None else _schema(values)
+    models = settings_models(registry).get(kind, {})
+    if name not in models:
+        return None
+    model = models[name]
+    return {"type": "object"} if model is None else _schema(model)
+
+
+def settings_models(registry: Registry) -> Mapping[str, Mapping[str, type[BaseModel] | None]]:
+    """The models of the settings of all components, by kind and name; None for one without settings."""
     parts: Mapping[str, Mapping[str, StepType | Action | Trigger | Scheme[Any, Any]]] = {
         "action": registry.actions,
         "block": USES,
         "trigger": registry.triggers,
         "scheme": registry.schemes,
     }
-    part = parts.get(kind, {}).get(name)
-    if part is None:
-        return None
-    return {"type": "object"} if part.settings is None else _schema(part.settings)
+    models = {kind: {name: part.settings for name, part in named.items()} for kind, named in parts.items()}
+    return {**models, "credential type": registry.credential_types}
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
