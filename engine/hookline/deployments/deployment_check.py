@@ -100,12 +100,16 @@ class DeploymentCheck:
             document = read(text)
         except FlowInvalid as error:
             return None, None, list(error.problems)
+        other = _other_id(document, flow_id)
+        if other:
+            # It is checked as the flow that it would replace: the caller may not know of the one that it names.
+            document = replace(document, value={**document.value, "id": flow_id})
         compiled = self._flow_storage.catalog.compile(document)
         flow = None if compiled.flow is None else _canonical(compiled.flow)
         if request.served_before:
-            return flow, document.value, list(compiled.problems)
+            return flow, document.value, [*compiled.problems, *other]
         checked = self._check_flow(document, credentials=credentials, flows=known, samples=samples)
-        problems = [*checked.problems, *_other_id(document, flow_id)]
+        problems = [*checked.problems, *other]
         return flow, document.value, [_lenient(problem) for problem in problems]
 
 

@@ -14,7 +14,7 @@ from hookline.model.message import MAX_TAG, MAX_TAGS
 from hookline.model.reach import Reach
 from hookline.model.webhook import Rate
 
-FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+FLOW_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 STEP_ID = r"^[a-z][a-z0-9_]*$"
 TAG_NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 ERROR_CODE = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$"

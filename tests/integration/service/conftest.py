@@ -1,6 +1,6 @@
 """An engine with Hookline's own plugins over a folder of flows, and a client of its admin API."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,13 @@ def flows(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def engine(tmp_path: Path, flows: Path) -> AsyncIterator[Engine]:
+def environment() -> Mapping[str, str]:
+    """The variables that override vars. A module whose tests need some has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, flows: Path, environment: Mapping[str, str]) -> AsyncIterator[Engine]:
     options = EngineOptions(
         db=f"sqlite:///{tmp_path}/hookline.db",
         blobs=f"file://{tmp_path}/blobs",
@@ -33,6 +39,7 @@ async def engine(tmp_path: Path, flows: Path) -> AsyncIterator[Engine]:
         secret_keys=(b"k" * 32,),
         watch=False,
         public_url="https://hooks.example",
+        environment=environment,
     )
     async with Engine(REGISTRY, options) as engine:
         yield engine

@@ -1,6 +1,7 @@
 """Compiling a flow: resolve all names, compile all expressions and report all problems in one pass."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -31,10 +32,21 @@ from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
 from hookline.kernel.pointers_and_patches import adding, escape, removing
 from hookline.kernel.suggestions_and_counts import did_you_mean
-from hookline.model.flow import FlowDocument
+from hookline.model.flow import FLOW_ID, FlowDocument
 from hookline.secrets.redaction_rules import RedactionRules
 
 VARS_PREFIX: Final = "HOOKLINE_VARS_"
+
+
+def variables_of(flow_id: str, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables of an environment that may override vars of a flow; each belongs to one flow at most.
+
+    An id has no two dashes in a row, so what is before the first `__` of a variable is the id of its flow.
+    """
+    if re.fullmatch(FLOW_ID, flow_id) is None:
+        return {}
+    start = f"{VARS_PREFIX}{_variable(flow_id)}__"
+    return {variable: text for variable, text in environment.items() if variable.startswith(start)}
 
 
 def override_vars(
@@ -50,9 +62,7 @@ def override_vars(
     start = f"{VARS_PREFIX}{_variable(flow_id)}__"
     names = {_variable(name): name for name in declared}
     replaced, problems = dict[str, Any](), list[Problem]()
-    for variable, text in sorted(environment.items()):
-        if not variable.startswith(start):
-            continue
+    for variable, text in sorted(variables_of(flow_id, environment).items()):
         name = names.get(variable.removeprefix(start))
         if name is None:
             known = [start + each for each in names]

@@ -19,7 +19,7 @@ from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, Flo
 
 #: The remedy for each pattern of the document's model.
 _PATTERNS: Final[Mapping[str, str]] = {
-    FLOW_ID: "use lower-case letters, digits and dashes, as in paypal-to-accounting",
+    FLOW_ID: "use lower-case letters, digits and single dashes, as in paypal-to-accounting",
     STEP_ID: "use lower-case letters, digits and underscores, beginning with a letter, as in order_lines",
     ERROR_CODE: "write an error code such as http.503, or http.* for all that begin with http",
     r"^[1-9][0-9]*/(s|m|h)$": "write a count per second, minute or hour: 10/s, 600/m or 5000/h",

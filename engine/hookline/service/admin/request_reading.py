@@ -209,7 +209,9 @@ async def require_flow(engine: Engine, flow_id: str | None) -> None:
 def check_flow_id(flow_id: str) -> None:
     """Raise Malformed unless a flow may have this id."""
     if len(flow_id) > _FLOW_ID_LENGTH or _FLOW_ID.search(flow_id) is None:
-        raise Malformed("A flow's id consists of at most 100 lower-case letters, digits and dashes.")
+        raise Malformed(
+            "A flow's id consists of at most 100 lower-case letters, digits and single dashes between them."
+        )
 
 
 async def read_body() -> bytes:

@@ -470,3 +470,85 @@ async def test_the_memory_of_failed_sign_ins_is_bounded(engine: Engine, monkeypa
     assert len(engine.sign_ins._failures) == 50
     assert max(map(len, engine.sign_ins._failures.values())) == failed_sign_ins.MOST_FAILURES
     assert len(engine.sign_ins._waiting) <= failed_sign_ins._MOST_WAITING
+
+
+@pytest.fixture
+def environment() -> Mapping[str, str]:
+    return {"HOOKLINE_VARS_OTHER__SECRET": "of-other-alone", "HOOKLINE_VARS_OTHER__LIMIT": "of-other-alone"}
+
+
+def _resolved(described: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema of the API's description with what it refers to."""
+    if "$ref" in schema:
+        return _resolved(described, described["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    found = dict(schema)
+    for part in schema.get("allOf", ()):
+        found |= _resolved(described, part)
+    return found
+
+
+def _with_documents(described: Mapping[str, Any]) -> list[tuple[str, str, str, Any]]:
+    """Operation, method, path and body of a request for each way in which an operation takes a flow's document.
+
+    `DOCUMENT` stands for the document, and `TEXT` for a string with its text.
+    """
+    rest = {"cases": {"cases": []}, "step": "/steps/0", "input": {"body": 1}}
+    found: list[tuple[str, str, str, Any]] = []
+    for path, operations in described["paths"].items():
+        for method, it in operations.items():
+            content = it.get("requestBody", {}).get("content", {}).get("application/json")
+            schema = {} if content is None else _resolved(described, content["schema"])
+            properties = schema.get("properties", {})
+            given = {name: value for name, value in rest.items() if name in properties}
+            bodies: list[Any] = []
+            if "The document of a flow." in schema.get("description", ""):
+                bodies.append("DOCUMENT")
+            if "document" in properties:
+                bodies.append(given | {"document": "DOCUMENT"})
+                bodies += [given | {"text": "TEXT"}] if "text" in properties else []
+                bodies += [given | {"document": "DOCUMENT", "effects": "real"}] if "effects" in properties else []
+            if properties.get("flows", {}).get("type") == "object":
+                bodies.append({"flows": {"mine": "DOCUMENT"}})
+            found += [(it["operationId"], method.upper(), path.replace("{flow_id}", "mine"), body) for body in bodies]
+    return found
+
+
+_READS_SECRET: Final = json.dumps(
+    {
+        **_flow("other"),
+        "vars": {"secret": "", "limit": 5},
+        "steps": [{"use": "map", "with": {"body": "{{ vars.secret }}{{ vars.limit }}"}}],
+    }
+)
+#: Texts in which the id `other` counts.
+_NAMED_OTHER: Final = {
+    "plain": _READS_SECRET,
+    "repeated": _READS_SECRET.replace("{", '{"id": "mine", ', 1),
+    "escaped": _READS_SECRET.replace('"id"', '"\\u0069d"', 1),
+    "marked": f"\ufeff{_READS_SECRET}",
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("form", list(_NAMED_OTHER))
+async def test_no_operation_tells_a_limited_token_the_variables_of_another_flow_whose_id_a_document_has(
+    client: Client, form: str
+) -> None:
+    limited = _bearer(await _token(client, "limited", "admin", flows=["mine"]))
+    document = _NAMED_OTHER[form]
+    described = openapi.document(client.app)  # type: ignore[attr-defined]  # the test client has it
+    requests = _with_documents(described)
+    assert {name for name, *_ in requests} >= {"check_document", "try_flow", "put_flow", "deploy_flows", "plan_deploy"}
+    for name, method, path, body in requests:
+        text = json.dumps(body).replace('"DOCUMENT"', document).replace('"TEXT"', json.dumps(document))
+        response = await client.open(path, method=method, headers=_bearer_json(limited), data=text.encode())
+        said = (await response.get_data()).decode()
+        assert "of-other-alone" not in said, (name, said)
+        assert "HOOKLINE_VARS" not in said, (name, said)
+        if "text" in body or form != "marked":  # in JSON a mark is malformed
+            by_path = name in ("put_flow", "deploy_flows", "plan_deploy")
+            assert response.status_code == (422 if by_path else 404), (name, response.status_code, said)
+
+
+def _bearer_json(headers: Mapping[str, str]) -> dict[str, str]:
+    return {**headers, "Content-Type": "application/json"}

@@ -5,6 +5,7 @@ Documents are compiled and run in processes of their own, with limits on time an
 """
 
 import asyncio
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
@@ -17,6 +18,7 @@ from hookline.access.audit import audited
 from hookline.access.caller import Caller
 from hookline.deployments.version_history import CURRENT
 from hookline.engine import Engine
+from hookline.flows.compiler.compile import variables_of
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import (
     BlobGone,
@@ -123,8 +125,8 @@ _AGAINST: Final[Query] = (
         {"type": "string", "minLength": 1, "default": CURRENT},
     ),
 )
-_WORK: Final = (FlowInvalid, WorkLimit)
-_RECORDING: Final = (ExecutionNotFound, FlowNotFound, IllegalStateChange, BlobGone)
+_WORK: Final = (FlowInvalid, FlowNotFound, WorkLimit)
+_RECORDING: Final = (ExecutionNotFound, IllegalStateChange, BlobGone)
 
 
 def add_authoring(api: Blueprint, engine: Engine) -> None:
@@ -144,19 +146,16 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         """Write a document in canonical form, as `hookline fmt` does. Only the order of keys and the layout change."""
         given = decode_body(await read_body(), DocumentRequest)
         async with engine.authoring.slot():
-            result = await engine.authoring.run(FormatJob(_document(engine, given).source), FormatResult)
+            result = await engine.authoring.run(FormatJob(_document(engine, caller(), given).source), FormatResult)
         return json_response(FormattedView(result.text))
 
     @api.post("/diff")
-    @operation(
-        DifferencesView, request=_Document, query=_AGAINST, scope=TokenScope.AUTHOR, errors=(FlowNotFound, *_WORK)
-    )
+    @operation(DifferencesView, request=_Document, query=_AGAINST, scope=TokenScope.AUTHOR, errors=_WORK)
     async def compare_document() -> Response:
         """Compare a document with a version of its flow by meaning, by default with the one that serves."""
         given, against = decode_body(await read_body(), DocumentRequest), read_query(_AGAINST)["against"]
-        document = _document(engine, given)
+        document = _document(engine, caller(), given)
         flow_id = _id_of(document)
-        caller().require_flow(flow_id)
         await require_flow(engine, flow_id)
         version = await engine.version_history.resolve(flow_id, against)
         old = bytes(await engine.version_history.document(flow_id, version))
@@ -175,7 +174,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         given = decode_body(await read_body(), TestRequest)
         cases = bounded_document(bytes(given.cases))
         async with engine.authoring.slot():
-            job = RunCasesJob(_document(engine, given), cases, given.names)
+            job = RunCasesJob(_document(engine, caller(), given), cases, given.names)
             return json_response(test_view(await engine.authoring.run(job, CasesRun)))
 
     @api.post("/evaluate")
@@ -212,7 +211,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         given = decode_body(await read_body(), EvaluateStepRequest)
         recording = None if given.execution_id is None else await _recording(engine, caller(), given.execution_id)
         job = EvaluateStepJob(
-            _document(engine, given),
+            _document(engine, caller(), given),
             given.step,
             _case(given),
             None if recording is None else encode(recording),
@@ -238,22 +237,21 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
             if given.effects == "real":
                 result = await _try_for_real(engine, by, given, case, recording)
             else:
-                document = _document(engine, given)
+                document = _document(engine, caller(), given)
                 job = TryJob(document, case, None if recording is None else encode(recording), given.until)
                 result = await engine.authoring.run(job, TryResult)
         return json_response(try_view(result, given.effects))
 
     @api.post("/backtest")
-    @operation(BacktestView, request=_Document, query=_BACKTEST, scope=TokenScope.AUTHOR, errors=(FlowNotFound, *_WORK))
+    @operation(BacktestView, request=_Document, query=_BACKTEST, scope=TokenScope.AUTHOR, errors=_WORK)
     async def backtest_flow() -> Response:
         """Compare a document with executions of its flow that have ended, the newest first, a page at a time.
 
         Nothing is sent or written: each step with effects gets the result that was recorded for it.
         """
         given, page = decode_body(await read_body(), DocumentRequest), read_query(_BACKTEST)
-        document = _document(engine, given)
+        document = _document(engine, caller(), given)
         flow_id = _id_of(document)
-        caller().require_flow(flow_id)
         await require_flow(engine, flow_id)
         async with engine.authoring.slot():
             recordings, following = await _recordings(engine, flow_id, page)
@@ -281,15 +279,24 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _document(engine: Engine, given: DocumentRequest) -> GivenDocument:
+def _document(engine: Engine, by: Caller, given: DocumentRequest) -> GivenDocument:
     """The document of a request. Raises Malformed unless exactly one of `document` and `text` is given.
 
-    Raises TooLarge.
+    Raises TooLarge, and FlowNotFound if the caller may not know of the flow that the document names.
     """
     if (given.document is msgspec.UNSET) == (given.text is None):
         raise Malformed("Give either `document` or `text`, not both.")
-    source = given.text.encode() if given.text is not None else _raw(given.document)
-    return GivenDocument(bounded_document(source), dict(engine.options.environment))
+    source = bounded_document(given.text.encode() if given.text is not None else _raw(given.document))
+    flow_id = named_id(source)
+    if flow_id is None:
+        return GivenDocument(source)
+    by.require_flow(flow_id)
+    return _of_flow(engine, flow_id, source)
+
+
+def _of_flow(engine: Engine, flow_id: str, source: bytes) -> GivenDocument:
+    """The document of a flow that the caller may know of, with the variables of that flow alone."""
+    return GivenDocument(source, variables_of(flow_id, engine.options.environment))
 
 
 async def _cases_of(engine: Engine, by: Caller, given: CheckRequest) -> bytes:
@@ -308,7 +315,7 @@ async def _cases_of(engine: Engine, by: Caller, given: CheckRequest) -> bytes:
 async def _checked(
     engine: Engine, by: Caller, given: DocumentRequest, cases: bytes = b"null", only_changes: bool = False
 ) -> CheckResult:
-    document = _document(engine, given)
+    document = _document(engine, by, given)
     types = {one.name: one.type for one in await engine.store.credentials()}
     job = CheckJob(
         document,
@@ -341,21 +348,32 @@ async def _version_that_ran(engine: Engine, recording: WholeRecordingView) -> Gi
     if recording.flow_version is None:
         raise Malformed(f"Execution {recording.id} ended before it ran, so its steps saw nothing.")
     source = await engine.version_history.document(recording.flow_id, recording.flow_version)
-    return GivenDocument(bytes(source), dict(engine.options.environment))
+    return _of_flow(engine, recording.flow_id, bytes(source))
 
 
 def _id_of(document: GivenDocument) -> str:
     """The id that a document names. Raises FlowInvalid."""
-    try:
-        found = msgspec.json.decode(document.source, type=_Named)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    found = named_id(document.source)
+    if found is None:
         problem = Problem("the document has no id", "/id", "invalid_value", 'add "id" with the id of the flow')
-        raise FlowInvalid([problem]) from None
-    return found.id
+        raise FlowInvalid([problem])
+    return found
 
 
 class _Named(msgspec.Struct):
-    id: str
+    id: Any = None
+
+
+def named_id(source: bytes) -> str | None:
+    """The id that counts for the reader of documents, `read`; None if it finds none.
+
+    A document of any size is read at once, since nothing but the id is kept.
+    """
+    try:
+        found = msgspec.json.decode(source.removeprefix(BOM_UTF8), type=_Named).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 async def _recordings(engine: Engine, flow_id: str, page: Mapping[str, Any]) -> tuple[list[bytes], str | None]:
@@ -385,7 +403,7 @@ async def _try_for_real(
     errors = [problem for problem in checked.problems if problem.severity == "error"]
     if errors:
         raise FlowInvalid(errors)
-    document = _document(engine, given)
+    document = _document(engine, by, given)
     flow = await asyncio.to_thread(compile_until, document, given.until, engine.registry)
     by.require_flow(flow.id)
     if given.until is not None:

@@ -10,7 +10,7 @@ from hookline.deployments.migration import PlannedMigration
 from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
 from hookline.flows.authoring.flow_difference import Difference, flow_differences
-from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.compile import compile_flow, variables_of
 from hookline.flows.compiler.server_requirements import require_actions
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.kernel.clocks import rfc3339
@@ -26,7 +26,15 @@ from hookline.kernel.json import decode
 from hookline.model.access import TokenScope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.request_reading import PAGE, Parameter, body_of, page_or_malformed, read_query, require_flow
+from hookline.service.admin.request_reading import (
+    PAGE,
+    Parameter,
+    body_of,
+    bounded_document,
+    page_or_malformed,
+    read_query,
+    require_flow,
+)
 from hookline.service.admin.responses import json_response
 from hookline.service.views.executions import ExecutionView, execution_view
 from hookline.service.views.json_field_types import Count, Pending, Time, Uuid
@@ -281,7 +289,9 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         if bytes(given.document) == b"null":
             flow = require_actions(engine.version_resolver.current(flow_id))
         else:
-            flow = compile_flow(bytes(given.document), engine.registry, environment=engine.options.environment)
+            # Not the variables of the flow that the document names: the caller may not know of that one.
+            variables = variables_of(flow_id, engine.options.environment)
+            flow = compile_flow(bounded_document(bytes(given.document)), engine.registry, environment=variables)
             if flow.id != flow_id:
                 problem = Problem(f"this is flow {flow.id!r}, and not {flow_id!r}", "/id", "other_flow", "name its id")
                 raise FlowInvalid([problem])
