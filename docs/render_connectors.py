@@ -105,9 +105,20 @@ def _credential(connector: Connector, registry: Registry) -> Iterable[str]:
         if connector.verifier is not None:
             commands.append(f"hookline credentials verify {name}")
         yield "\n".join(f"    {command}" for command in commands)
+        yield _hosts(connector)
     if connector.accepts:
         taken = ", ".join(f"`{name}`" for name in connector.accepts)
         yield f"It also accepts credentials of these types: {taken}."
+
+
+def _hosts(connector: Connector) -> str:
+    """The hosts to which a credential may be sent."""
+    if not connector.hosts:
+        return "It is sent to the hosts that its `hosts` name: `hookline credentials set … --host …`."
+    named = ", ".join(
+        f"the host in `{entry[1:-1]}`" if entry.startswith("{") else f"`{entry}`" for entry in connector.hosts
+    )
+    return f"It is sent only to {named}, and to the hosts that its `hosts` name."
 
 
 def _values(model: type[BaseModel]) -> str:

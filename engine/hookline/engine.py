@@ -310,7 +310,7 @@ class Engine:
             new_id=self.ids.new,
             check=DeploymentCheck(
                 self.flow_storage,
-                lambda: {one.name: one.type for one in self.credentials.list()},
+                self.credentials.list,
                 lambda document, **given: check_flow(
                     document,
                     registry,

@@ -14,6 +14,7 @@ from hookline.discovery.registry import PluginStatus, Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
+from hookline.secrets.credential_reach import KnownCredential
 
 
 class AcmeKey(BaseModel):
@@ -178,6 +179,7 @@ def check(registry: Registry) -> Callable[..., list[Problem]]:
     """Lints a flow, made by `flow` of the given steps, or given as a whole."""
 
     def of(*steps: Any, credentials: dict[str, str] | None = None, **more: Any) -> list[Problem]:
-        return check_flow(encode(flow(*steps, **more)), registry, credentials, file="orders.json").problems
+        known = None if credentials is None else {name: KnownCredential(type) for name, type in credentials.items()}
+        return check_flow(encode(flow(*steps, **more)), registry, known, file="orders.json").problems
 
     return of

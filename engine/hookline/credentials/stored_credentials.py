@@ -22,7 +22,7 @@ from hookline.kernel.pointers_and_patches import pointer_to
 from hookline.kernel.suggestions_and_counts import counted, did_you_mean
 from hookline.model.access import Actor
 from hookline.sdk.oauth2 import OAuth2
-from hookline.secrets.credential_reach import HostRule, covers, named_hosts, reach_problems
+from hookline.secrets.credential_reach import HostRule, KnownCredential, covers, named_hosts, reach_problems
 from hookline.secrets.encryption import Purpose, Vault, for_credential, for_tokens
 from hookline.storage.change_declarations import Change, DropCredential, PutCredential, PutTokens, RecordAudit
 from hookline.storage.store import Store, StoredCredential
@@ -99,6 +99,11 @@ class CredentialInfo:
     """The hosts to which it may be sent, besides those that its type names."""
     warnings: tuple[str, ...] = ()
     """Problems that do not keep it from being used, with the remedies."""
+
+    @property
+    def known(self) -> KnownCredential:
+        """The facts by which a flow is checked."""
+        return KnownCredential(self.type, self.flows, self.hosts, self.warnings)
 
     def is_for(self, flow_id: str) -> bool:
         """Return true if a flow may use it."""

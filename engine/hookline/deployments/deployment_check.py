@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogEntry
+from hookline.credentials.stored_credentials import CredentialInfo
 from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest
 from hookline.deployments.flow_storage import FlowStorage
 from hookline.flows.authoring.formatter import format_flow
@@ -19,9 +20,10 @@ from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointers_and_patches import escape
 from hookline.model.flow import FLOW_ID
+from hookline.secrets.credential_reach import KnownCredential
 
-#: A flow with these problems can serve: its executions wait for the credential.
-_ONLY_WARNED: Final = frozenset({"credential_missing", "credential_type"})
+#: A flow with these problems can serve: its executions wait for the credential, or fail without sending it.
+_ONLY_WARNED: Final = frozenset({"credential_missing", "credential_type", "credential_flows", "credential_host"})
 _LONGEST_ID: Final = 100
 
 
@@ -31,10 +33,10 @@ class DeploymentCheck:
     def __init__(
         self,
         flow_storage: FlowStorage,
-        credentials: Callable[[], Mapping[str, str]],
+        credentials: Callable[[], Sequence[CredentialInfo]],
         check: Callable[..., CheckedFlow],
     ) -> None:
-        """`credentials` returns the type of each credential; `check` knows the plugins and settings of the server."""
+        """`credentials` returns all credentials; `check` knows the plugins and settings of the server."""
         self._flow_storage = flow_storage
         self._credentials = credentials
         self._check_flow = check
@@ -42,7 +44,12 @@ class DeploymentCheck:
     async def check(self, request: DeploymentRequest, *, prefixed: bool) -> CheckedDeployment:
         """Raises FlowInvalid with the problems of all flows, NoConnectors and StoreError."""
         samples = {flow_id: await self._samples(request, flow_id) for flow_id in request.documents}
-        return await asyncio.to_thread(self._checked, request, samples, self._credentials(), prefixed)
+        return await asyncio.to_thread(self._checked, request, samples, self._visible(request), prefixed)
+
+    def _visible(self, request: DeploymentRequest) -> Mapping[str, KnownCredential]:
+        """The credentials that some flow of the caller may use."""
+        flows = request.visible
+        return {one.name: one.known for one in self._credentials() if flows is None or any(map(one.is_for, flows))}
 
     async def _samples(self, request: DeploymentRequest, flow_id: str) -> Samples:
         """The samples in the cases of a flow."""
@@ -60,7 +67,7 @@ class DeploymentCheck:
         self,
         request: DeploymentRequest,
         samples: Mapping[str, Samples],
-        credentials: Mapping[str, str],
+        credentials: Mapping[str, KnownCredential],
         prefixed: bool,
     ) -> CheckedDeployment:
         entries = self._flow_storage.catalog.entries
@@ -92,7 +99,7 @@ class DeploymentCheck:
         flow_id: str,
         text: bytes,
         samples: Samples,
-        credentials: Mapping[str, str],
+        credentials: Mapping[str, KnownCredential],
         known: Collection[str],
     ) -> tuple[CompiledFlow | None, Mapping[str, Any] | None, list[Problem]]:
         """The flow of a document, the document, and its problems."""

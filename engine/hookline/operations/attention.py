@@ -27,6 +27,7 @@ AttentionKind: TypeAlias = Literal[
     "waiting_too_long",
     "rejected",
     "credential_expiring",
+    "credential_hosts",
     "token_expiring",
     "node_gone",
 ]
@@ -217,6 +218,9 @@ def _credential(one: CredentialInfo, now: datetime) -> AttentionItem | None:
     if problem is not None:
         title = f"Credential {one.name!r} can't be used"
         return AttentionItem("credential_expiring", "error", title, problem, "/credentials")
+    if one.warnings:
+        title = f"Credential {one.name!r} may be sent to any host"
+        return AttentionItem("credential_hosts", "warning", title, "; ".join(one.warnings), "/credentials")
     if tokens is None or tokens.renewable or tokens.expires_at is None or tokens.expires_at - now > EXPIRES_WITHIN:
         return None
     return AttentionItem(

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
 from pydantic import BaseModel, SecretStr
 
 from hookline.kernel.errors import Problem, StepError
@@ -120,3 +121,15 @@ def _host_of(url: str) -> str:
         return url
     name = f"[{host}]" if ":" in host else host
     return f"{_PLAIN if parts.scheme == 'http' else ''}{name}{f':{port}' if port is not None else ''}"
+
+
+class KnownCredential(msgspec.Struct, frozen=True):
+    """The facts about a credential by which a flow is checked."""
+
+    type: str
+    flows: tuple[str, ...] = ()
+    """Patterns of the ids of the flows that may use it; none for all."""
+    hosts: tuple[str, ...] = ()
+    """The hosts that it names itself."""
+    warnings: tuple[str, ...] = ()
+    """Problems that do not keep it from being used, with the remedies."""

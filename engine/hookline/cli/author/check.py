@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from hookline.cli.client import connect, is_new
 from hookline.cli.client.remote_choice import remote_of
@@ -17,6 +18,7 @@ from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError, Problem
 from hookline.kernel.json import decode
 from hookline.kernel.suggestions_and_counts import counted, did_you_mean
+from hookline.secrets.credential_reach import KnownCredential
 from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
@@ -85,13 +87,13 @@ def check_files(
     settings: Settings,
     files: Sequence[tuple[Path, Collection[str] | None]],
     registry: "Registry",
-    credentials: Mapping[str, str] | None,
+    credentials: Mapping[str, KnownCredential] | None,
     *,
     several_hosts: bool = False,
 ) -> list[Problem]:
     """The problems in files, each given with the flows that it may call, and those between the files of a folder.
 
-    `credentials`: the type of each; None if they aren't known. `several_hosts`: nodes run on several hosts.
+    `credentials`: by name; None if they aren't known. `several_hosts`: nodes run on several hosts.
     """
     from hookline.catalog.folder_catalog import FolderCatalog
 
@@ -120,7 +122,7 @@ def _in_file(
     file: Path,
     among: Collection[str] | None,
     registry: "Registry",
-    credentials: Mapping[str, str] | None,
+    credentials: Mapping[str, KnownCredential] | None,
     several_hosts: bool,
 ) -> Sequence[Problem]:
     from hookline.catalog.folder_catalog import unreadable_file
@@ -181,8 +183,8 @@ def _warned(problem: Problem) -> Problem:
     return replace(problem, severity="warning") if problem.code == "credential_missing" else problem
 
 
-async def _of_server(settings: Settings) -> tuple[Mapping[str, str] | None, bool]:
-    """Return the type of each credential, and true if nodes run on several hosts.
+async def _of_server(settings: Settings) -> tuple[Mapping[str, KnownCredential] | None, bool]:
+    """Return the credentials, and true if nodes run on several hosts.
 
     There are no credentials without a database. They are None if the database can't be read now.
     """
@@ -190,7 +192,8 @@ async def _of_server(settings: Settings) -> tuple[Mapping[str, str] | None, bool
         return {}, False
     try:
         async with connect(settings) as client:
-            credentials = {one["name"]: one["type"] for one in (await client.get("credentials"))["items"]}
+            listed = (await client.get("credentials"))["items"]
+            credentials = {one["name"]: msgspec.convert(one, KnownCredential) for one in listed}
             hosts = {one.get("host") for one in (await client.get("nodes"))["items"] if one["state"] != "gone"}
             return credentials, len(hosts) > 1
     except ConfigError:

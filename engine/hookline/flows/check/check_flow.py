@@ -1,9 +1,9 @@
 """Checking a flow before it runs: `hookline check`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from hookline.discovery.registry import Registry
 from hookline.flows.check.fixes import with_fixes
@@ -24,10 +24,18 @@ from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.pointers_and_patches import replacing
 from hookline.kernel.suggestions_and_counts import listed, nearest_name, question, unknown_name
+from hookline.secrets.credential_reach import KnownCredential, covers
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[Problem]:
-    """The problems of a flow that compiles. An error is certain: the step would fail whenever it runs."""
+def analysis_problems(
+    flow: CompiledFlow, samples: Samples = NO_SAMPLES, hosts: Mapping[str, Sequence[str]] = _NOTHING
+) -> list[Problem]:
+    """The problems of a flow that compiles. An error is certain: the step would fail whenever it runs.
+
+    `hosts`: the only hosts to which credentials may be sent, by the names of those for which they are known.
+    """
     walked = analyse_flow(flow, samples)
     return [
         *path_problems(walked),
@@ -35,11 +43,8 @@ def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list
         *unreachable_problems(walked),
         *reply_problems(flow, walked),
         *unsafe_retry_problems(walked),
-        *secret_exposure_problems(walked),
+        *secret_exposure_problems(walked, hosts),
     ]
-
-
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class CheckedFlow:
 def check_flow(
     source: bytes | Document,
     registry: Registry,
-    credentials: Mapping[str, str] | None = None,
+    credentials: Mapping[str, KnownCredential] | None = None,
     *,
     flows: Collection[str] | None = None,
     file: str | None = None,
@@ -67,7 +72,7 @@ def check_flow(
 ) -> CheckedFlow:
     """Find all problems of a flow.
 
-    `credentials`: the type of each existing credential by name; if None, the names of credentials aren't checked.
+    `credentials`: the existing credentials by name; if None, the names of credentials aren't checked.
     `flows`: the ids of all existing flows, likewise. `environment` holds the variables that may override vars.
     `public_url`: the server has a public URL. `files`: it has a folder for files. `several_hosts`: nodes run on several
     hosts. `samples`: the shapes of bodies and results that the flow's cases show; they are used where no type is
@@ -80,12 +85,18 @@ def check_flow(
         return CheckedFlow(list(error.problems), None)
     examined = compile_document(document, registry, environment=environment)
     problems = list(examined.problems)
+    hosts = {
+        name: one.hosts
+        for name, one in (credentials or {}).items()
+        # Where a type names hosts, too, they depend on the credential's values.
+        if one.hosts and not registry.credential_hosts.get(one.type)
+    }
     if examined.flow is not None:
         found_before = {(problem.pointer, problem.code) for problem in problems}
         # The compiler has reported some of these already.
         problems += [
             problem
-            for problem in analysis_problems(examined.flow, samples)
+            for problem in analysis_problems(examined.flow, samples, hosts)
             if (problem.pointer, problem.code) not in found_before
         ]
     known = {problem.pointer for problem in problems if problem.code in ("secret_shown", "secret_in_flow")}
@@ -99,8 +110,9 @@ def check_flow(
     if several_hosts and examined.flow is not None:
         problems += one_host_problems(examined.flow, document.value)
     if credentials is not None:
-        found = [_credential_problem(use, credentials) for use in examined.credentials]
-        problems += [problem for problem in found if problem is not None]
+        flow_id = str(document.value.get("id"))
+        for use in examined.credentials:
+            problems += _credential_problems(use, flow_id, credentials)
     if flows is not None:
         problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
     if not public_url and examined.flow is not None:
@@ -113,13 +125,16 @@ def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:
     return unknown_name(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", use.id, flows, others)
 
 
-def _credential_problem(use: CredentialUse, credentials: Mapping[str, str]) -> Problem | None:
+def _credential_problems(
+    use: CredentialUse, flow_id: str, credentials: Mapping[str, KnownCredential]
+) -> Iterator[Problem]:
     wanted = " or ".join(use.types)
     make = f"hookline credentials set {use.name} --type {use.types[0]} …"
-    fitting = [name for name, type_name in credentials.items() if type_name in use.types]
-    if use.name not in credentials:
+    fitting = [name for name, one in credentials.items() if one.type in use.types and covers(one.flows, flow_id)]
+    found = credentials.get(use.name)
+    if found is None:
         near = nearest_name(use.name, fitting)
-        return Problem(
+        yield Problem(
             f"there is no credential {use.name!r}",
             use.pointer,
             "credential_missing",
@@ -127,13 +142,23 @@ def _credential_problem(use: CredentialUse, credentials: Mapping[str, str]) -> P
             unknown=use.name,
             similar=near,
         )
-    found = credentials[use.name]
-    if found not in use.types:
-        return Problem(
-            f"credential {use.name!r} is of type {found}, but type {wanted} is needed",
+        return
+    if found.type not in use.types:
+        yield Problem(
+            f"credential {use.name!r} is of type {found.type}, but type {wanted} is needed",
             use.pointer,
             "credential_type",
             f"name one of type {wanted}, or create it: `hookline credentials set … --type {use.types[0]}`",
             fix=replacing(use.pointer, fitting[0]) if len(fitting) == 1 else (),
         )
-    return None
+    if not covers(found.flows, flow_id):
+        yield Problem(
+            f"credential {use.name!r} is not for flow {flow_id!r}",
+            use.pointer,
+            "credential_flows",
+            "name one that is, or let an administrator add the flow to its `flows`",
+            fix=replacing(use.pointer, fitting[0]) if len(fitting) == 1 else (),
+        )
+    if use.sent:
+        for warning in found.warnings:
+            yield Problem(f"credential {use.name!r}: {warning}", use.pointer, "credential_hosts", severity="warning")

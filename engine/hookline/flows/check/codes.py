@@ -53,7 +53,10 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "not_verified": "Requests are not verified.",
         "credential_missing": "There is no such credential.",
         "credential_type": "The credential has the wrong type.",
-        "credential_host": "A message chooses the host to which a credential is sent.",
+        "credential_host": "A message chooses the host to which a credential is sent, or it is another than the "
+        "credential names.",
+        "credential_hosts": "A credential names no hosts, so that it may be sent to any host that a flow names.",
+        "credential_flows": "The credential is for other flows.",
         "credential_unwanted": "A step or trigger names a credential but doesn't use one.",
         "public_url_missing": "The flow needs the server's public URL, which is not set.",
         "json_not_read": "The provider sends JSON under another media type, so it would not be read as JSON.",

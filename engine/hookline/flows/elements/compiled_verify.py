@@ -84,7 +84,7 @@ def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list
         )
     if takes is None or not isinstance(credential, str):
         return CompiledVerify(scheme, settings)
-    return CompiledVerify(scheme, settings, CredentialUse(credential, f"{pointer}/credential", (name,)))
+    return CompiledVerify(scheme, settings, CredentialUse(credential, f"{pointer}/credential", (name,), sent=False))
 
 
 def _scheme_settings(

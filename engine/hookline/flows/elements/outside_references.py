@@ -16,6 +16,8 @@ class CredentialUse:
     pointer: str
     types: tuple[str, ...]
     """Names of the credential types that are accepted there."""
+    sent: bool = True
+    """False if it only verifies a sender."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,9 @@ class ComponentView(msgspec.Struct, frozen=True):
     """The rate limit with one credential: `50/s`, or `by credential` if the credential determines it."""
     version: int | None = None
     """The version of its settings; null if there was never another. Earlier ones are used as `<name>@<version>`."""
+    hosts: list[str] | None = None
+    """The hosts to which credentials of this type may be sent: `{field}` is a value of the credential. Empty if only
+    the credential names hosts; null if it is sent nowhere, and for other components."""
 
 
 def component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any] | None:
@@ -124,7 +127,9 @@ def component_views(registry: Registry) -> list[ComponentView]:
         views.append(_view(registry, "mapper", mapper.name, title, _doc(mapper), None, (), mapper.unavailable))
     for name, model in registry.credential_types.items():
         doc = inspect.cleandoc(model.__doc__ or "")
-        views.append(_view(registry, "credential type", name, doc.partition("\n")[0] or name, doc, model))
+        view = _view(registry, "credential type", name, doc.partition("\n")[0] or name, doc, model)
+        hosts = registry.credential_hosts.get(name)
+        views.append(structs.replace(view, hosts=None if hosts is None else list(hosts)))
     return sorted(views, key=lambda view: (view.name, view.kind))
 
 

@@ -13,6 +13,7 @@ from hookline.flows.authoring.flow_difference import Difference
 from hookline.flows.check.step_scopes import StepScope
 from hookline.kernel.errors import Problem
 from hookline.model.execution import ErrorInfo, StepRecord
+from hookline.secrets.credential_reach import KnownCredential
 
 MAX_STEPS: Final = 1000
 """The most steps in a result."""
@@ -39,8 +40,8 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """Find the problems of a document, and the types in scope at each step."""
 
     document: GivenDocument
-    credentials: Mapping[str, str] | None
-    """The type of each credential; None if their names aren't checked."""
+    credentials: Mapping[str, KnownCredential] | None
+    """The credentials by name; None if their names aren't checked."""
     flows: tuple[str, ...]
     """The ids of the flows that it may call."""
     cases: bytes = b"null"

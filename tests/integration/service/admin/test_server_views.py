@@ -78,6 +78,6 @@ async def test_components_have_schemas(client: Client) -> None:
 
 
 async def test_a_credential_names_the_flows_that_use_it(client: Client) -> None:
-    assert (await get(client, "credentials/shop"))["flows"] == ["partners"]
-    credentials = {one["name"]: one["flows"] for one in (await get(client, "credentials"))["items"]}
+    assert (await get(client, "credentials/shop"))["used_by"] == ["partners"]
+    credentials = {one["name"]: one["used_by"] for one in (await get(client, "credentials"))["items"]}
     assert credentials == {"shop": ["partners"], "other": []}

@@ -13,6 +13,7 @@ from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import GROUP, Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.json import encode
+from hookline.secrets.credential_reach import KnownCredential
 
 SIX = b"""{
   "id": "orders",
@@ -30,7 +31,9 @@ SIX = b"""{
 
 
 def test_six_problems_are_six_problems_each_with_its_place_and_remedy(registry: Registry) -> None:
-    problems = check_flow(SIX, registry, {"hook": "signed", "acme-prod": "acme"}, file="orders.json").problems
+    problems = check_flow(
+        SIX, registry, {"hook": KnownCredential("signed"), "acme-prod": KnownCredential("acme")}, file="orders.json"
+    ).problems
     assert [(problem.line, problem.pointer, problem.code) for problem in problems] == [
         (3, "/titel", "unknown_key"),
         (4, "/trigger/with/verify/scheme", "unknown_scheme"),

@@ -20,6 +20,7 @@ from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.subscription import subscription_credential
 from hookline.kernel.errors import PluginError, Problem
 from hookline.kernel.json import encode
+from hookline.secrets.credential_reach import KnownCredential
 from hookline.service.views.components import component_views
 from hookline.testing.connector_harness import plugin_of
 
@@ -121,7 +122,7 @@ def test_every_problem_is_named_with_its_place_and_remedy(registry: Registry) ->
 
 
 def test_a_credential_of_another_type_is_named(registry: Registry) -> None:
-    (found,) = check_flow(document({"topics": []}), registry, {"key": "github"}).problems
+    (found,) = check_flow(document({"topics": []}), registry, {"key": KnownCredential("github")}).problems
     assert (found.pointer, found.code) == ("/trigger/credential", "credential_type")
 
 

@@ -76,6 +76,7 @@ from hookline.service.admin.request_reading import (
     time,
 )
 from hookline.service.admin.responses import json_response
+from hookline.service.admin.system.credentials import visible_credentials
 from hookline.simulation.authoring.cut_document import keep_known_stubs
 from hookline.simulation.authoring.jobs import (
     BacktestJob,
@@ -316,10 +317,11 @@ async def _checked(
     engine: Engine, by: Caller, given: DocumentRequest, cases: bytes = b"null", only_changes: bool = False
 ) -> CheckResult:
     document = _document(engine, by, given)
-    types = {one.name: one.type for one in await engine.store.credentials()}
+    await engine.credentials.load()
+    credentials = {one.name: one.known for one in visible_credentials(engine, by)}
     job = CheckJob(
         document,
-        types,
+        credentials,
         tuple(by.visible(engine.catalog.entries)),
         cases,
         engine.options.public_url_set,

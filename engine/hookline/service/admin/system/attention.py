@@ -29,6 +29,7 @@ class AttentionItemView(msgspec.Struct, frozen=True):
             "plugin_failed",
             "disk_budget",
             "credential_expiring",
+            "credential_hosts",
             "token_expiring",
             "node_gone",
         ),
