@@ -53,7 +53,8 @@ def park(run: ExecutionContext, now: datetime) -> Park:
     progress = run.progress
     ready_at = progress.ready_at if jumps_of(run.services.clock) == run.clock_jumps else now
     reason = progress.waits_for if progress.blocked is None else f"{BLOCKED}{progress.blocked}"
-    return Park(run.id, now, ready_at, reason, run.interruption.cause is not None)
+    # After a time limit, a cancellation still ends the `on_error` steps.
+    return Park(run.id, now, ready_at, reason, cancelling=run.on_error_interruption.cause is not None)
 
 
 async def end(

@@ -187,7 +187,9 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     """The entries that replace messages, by the paths of the steps that get them; see `replay_edits`."""
     gate: StepGate = OPEN
     interruption: Interruption = msgspec.field(default_factory=Interruption)
-    """The interruption of the whole execution."""
+    """The interruption of the flow's steps, by the time limit or a cancellation."""
+    on_error_interruption: Interruption = msgspec.field(default_factory=Interruption)
+    """The interruption of its `on_error` steps, by a time limit of their own or a cancellation."""
     _views: dict[str, Any] = msgspec.field(default_factory=dict)
     """The parts of scopes that were made already."""
 

@@ -110,11 +110,13 @@ class _InterruptibleTask:
 
 
 @asynccontextmanager
-async def with_deadline(interruption: Interruption, clock: Clock, deadline: datetime) -> AsyncIterator[None]:
-    """Interrupt an execution when its time limit ends."""
+async def with_deadline(
+    interruption: Interruption, clock: Clock, deadline: datetime, limited: str = "the execution"
+) -> AsyncIterator[None]:
+    """Interrupt an execution, or some of its steps, when their time limit ends. `limited`: their name in the error."""
     left = (deadline - clock.now()).total_seconds()
     # The version that runs now may have another `timeout` than the one that set the deadline.
-    error = ErrorInfo(_TIMED_OUT, "the execution took longer than the `timeout` of its flow")
+    error = ErrorInfo(_TIMED_OUT, f"{limited} took longer than the `timeout` of its flow")
     cause = InterruptionCause(Outcome.TIMED_OUT, error)
     if left <= 0:
         interruption.interrupt(cause)

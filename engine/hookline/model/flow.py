@@ -295,7 +295,8 @@ class FlowDocument(_Document):
     )
     timeout: Duration | None = Field(
         default=None,
-        description="The longest time for an execution, waits included; then it fails with code `flow.timed_out`.",
+        description="The longest time for an execution, waits included; then it fails with code `flow.timed_out`. "
+        "Its `on_error` steps have the same time once more.",
     )
     on_error: Annotated[
         Annotated[str, StringConstraints(pattern=FLOW_ID)]

@@ -105,6 +105,7 @@ class Runner:
             self._cancelled.add(execution_id)
         else:
             run.interruption.interrupt(CANCELLED)
+            run.on_error_interruption.interrupt(CANCELLED)
 
     async def run(self, delivery: Delivery, flow: CompiledFlow | None = None) -> None:
         """Run a delivery until its execution ends or waits, and acknowledge it, or have it delivered again.
@@ -227,6 +228,8 @@ class Runner:
         )
         self._running[run.id] = run
         cancelled_at = self._cancelled_at(found, now)
+        if cancelled_at is not None:
+            run.on_error_interruption.interrupt(CANCELLED)
         # A time limit that was over before decides how the execution ends.
         if cancelled_at is not None and (deadline is None or cancelled_at < deadline):
             run.interruption.interrupt(CANCELLED)

@@ -88,6 +88,12 @@ class Journal:
         """The last entry of a step."""
         return self._last_entries.get(path)
 
+    def began(self, prefix: str, after: int) -> datetime | None:
+        """The time at which the first of the steps under a path began; None if it has no stored entry with a number
+        above `after`."""
+        times = (entry.started_at for entry in self._entries if entry.seq > after and entry.path.startswith(prefix))
+        return min(times, default=None)
+
     @property
     def redactor(self) -> Redactor | NoRedactor:
         """Redacts the stored values."""
