@@ -187,3 +187,42 @@ async def test_a_script_that_got_into_the_page_does_not_run(visitor: Console) ->
     assert await visitor.page.evaluate("window.ran") is None
     assert any("script-src" in problem for problem in visitor.problems)
     visitor.expect_problems()
+
+
+@pytest.mark.console_rule("K5")
+@pytest.mark.parametrize("element", ["script", "module", "worker", "style"])
+async def test_the_answer_of_a_flow_is_no_script_or_style_of_the_page(visitor: Console, element: str) -> None:
+    """`/hook` has the origin of the console, and a flow chooses what it answers."""
+    await visitor.sign_in()
+    asked: list[str] = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        kind = "text/css" if element == "style" else "text/javascript"
+        text = "body { --ran: 1 }" if element == "style" else "globalThis.ran = true; globalThis.postMessage?.('ran')"
+        await route.fulfill(content_type=kind, body=text)
+
+    await visitor.page.route("**/hook/answer", answer)
+    refused = await visitor.page.evaluate(
+        """async (element) => {
+          const refusal = new Promise((done) => {
+            document.addEventListener("securitypolicyviolation", (event) => done(event.effectiveDirective));
+          });
+          if (element === "worker") {
+            try { new Worker("/hook/answer"); } catch { /* some browsers throw */ }
+          } else if (element === "style") {
+            const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "/hook/answer" });
+            document.head.append(link);
+          } else {
+            const script = Object.assign(document.createElement("script"), { src: "/hook/answer" });
+            if (element === "module") script.type = "module";
+            document.body.append(script);
+          }
+          return Promise.race([refusal, new Promise((done) => setTimeout(() => done("allowed"), 2000))]);
+        }""",
+        element,
+    )
+    assert refused in ("script-src-elem", "style-src-elem", "worker-src")
+    assert asked == []
+    assert await visitor.page.evaluate("window.ran") is None
+    visitor.expect_problems()

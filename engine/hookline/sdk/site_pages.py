@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 NONCE: Final = "__NONCE__"
-"""In `index.html`, this word stands for the nonce of the page, which its content security policy allows for styles."""
+"""In `index.html`, this word stands for the nonce of the page. Without it no script or style is loaded, since what
+a flow answers has the same origin."""
 
 
 @dataclass(frozen=True, slots=True)

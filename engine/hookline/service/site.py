@@ -19,8 +19,8 @@ from hookline.service.admin.responses import problem_response
 from hookline.service.sandbox_headers import POLICY_HEADER
 
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 _ASSET: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\Z")
 _KEPT_FOREVER: Final = "public, max-age=31536000, immutable"

@@ -39,7 +39,7 @@ async def test_each_path_of_a_site_has_its_page_with_a_nonce_of_its_own(site: Si
         response = await client(site).get(path)
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "no-store"
-        (nonce,) = re.findall(r"'nonce-([\w-]{20,})'", response.headers["Content-Security-Policy"])
+        (nonce,) = set(re.findall(r"'nonce-([\w-]{20,})'", response.headers["Content-Security-Policy"]))
         assert f'nonce="{nonce}"' in await response.get_data(as_text=True)
         nonces.add(nonce)
     assert len(nonces) == 2
@@ -50,8 +50,8 @@ async def test_the_page_may_load_nothing_from_elsewhere(site: Site) -> None:
     response = await client(site).get("/")
     policy = re.sub(r"'nonce-[^']+'", "'nonce-…'", response.headers["Content-Security-Policy"])
     assert policy == (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-…'; img-src 'self' data:; "
-        "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'nonce-…'; style-src 'nonce-…'; img-src 'self' data:; "
+        "connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
     )
     assert response.headers["X-Content-Type-Options"] == "nosniff"
 
