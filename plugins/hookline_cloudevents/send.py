@@ -13,6 +13,7 @@ from hookline.api import (
     CredentialGoesTo,
     Duration,
     Exposed,
+    FromVars,
     JsonValue,
     Reach,
     Reply,
@@ -99,7 +100,10 @@ async def send(
         Duration | None, Field(description="The longest time, from the start to the last byte; 30s by default.")
     ] = None,
     key_header: Annotated[
-        str, Reach("request_header"), Field(description="The header in which a credential of type `api-key` is sent.")
+        str,
+        FromVars(),
+        Reach("request_header"),
+        Field(description="The header in which a credential of type `api-key` is sent."),
     ] = "X-API-Key",
 ) -> Reply:
     """Send a CloudEvent by HTTP.

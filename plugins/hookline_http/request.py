@@ -12,6 +12,7 @@ from hookline.api import (
     Duration,
     Either,
     Exposed,
+    FromVars,
     JsonValue,
     Reach,
     Reply,
@@ -91,7 +92,10 @@ async def request(
     ] = None,
     redirects: Annotated[int, Field(ge=0, le=20, description="The number of redirects that are followed.")] = 5,
     key_header: Annotated[
-        str, Reach("request_header"), Field(description="The header in which a credential of type `api-key` is sent.")
+        str,
+        FromVars(),
+        Reach("request_header"),
+        Field(description="The header in which a credential of type `api-key` is sent."),
     ] = "X-API-Key",
     max_bytes: Annotated[
         int | None,

@@ -203,9 +203,9 @@ async def test_the_answer_of_a_flow_is_no_script_or_style_of_the_page(visitor: C
         await route.fulfill(content_type=kind, body=text)
 
     await visitor.page.route("**/hook/answer", answer)
-    refused = await visitor.page.evaluate(
+    blocked = await visitor.page.evaluate(
         """async (element) => {
-          const refusal = new Promise((done) => {
+          const violation = new Promise((done) => {
             document.addEventListener("securitypolicyviolation", (event) => done(event.effectiveDirective));
           });
           if (element === "worker") {
@@ -218,11 +218,11 @@ async def test_the_answer_of_a_flow_is_no_script_or_style_of_the_page(visitor: C
             if (element === "module") script.type = "module";
             document.body.append(script);
           }
-          return Promise.race([refusal, new Promise((done) => setTimeout(() => done("allowed"), 2000))]);
+          return Promise.race([violation, new Promise((done) => setTimeout(() => done("allowed"), 2000))]);
         }""",
         element,
     )
-    assert refused in ("script-src-elem", "style-src-elem", "worker-src")
+    assert blocked in ("script-src-elem", "style-src-elem", "worker-src")
     assert asked == []
     assert await visitor.page.evaluate("window.ran") is None
     visitor.expect_problems()

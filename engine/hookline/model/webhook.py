@@ -44,7 +44,8 @@ HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 _SERVER_HEADERS: Final = frozenset(
     {
         *("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"),
-        *("proxy-connection", "date", "x-content-type-options", "content-security-policy"),
+        *("proxy-connection", "proxy-authenticate", "proxy-authentication-info", "http2-settings"),
+        *("date", "x-content-type-options", "content-security-policy"),
     }
 )
 _ORIGIN_HEADERS: Final = frozenset(
@@ -57,19 +58,41 @@ _ORIGIN_HEADERS: Final = frozenset(
     }
 )
 """Headers that affect other pages of the server in a browser, and not only the response."""
+_PROXY_HEADERS: Final = ("x-accel-", "x-sendfile", "x-lighttpd-", "x-litespeed-", "x-reproxy-", "x-middleware-")
+"""The beginnings of headers by which a proxy in front sends a file or a response of its own, instead of this one."""
+_STEERING_HEADERS: Final = frozenset(
+    {
+        *("refresh", "location", "content-location", "link", "sourcemap", "x-sourcemap", "x-dns-prefetch-control"),
+        *("content-encoding", "www-authenticate", "authentication-info", "early-data", "surrogate-control"),
+        *("cdn-cache-control", "surrogate-key", "cache-tag", "x-frame-options", "x-xss-protection", "referrer-policy"),
+        *("permissions-policy", "feature-policy", "document-policy", "require-document-policy", "integrity-policy"),
+        *("timing-allow-origin", "x-permitted-cross-domain-policies", "no-vary-search", "supports-loading-mode"),
+    }
+)
+_STEERING_PREFIXES: Final = ("access-control-", "cross-origin-")
 _SERVER_PREFIX: Final = "hookline-"
 
 
 def is_server_header(name: str) -> bool:
     """Return true for a response header that a flow can't set: it frames the body, names the execution, keeps a browser
-    from running the content as a page of the server, or affects other pages of the server."""
+    from running the content as a page of the server, affects other pages of the server, or makes a proxy send something
+    else."""
     lower = name.lower()
-    return lower in _SERVER_HEADERS or lower in _ORIGIN_HEADERS or lower.startswith(_SERVER_PREFIX)
+    return lower in _SERVER_HEADERS or lower in _ORIGIN_HEADERS or lower.startswith((_SERVER_PREFIX, *_PROXY_HEADERS))
+
+
+def is_steering_header(name: str) -> bool:
+    """Return true for a response header that lets a browser or a proxy go elsewhere, or allows or forbids it something:
+    a flow may set it, and no message."""
+    lower = name.lower()
+    return is_server_header(name) or lower in _STEERING_HEADERS or lower.startswith(_STEERING_PREFIXES)
 
 
 def _not_server_header(name: str) -> str:
     if name.lower() in _ORIGIN_HEADERS:
         raise ValueError(f"in a browser, {name} affects other pages of the server; leave it out")
+    if name.lower().startswith(_PROXY_HEADERS):
+        raise ValueError(f"{name} lets a proxy send something of its own instead; leave it out")
     if is_server_header(name):
         raise ValueError(f"the server itself sets {name}; leave it out")
     return name

@@ -20,7 +20,12 @@ from hookline.secrets.masking import MASK, HiddenValues
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 #: The client sets these itself. A second value would make request smuggling possible.
-_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+_FRAMING: Final = frozenset(
+    {
+        *("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect"),
+        *("proxy-connection", "proxy-authorization", "http2-settings"),
+    }
+)
 #: The headers that a redirect to another origin keeps. Any other header may be a secret, whatever its name.
 _HARMLESS: Final = frozenset(
     {"accept", "accept-charset", "accept-language", "content-language", "content-type", "user-agent"}

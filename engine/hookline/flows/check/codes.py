@@ -49,6 +49,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "batch_in_order": "A batch step is in a flow whose executions run one at a time.",
         "batch_for_ever": "Messages in a batch may wait forever.",
         "order_of_schedule": "`order_by` is not needed, because the schedule already runs executions one at a time.",
+        "header_names_not_written": "An expression gives the names of headers.",
         "not_from_vars": "A setting that may only read vars reads something else.",
         "not_verified": "Requests are not verified.",
         "credential_missing": "There is no such credential.",

@@ -4,7 +4,6 @@ import re
 from typing import Final
 
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.settings_check import reads_vars_alone
 
 _VAR: Final = r"\{\{\s*vars(?:\.\w+)+\s*\}\}"
 #: A text whose beginning has the whole origin: up to the slash after the host, with no user in front of the host.
@@ -17,3 +16,12 @@ def has_fixed_origin(template: Template) -> bool:
         return True
     sources = [expression.source for _, expression in template.parts()]
     return len(sources) == 1 and template.either is None and _FIXED.match(sources[0]) is not None
+
+
+def reads_vars_alone(template: Template) -> bool:
+    """Return true if only the flow's vars decide on the value."""
+    # An expression without references may read anything: `$..url` searches the whole scope.
+    return all(
+        expression.references and all(reference.path[:1] == ("vars",) for reference in expression.references)
+        for _, expression in template.parts()
+    )

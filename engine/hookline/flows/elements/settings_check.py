@@ -1,15 +1,18 @@
 """The check of an action's settings, as far as their values are known before the flow runs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from hookline.flows.documents.model_problems import model_problems, skeleton
 from hookline.flows.elements.expressions import Template
+from hookline.flows.elements.fixed_origin import has_fixed_origin, reads_vars_alone
 from hookline.kernel.errors import ExpressionError, Problem
 from hookline.kernel.plugin_model_validation import is_plugin_defect, validate_safely
 from hookline.kernel.pointers_and_patches import adding, escape, parts_of, removing
+from hookline.model.reach import declared_settings
+from hookline.model.webhook import is_steering_header
 from hookline.sdk.action import Action
 
 #: A sample value of each type that an expression may be known to give.
@@ -28,7 +31,7 @@ def settings_problems(action: Action, template: Template, fixed_vars: Mapping[st
     typed = {place for place, gives in unknown.items() if gives is not None}
     # An expression at a key that doesn't exist is wrong whatever it gives.
     misplaced = {problem.pointer for problem in problems if problem.code == "unknown_key"}
-    chosen = _chosen_by_messages(action, template)
+    chosen = [*_chosen_by_messages(action, template), *_headers_chosen_by_messages(action, template)]
     return [
         *chosen,
         *_not_together(action, template, pointer),
@@ -106,13 +109,44 @@ def _chosen_by_messages(action: Action, template: Template) -> list[Problem]:
     ]
 
 
-def reads_vars_alone(template: Template) -> bool:
-    """Return true if only the flow's vars decide on the value."""
-    # An expression without references may read anything: `$..url` searches the whole scope.
-    return all(
-        expression.references and all(reference.path[:1] == ("vars",) for reference in expression.references)
-        for _, expression in template.parts()
-    )
+def _headers_chosen_by_messages(action: Action, template: Template) -> Iterator[Problem]:
+    """Problems of headers whose names, or whose values that steer others, a message could choose."""
+    for name, field in (template.fields or {}).items():
+        steering = _STEERING.get(_reach_of(action, name))
+        if steering is None or field.constant or field.gives is str:
+            continue
+        if field.fields is None:
+            yield Problem(
+                f"the names in {name!r} must stand in the flow, so that no message can add one",
+                field.pointer,
+                "header_names_not_written",
+                'write an object whose values may be expressions: {"X-Order": "$.body.order"}',
+            )
+        for header, value in (field.fields or {}).items():
+            if steering(header) and not has_fixed_origin(value):
+                yield Problem(
+                    f"the header {header!r} steers others, so that no message may choose its value",
+                    value.pointer,
+                    "not_from_vars",
+                    "write the value, declare it in the flow's vars, or begin it with a URL's scheme and host",
+                )
+
+
+def _reach_of(action: Action, name: str) -> str | None:
+    """The reach of a setting that has named values."""
+    found = next((one for one in declared_settings(action.settings) if one.path == name), None)
+    return found.reach.kind if found is not None and found.reach is not None and _has_names(found.annotation) else None
+
+
+def _has_names(annotation: Any) -> bool:
+    return get_origin(annotation) in (dict, Mapping) or any(map(_has_names, get_args(annotation)))
+
+
+_STEERING: Final[Mapping[str | None, Callable[[str], bool]]] = {
+    "response_header": is_steering_header,
+    # The server behind an address finds its site by it.
+    "request_header": lambda name: name.lower() == "host",
+}
 
 
 def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unknown: dict[str, type | None]) -> Any:
