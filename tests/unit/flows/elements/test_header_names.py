@@ -40,7 +40,7 @@ def test_the_names_of_headers_stand_in_the_flow_in_every_action(registry: Regist
                 seen += 1
                 for value in ("$.headers", {"jmespath": "headers"}, {"jsonpath": "$.x", "default": {"a": "b"}}):
                     found = problems(registry, use, {setting.path: value})
-                    assert (f"/with/{setting.path}", "header_names_not_written") in found
+                    assert "header_names_not_written" in [code for _, code in found], (use, value)
                 written = {setting.path: {"x-order": "$.body.order", "a": "{{ body.a }}"}}
                 assert problems(registry, use, written) == []
                 assert problems(registry, use, {setting.path: {"literal": {"a": "$.b"}}}) == []
