@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from docs.render_console import FILE, api_description
+from docs.render_console import CREDENTIAL_TYPES, FILE, api_description, credential_types
 from quart.typing import TestClientProtocol as Client
 
 from hookline.api import Site
@@ -110,3 +110,9 @@ async def test_pages_are_not_at_foreign_hosts(site: Site, path: str) -> None:
 def test_the_client_of_the_console_is_made_from_the_present_api() -> None:
     written = FILE.read_text(encoding="utf-8")
     assert written == api_description(), "run `python docs/render_console.py`, and `npm run api` in the console's web/"
+
+
+@pytest.mark.console_rule("K4")
+def test_the_forms_of_the_console_are_tested_with_the_present_types_of_credentials() -> None:
+    written = CREDENTIAL_TYPES.read_text(encoding="utf-8")
+    assert written == credential_types(), "run `python docs/render_console.py`"

@@ -271,7 +271,11 @@ export interface paths {
         delete: operations["delete_credential"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change parts of a credential. When the response comes, all nodes use it but those in `pending`.
+         * @description Its access tokens stay if only flows and hosts change.
+         */
+        patch: operations["change_credential"];
         trace?: never;
     };
     "/api/v1/credentials/{name}/authorize": {
@@ -1959,11 +1963,22 @@ export interface components {
         };
         /**
          * PutCredentialRequest
-         * @description A credential's type and its values.
+         * @description A credential's type, its values and its limits.
          */
         PutCredentialRequest: {
             type: string;
             values: Record<string, unknown>;
+            flows?: string[];
+            hosts?: string[];
+        };
+        /**
+         * ChangeCredentialRequest
+         * @description The parts of a credential that change; the others stay as they are.
+         */
+        ChangeCredentialRequest: {
+            values?: Record<string, unknown>;
+            flows?: string[] | null;
+            hosts?: string[] | null;
         };
         /**
          * AuthorizeRequest
@@ -3292,6 +3307,9 @@ export interface components {
             problem: string | null;
             tokens: components["schemas"]["TokensView"] | null;
             flows: string[];
+            hosts: string[];
+            used_by: string[];
+            warnings: string[];
         };
         /**
          * TokensView
@@ -3316,6 +3334,9 @@ export interface components {
             problem: string | null;
             tokens: components["schemas"]["TokensView"] | null;
             flows: string[];
+            hosts: string[];
+            used_by: string[];
+            warnings: string[];
             /** @description The names of the nodes that may not have adopted the change yet; empty if all have. */
             pending: string[];
         };
@@ -4112,6 +4133,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DroppedCredentialView"];
+                };
+            };
+        };
+    };
+    change_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeCredentialRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedCredentialView"];
                 };
             };
         };

@@ -8,7 +8,7 @@ import type {
 } from "@codemirror/autocomplete";
 import { syntaxTree } from "@codemirror/language";
 import type { EditorView } from "@codemirror/view";
-import { stepAround } from "../document/flow_document";
+import { flowId, stepAround } from "../document/flow_document";
 import { partsOf } from "../document/pointer";
 import { at, memberOf, pointerAt, textOf, toJson } from "../document/tree";
 import { checkedField, documentField } from "./editing";
@@ -78,6 +78,7 @@ async function completeName(
   const use = textOf(memberOf(component, "use")) ?? "";
   const settings = memberOf(component, "with");
   const found = await names.at({
+    flowId: flowId(document),
     pointer: parts,
     use,
     credential: textOf(memberOf(component, "credential")),

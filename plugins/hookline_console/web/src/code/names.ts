@@ -2,6 +2,7 @@
 
 import { api, body, type Schemas } from "../api/client";
 import { ApiError } from "../api/problem";
+import { covers } from "../credentials/limits";
 
 export interface Name {
   value: string;
@@ -10,6 +11,8 @@ export interface Name {
 
 /** A text that is being written. */
 interface Written {
+  /** The id of its flow. */
+  flowId: string;
   /** The parts of its pointer. */
   pointer: readonly string[];
   /** The action or trigger whose text it is. */
@@ -34,7 +37,8 @@ export class ServerNames {
     const name = written.pointer.at(-1);
     const around = written.pointer.at(-2);
     try {
-      if (name === "credential") return await this.credentialsFor(around === "verify" ? "" : written.use);
+      if (name === "credential")
+        return await this.credentialsFor(written.flowId, around === "verify" ? "" : written.use);
       if (written.use === "flow" && around === "with" && name === "id") return await this.flowNames();
       if (written.pointer.length === 1 && name === "on_error") return await this.flowNames();
       return around === "with" ? await this.optionsOf(written, name ?? "") : [];
@@ -52,12 +56,14 @@ export class ServerNames {
     return new Set(settings.filter((each) => each.options).map((each) => each.name));
   }
 
-  private async credentialsFor(use: string): Promise<Name[]> {
+  /** The credentials of the types that an action or trigger takes, and that its flow may use. */
+  private async credentialsFor(flowId: string, use: string): Promise<Name[]> {
     const [components, credentials] = await Promise.all([this.components(), this.lists.credentials()]);
     const component = components.items.find((each) => each.name === use && isUsed(each));
     const types = component?.credential_types ?? [];
     return credentials.items
       .filter((each) => types.length === 0 || types.includes(each.type))
+      .filter((each) => covers(each.flows, flowId))
       .map(({ name, type }) => ({ value: name, label: type }));
   }
 

@@ -22,7 +22,7 @@ type Check = Schemas["CredentialCheckView"];
 
 const CHECK_TONES: Record<Check["state"], Tone> = { valid: "ok", failed: "bad", unknown: "idle" };
 
-/** One credential: its state, the flows that use it, and what can be done with it. */
+/** One credential: its state, its limits, the flows that use it, and what can be done with it. */
 export function Credential() {
   const { name = "" } = useRoute().params;
   const { route } = useLocation();
@@ -32,7 +32,7 @@ export function Credential() {
     [name],
   );
   const [check, setCheck] = useState<Check>();
-  const [replacing, setReplacing] = useState(false);
+  const [changing, setChanging] = useState(false);
   const [deleting, setDeleting] = useState(false);
   const verify = async () => setCheck(await body(api.POST("/api/v1/credentials/{name}/verify", path)));
   const remove = async () => {
@@ -52,8 +52,8 @@ export function Credential() {
             <Button scope="operate" onClick={verify}>
               {said.verify}
             </Button>
-            <Button scope="admin" onClick={() => setReplacing(true)}>
-              {said.rotateValues}
+            <Button scope="admin" onClick={() => setChanging(true)}>
+              {said.changeIt}
             </Button>
             <Button kind="danger" scope="admin" onClick={() => setDeleting(true)}>
               {texts.common.delete}
@@ -71,18 +71,23 @@ export function Credential() {
                 <span class="foreign">{check.message}</span>
               </p>
             )}
+            {shown.warnings.map((warning) => (
+              <p key={warning} class="card note foreign">
+                <Badge tone="warn">{said.warning}</Badge> {warning}
+              </p>
+            ))}
             <About credential={shown} />
             {shown.tokens && <OAuth credential={shown} onDone={credential.reload} />}
-            <UsedBy flows={shown.flows} />
+            <UsedBy flows={shown.used_by} />
           </>
         )}
       </Loaded>
-      {replacing && value && (
+      {changing && value && (
         <CredentialForm
           existing={value}
-          onClose={() => setReplacing(false)}
+          onClose={() => setChanging(false)}
           onSaved={() => {
-            setReplacing(false);
+            setChanging(false);
             showToast(said.saved);
             credential.reload();
           }}
@@ -96,7 +101,7 @@ export function Credential() {
           onAction={remove}
           onClose={() => setDeleting(false)}
         >
-          <p>{said.deleteDetail(value?.flows ?? [])}</p>
+          <p>{said.deleteDetail(value?.used_by ?? [])}</p>
         </ActionDialog>
       )}
     </Page>
@@ -114,6 +119,8 @@ function About({ credential }: { credential: Credential }) {
               {credential.type}
             </a>,
           ],
+          [said.limits.flows, credential.flows.join(", ") || said.limits.allFlows],
+          [said.limits.hosts, credential.hosts.join(", ") || said.limits.noHosts],
           [said.updated, <Time key="updated" at={credential.updated_at} />],
           [said.problem, credential.problem ?? "–"],
         ]}

@@ -1,6 +1,6 @@
 import "./credentials.css";
 import { useId, useState } from "preact/hooks";
-import { api, body } from "../api/client";
+import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
 import type { Field as FormField } from "../forms/fields";
 import { texts } from "../texts";
@@ -8,21 +8,27 @@ import { Dialog } from "../ui/Dialog";
 import { Field } from "../ui/Field";
 import { Loaded } from "../ui/Notices";
 import { describeProblem } from "../ui/problems";
-import { choicesOf, controlOf, credentialFields, valuesOf } from "./values";
+import { CONTROLS, changeOf, choicesOf, controlOf, credentialFields, credentialOf } from "./values";
 
 const said = texts.credentials;
 
 interface CredentialFormProps {
-  /** The credential whose values are replaced; without one, a new one is created. */
-  existing?: { name: string; type: string };
+  /** The credential that is changed; without one, a new one is created. */
+  existing?: Schemas["CredentialView"];
   /** The name of a new one. */
   name?: string | undefined;
   onClose: () => void;
   onSaved: (name: string) => void;
 }
 
-/** A form with the fields of a credential's type. Values that are stored are never shown, and all are set anew. */
-export function CredentialForm({ existing, name: given, onClose, onSaved }: CredentialFormProps) {
+/**
+ * A form with the limits of a credential and the fields of its type.
+ *
+ * Values that are stored are never shown. Of a credential that exists, only what is entered changes.
+ */
+export function CredentialForm({ existing: opened, name: given, onClose, onSaved }: CredentialFormProps) {
+  // What the form began with, also if the page behind it loads the credential again.
+  const [existing] = useState(opened);
   const form = useId();
   const [type, setType] = useState(existing?.type ?? "");
   const [problem, setProblem] = useState<string>();
@@ -46,10 +52,20 @@ export function CredentialForm({ existing, name: given, onClose, onSaved }: Cred
     const entered = new Map(
       [...new FormData(event.currentTarget as HTMLFormElement)].map(([name, value]) => [name, String(value)]),
     );
-    const name = existing?.name ?? entered.get(NAME) ?? "";
+    const name = existing?.name ?? entered.get(CONTROLS.name) ?? "";
+    const params = { path: { name } };
     try {
-      const values = valuesOf(fields, entered);
-      await api.PUT("/api/v1/credentials/{name}", { params: { path: { name } }, body: { type, values } });
+      const made = credentialOf(fields, entered);
+      const change = existing && changeOf(fields, entered, existing);
+      if (change === undefined || (existing?.problem && change.values)) {
+        // Values that can't be read can't be kept either.
+        await api.PUT("/api/v1/credentials/{name}", { params, body: { type, ...made } });
+      } else if (Object.keys(change).length > 0) {
+        await api.PATCH("/api/v1/credentials/{name}", { params, body: change });
+      } else {
+        setProblem(said.nothingEntered);
+        return;
+      }
       onSaved(name);
     } catch (error) {
       setProblem(error instanceof SyntaxError ? said.badJson(error.message) : describeProblem(error).detail);
@@ -57,7 +73,7 @@ export function CredentialForm({ existing, name: given, onClose, onSaved }: Cred
   };
   return (
     <Dialog
-      title={existing ? said.replace(existing.name) : said.create}
+      title={existing ? said.change(existing.name) : said.create}
       onClose={onClose}
       actions={
         <button type="submit" form={form} class="button button-primary" disabled={type === ""}>
@@ -67,11 +83,11 @@ export function CredentialForm({ existing, name: given, onClose, onSaved }: Cred
     >
       <form id={form} class="form" onSubmit={submit} autocomplete="off">
         {existing ? (
-          <p>{said.replaceDetail}</p>
+          <p>{existing.problem ? said.unreadableDetail : said.changeDetail}</p>
         ) : (
           <>
             <Field label={said.name} hint={said.nameHint}>
-              <input name={NAME} defaultValue={given} required maxLength={100} />
+              <input name={CONTROLS.name} defaultValue={given} required maxLength={100} />
             </Field>
             <Field label={said.type}>
               <select required value={type} onChange={(event) => setType(event.currentTarget.value)}>
@@ -89,9 +105,19 @@ export function CredentialForm({ existing, name: given, onClose, onSaved }: Cred
         )}
         {type !== "" && (
           <Loaded resource={schema} lines={3}>
-            {() => fields.map((field) => <Control key={`${type} ${field.name}`} field={field} />)}
+            {() =>
+              fields.map((field) => (
+                <Value key={`${type} ${field.name}`} field={field} stored={existing !== undefined} />
+              ))
+            }
           </Loaded>
         )}
+        <Field label={said.optional(said.limits.flows)} hint={said.limits.flowsHint}>
+          <Lines name={CONTROLS.flows} lines={existing?.flows} placeholder={said.limits.allFlows} />
+        </Field>
+        <Field label={said.optional(said.limits.hosts)} hint={said.limits.hostsHint}>
+          <Lines name={CONTROLS.hosts} lines={existing?.hosts} placeholder={said.limits.noHosts} />
+        </Field>
         {problem && (
           <p class="field-problem foreign" role="alert">
             {problem}
@@ -102,39 +128,76 @@ export function CredentialForm({ existing, name: given, onClose, onSaved }: Cred
   );
 }
 
-/** The name of the control for the credential's name; no value of a credential has it. */
-const NAME = "credential name";
-
-function Control({ field }: { field: FormField }) {
+/** Texts, each on a line. */
+function Lines({
+  lines = [],
+  ...control
+}: {
+  name: string;
+  lines: readonly string[] | undefined;
+  placeholder: string;
+}) {
   return (
-    <Field
-      label={field.required ? field.label : said.optional(field.label)}
-      hint={[field.description, controlOf(field) === "lines" ? said.lines : ""].filter(Boolean).join(" ")}
-    >
-      {control(field)}
-    </Field>
+    <textarea
+      {...control}
+      defaultValue={lines.join("\n")}
+      rows={Math.max(2, Math.min(lines.length, 6))}
+      spellcheck={false}
+    />
   );
 }
 
-function control(field: FormField) {
-  const { name, required, placeholder } = field;
+/** The control of a value. If the credential is stored, it is empty for what stays; an optional value can be removed. */
+function Value({ field, stored }: { field: FormField; stored: boolean }) {
+  const [removed, setRemoved] = useState(false);
+  const { name, label, required, placeholder } = field;
+  const kept = required ? said.unchanged : said.unchangedIfSet;
+  const absent = { placeholder, option: placeholder === "" ? "" : said.byDefault(placeholder) };
+  const empty = removed ? said.removed : kept;
+  return (
+    <div class="stack credential-value">
+      <Field
+        label={required ? label : said.optional(label)}
+        hint={[field.description, controlOf(field) === "lines" ? said.lines : ""].filter(Boolean).join(" ")}
+      >
+        {control(
+          field,
+          { name, required: required && !stored, disabled: removed },
+          stored ? { placeholder: empty, option: empty } : absent,
+        )}
+      </Field>
+      {stored && !required && (
+        <label class="cluster credential-removal">
+          <input
+            type="checkbox"
+            name={CONTROLS.removal(name)}
+            checked={removed}
+            onChange={(event) => setRemoved(event.currentTarget.checked)}
+          />
+          {said.remove(label)}
+        </label>
+      )}
+    </div>
+  );
+}
+
+interface Shared {
+  name: string;
+  required: boolean;
+  disabled: boolean;
+}
+
+/** The control of a value. `empty`: what it shows without one, and its first option if it has options. */
+function control(field: FormField, shared: Shared, empty: { placeholder: string; option: string }) {
+  const written = { ...shared, placeholder: empty.placeholder };
   switch (controlOf(field)) {
     case "secret":
-      return (
-        <textarea
-          name={name}
-          required={required}
-          rows={1}
-          class="secret"
-          spellcheck={false}
-          autocomplete="off"
-        />
-      );
+      return <textarea {...written} rows={1} class="secret" spellcheck={false} autocomplete="off" />;
     case "boolean":
     case "choice":
       return (
-        <select name={name} required={required}>
-          <option value="">{placeholder === "" ? "" : said.byDefault(placeholder)}</option>
+        <select {...shared}>
+          <option value="">{empty.option}</option>
           {choicesOf(field).map((option) => (
             <option key={option} value={option}>
               {option}
@@ -143,13 +206,11 @@ function control(field: FormField) {
         </select>
       );
     case "number":
-      return <input type="number" name={name} required={required} placeholder={placeholder} />;
+      return <input type="number" {...written} />;
     case "lines":
     case "json":
-      return (
-        <textarea name={name} required={required} rows={3} placeholder={placeholder} spellcheck={false} />
-      );
+      return <textarea {...written} rows={3} spellcheck={false} />;
     default:
-      return <input name={name} required={required} placeholder={placeholder} spellcheck={false} />;
+      return <input {...written} spellcheck={false} />;
   }
 }

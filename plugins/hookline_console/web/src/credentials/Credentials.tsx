@@ -18,7 +18,7 @@ const said = texts.credentials;
 
 type Credential = Schemas["CredentialView"];
 
-/** The credentials: their types, their states, and the flows that use them. Their values are never shown. */
+/** The credentials: their types, their states and limits, and the flows that use them. Their values are never shown. */
 export function Credentials() {
   const { route, query } = useLocation();
   const credentials = useResource((signal) => body(api.GET("/api/v1/credentials", { signal })), []);
@@ -90,8 +90,12 @@ export function stateOf(credential: Credential): { tone: Tone; text: string } {
   if (credential.problem) return { tone: "bad", text: said.unusable };
   const state = credential.tokens?.state;
   if (state === "missing" || state === "lost") return { tone: "warn", text: said.tokenStates[state] };
+  if (credential.warnings.length > 0) return { tone: "warn", text: said.readyWithWarnings };
   return { tone: "ok", text: state ? said.tokenStates[state] : said.ready };
 }
+
+const listed = (texts: readonly string[], none: string) =>
+  texts.length === 0 ? <span class="muted">{none}</span> : texts.join(", ");
 
 const COLUMNS: readonly Column<Credential>[] = [
   { key: "name", title: said.name, cell: (one) => one.name },
@@ -104,9 +108,21 @@ const COLUMNS: readonly Column<Credential>[] = [
   },
   {
     key: "flows",
+    title: said.limits.flows,
+    from: "medium",
+    cell: (one) => listed(one.flows, said.limits.allFlows),
+  },
+  {
+    key: "hosts",
+    title: said.limits.hosts,
+    from: "wide",
+    cell: (one) => listed(one.hosts, said.limits.noHosts),
+  },
+  {
+    key: "used_by",
     title: said.usedBy,
     from: "medium",
-    cell: (one) => (one.flows.length === 0 ? <span class="muted">{said.unused}</span> : one.flows.join(", ")),
+    cell: (one) => listed(one.used_by, said.unused),
   },
   {
     key: "updated",

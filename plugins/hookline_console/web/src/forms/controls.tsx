@@ -2,6 +2,7 @@ import type { TargetedInputEvent } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { readablePaths, scopeAt } from "../code/paths";
 import { idProblem, renameStep } from "../document/edits";
+import { flowId } from "../document/flow_document";
 import { inline, layout } from "../document/format";
 import { parentOf, partsOf } from "../document/pointer";
 import { memberOf, parse, scalarOf, type Tree, textOf, toJson, treeFrom } from "../document/tree";
@@ -267,6 +268,7 @@ function NamesInput({ pointer, typed, ...shared }: NamesProps & Record<string, u
     const component = step?.step ?? memberOf(snapshot.document.tree, "trigger");
     const settings = memberOf(component, "with");
     const found = await names.at({
+      flowId: flowId(snapshot.document),
       pointer: partsOf(pointer),
       use: textOf(memberOf(component, "use")) ?? "",
       credential: textOf(memberOf(component, "credential")),
