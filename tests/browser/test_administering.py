@@ -1,17 +1,19 @@
 """The tasks of administrators: credentials, tokens, plugins, and what changed."""
 
 import re
+from base64 import b64encode
 
 import pytest
 from playwright.async_api import expect
 
 from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
+from tests.browser.flow_editor import PARCELS, one_more_flow
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_credential_is_created_by_a_form_of_its_type_verified_rotated_and_deleted(
+async def test_a_credential_is_created_by_a_form_of_its_type_verified_and_deleted(
     console: Console, shop: ServerProcess
 ) -> None:
     page = await console.open("/credentials", "Credentials")
@@ -29,15 +31,59 @@ async def test_a_credential_is_created_by_a_form_of_its_type_verified_rotated_an
     await page.get_by_role("status").get_by_text("Not valid").wait_for()
     assert "s3cret-of-the-broker" not in await page.content()
 
-    await page.get_by_role("button", name="Rotate values").click()
-    await expect(dialog.get_by_role("textbox", name="Host (optional)", exact=True)).to_have_value("")
-    await dialog.get_by_role("textbox", name="Host (optional)", exact=True).fill("localhost")
-    await dialog.get_by_role("button", name="Cancel").click()
-
     await page.get_by_role("button", name="Delete").click()
     await dialog.get_by_role("button", name="Delete").click()
     await page.get_by_role("heading", name="Credentials").wait_for()
     await expect(page.get_by_role("link", name="broker")).to_have_count(0)
+
+
+async def test_a_change_of_a_credential_changes_only_what_is_entered(console: Console, shop: ServerProcess) -> None:
+    values = {"username": "courier", "password": "0ld-secret"}
+    limits = {"flows": ["parcels", "orders-*"], "hosts": ["api.example.com", "*.bank.example"]}
+    shop.api("PUT", "/api/v1/credentials/courier", {"type": "basic", "values": values, **limits})
+    verify = {"scheme": "basic", "credential": "courier"}
+    async with one_more_flow(console, shop, PARCELS | {"trigger": {"use": "webhook", "with": {"verify": verify}}}):
+        page = await console.open("/credentials/courier", "courier")
+        await expect(page.get_by_label("About")).to_contain_text("parcels, orders-*")
+        await page.get_by_role("button", name="Change").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.get_by_label("Username")).to_have_value("")
+        await dialog.get_by_label("Password").fill("n3w-secret")
+        await dialog.get_by_role("button", name="Save").click()
+        await expect(dialog).to_be_hidden()
+        assert _limits(shop, "courier") == limits
+        old, new = (b64encode(f"courier:{password}".encode()).decode() for password in ("0ld-secret", "n3w-secret"))
+        assert shop.post("parcels", {}, {"Authorization": f"Basic {new}"})[0] == 202
+        assert shop.post("parcels", {}, {"Authorization": f"Basic {old}"})[0] == 401
+
+        await page.get_by_role("button", name="Change").click()
+        await dialog.get_by_label("Hosts").fill("api.example.com")
+        await dialog.get_by_role("button", name="Save").click()
+        await expect(page.get_by_label("About")).not_to_contain_text("*.bank.example")
+        assert _limits(shop, "courier") == limits | {"hosts": ["api.example.com"]}
+        assert shop.post("parcels", {}, {"Authorization": f"Basic {new}"})[0] == 202
+    shop.api("DELETE", "/api/v1/credentials/courier")
+
+
+def _limits(shop: ServerProcess, name: str) -> dict[str, list[str]]:
+    found = shop.api("GET", f"/api/v1/credentials/{name}")
+    return {limit: found[limit] for limit in ("flows", "hosts")}
+
+
+async def test_an_optional_value_of_a_credential_can_be_removed(console: Console, shop: ServerProcess) -> None:
+    values = {"host": "127.0.0.1", "vhost": "shop"}
+    shop.api("PUT", "/api/v1/credentials/queue", {"type": "amqp", "values": values})
+    page = await console.open("/credentials/queue", "queue")
+    await page.get_by_role("button", name="Change").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Remove Vhost").check()
+    await expect(dialog.get_by_label("Vhost (optional)")).to_be_disabled()
+    async with page.expect_request("**/api/v1/credentials/queue") as sent:
+        await dialog.get_by_role("button", name="Save").click()
+    request = await sent.value
+    assert (request.method, request.post_data_json) == ("PATCH", {"values": {"vhost": None}})
+    await expect(dialog).to_be_hidden()
+    shop.api("DELETE", "/api/v1/credentials/queue")
 
 
 async def test_values_that_do_not_fit_the_type_are_reported_in_the_form(console: Console) -> None:
