@@ -44,6 +44,7 @@ async def test_a_change_of_a_credential_changes_only_what_is_entered(console: Co
     verify = {"scheme": "basic", "credential": "courier"}
     async with one_more_flow(console, shop, PARCELS | {"trigger": {"use": "webhook", "with": {"verify": verify}}}):
         page = await console.open("/credentials/courier", "courier")
+        await expect(page.get_by_text("Warning", exact=True)).to_have_count(0)
         await expect(page.get_by_label("About")).to_contain_text("parcels, orders-*")
         await page.get_by_role("button", name="Change").click()
         dialog = page.get_by_role("dialog")
@@ -68,6 +69,24 @@ async def test_a_change_of_a_credential_changes_only_what_is_entered(console: Co
 def _limits(shop: ServerProcess, name: str) -> dict[str, list[str]]:
     found = shop.api("GET", f"/api/v1/credentials/{name}")
     return {limit: found[limit] for limit in ("flows", "hosts")}
+
+
+async def test_a_credential_that_may_be_sent_to_any_host_needs_attention_until_it_names_hosts(
+    console: Console, shop: ServerProcess
+) -> None:
+    shop.api("PUT", "/api/v1/credentials/loose", {"type": "bearer", "values": {"token": "t0ken-secret"}})
+    page = await console.open("/", "Overview")
+    await page.get_by_role("link", name="'loose' may be sent to any host").click()
+    await page.get_by_role("heading", level=1, name="loose").wait_for()
+    await expect(page.get_by_label("About")).to_contain_text("Any host that a flow names")
+    await expect(page.get_by_text("Warning", exact=True)).to_be_visible()
+    await page.get_by_role("button", name="Change").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Hosts").fill("api.example.com")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(page.get_by_label("About")).to_contain_text("api.example.com")
+    await expect(page.get_by_text("Warning", exact=True)).to_have_count(0)
+    shop.api("DELETE", "/api/v1/credentials/loose")
 
 
 async def test_an_optional_value_of_a_credential_can_be_removed(console: Console, shop: ServerProcess) -> None:

@@ -213,14 +213,14 @@ def _rejected(found: Mapping[str, Rejections]) -> Iterator[AttentionItem]:
 
 
 def _credential(one: CredentialInfo, now: datetime) -> AttentionItem | None:
-    tokens = one.tokens
+    tokens, link = one.tokens, f"/credentials/{quote(one.name, safe='')}"
     problem = one.problem or (None if tokens is None else tokens.problem)
     if problem is not None:
         title = f"Credential {one.name!r} can't be used"
-        return AttentionItem("credential_expiring", "error", title, problem, "/credentials")
+        return AttentionItem("credential_expiring", "error", title, problem, link)
     if one.warnings:
         title = f"Credential {one.name!r} may be sent to any host"
-        return AttentionItem("credential_hosts", "warning", title, "; ".join(one.warnings), "/credentials")
+        return AttentionItem("credential_hosts", "warning", title, "; ".join(one.warnings), link)
     if tokens is None or tokens.renewable or tokens.expires_at is None or tokens.expires_at - now > EXPIRES_WITHIN:
         return None
     return AttentionItem(
@@ -228,7 +228,7 @@ def _credential(one: CredentialInfo, now: datetime) -> AttentionItem | None:
         "warning",
         f"Credential {one.name!r} expires soon",
         f"Its access token expires at {rfc3339(tokens.expires_at)}, and isn't renewed without a user.",
-        "/credentials",
+        link,
     )
 
 

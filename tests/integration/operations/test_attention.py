@@ -153,7 +153,7 @@ async def test_everything_that_needs_somebody_is_shown_errors_first(engine: Engi
         ("source_stopped", "error", "polled", None, "/flows/polled"),
         ("dead_letters", "error", "orders", 2, f"/dead-letters/orders%3A{cause}"),
         ("waiting_too_long", "error", "blocked", 1, "/executions?flow_id=blocked&state=waiting"),
-        ("credential_expiring", "error", None, None, "/credentials"),
+        ("credential_expiring", "error", None, None, "/credentials/shop"),
         ("waiting_too_long", "warning", "queued", None, "/executions?flow_id=queued&state=queued"),
         ("waiting_too_long", "warning", "asked", 1, "/executions?flow_id=asked&state=waiting"),
         ("rejected", "warning", "-", 1, "/rejected?flow_id=-"),

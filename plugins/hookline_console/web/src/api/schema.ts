@@ -2052,7 +2052,7 @@ export interface components {
          */
         AttentionItemView: {
             /** @enum {string} */
-            kind: "dead_letters" | "rejected" | "waiting_too_long" | "source_stopped" | "plugin_failed" | "disk_budget" | "credential_expiring" | "token_expiring" | "node_gone";
+            kind: "dead_letters" | "rejected" | "waiting_too_long" | "source_stopped" | "plugin_failed" | "disk_budget" | "credential_expiring" | "credential_hosts" | "token_expiring" | "node_gone";
             /** @enum {string} */
             severity: "error" | "warning";
             title: string;
@@ -2312,6 +2312,7 @@ export interface components {
             quality: ("bronze" | "silver" | "gold") | null;
             rate: string | null;
             version: number | null;
+            hosts: string[] | null;
         };
         /**
          * SettingView

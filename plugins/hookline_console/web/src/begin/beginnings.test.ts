@@ -11,6 +11,7 @@ function component(more: Partial<Schemas["ComponentView"]>): Schemas["ComponentV
     plugin: "",
     settings: [],
     credential_types: [],
+    hosts: null,
     unavailable: null,
     output: "",
     idempotent: null,

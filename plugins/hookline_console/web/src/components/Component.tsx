@@ -2,6 +2,7 @@ import "./components.css";
 import { useRoute } from "preact-iso";
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
+import { hostsOfType } from "../credentials/limits";
 import { texts } from "../texts";
 import { Badge } from "../ui/Badge";
 import { Copy } from "../ui/Copy";
@@ -98,6 +99,7 @@ function factsOf(component: Component) {
   if (component.quality) facts.push([said.quality, component.quality]);
   if (component.credential_types.length > 0)
     facts.push([said.credential, component.credential_types.join(", ")]);
+  if (component.kind === "credential type") facts.push([said.hosts, hostsOfType(component.hosts)]);
   return facts;
 }
 

@@ -10,6 +10,7 @@ const component = (more: Partial<Schemas["ComponentView"]>): Schemas["ComponentV
   plugin: "",
   settings: [],
   credential_types: [],
+  hosts: null,
   unavailable: null,
   output: "",
   idempotent: null,

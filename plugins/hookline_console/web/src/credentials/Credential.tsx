@@ -14,6 +14,7 @@ import { showToast } from "../ui/toasts";
 import { type Authorization, untilEnded } from "./authorization";
 import { CredentialForm } from "./CredentialForm";
 import { stateOf } from "./Credentials";
+import { hostsOf } from "./limits";
 
 const said = texts.credentials;
 
@@ -120,7 +121,7 @@ function About({ credential }: { credential: Credential }) {
             </a>,
           ],
           [said.limits.flows, credential.flows.join(", ") || said.limits.allFlows],
-          [said.limits.hosts, credential.hosts.join(", ") || said.limits.noHosts],
+          [said.limits.hosts, hostsOf(credential)],
           [said.updated, <Time key="updated" at={credential.updated_at} />],
           [said.problem, credential.problem ?? "–"],
         ]}

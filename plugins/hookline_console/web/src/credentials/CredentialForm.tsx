@@ -8,6 +8,7 @@ import { Dialog } from "../ui/Dialog";
 import { Field } from "../ui/Field";
 import { Loaded } from "../ui/Notices";
 import { describeProblem } from "../ui/problems";
+import { hostsOfType } from "./limits";
 import { CONTROLS, changeOf, choicesOf, controlOf, credentialFields, credentialOf } from "./values";
 
 const said = texts.credentials;
@@ -47,6 +48,7 @@ export function CredentialForm({ existing: opened, name: given, onClose, onSaved
     [type],
   );
   const fields = credentialFields(schema.value ?? {});
+  const hosts = types.find((one) => one.name === type)?.hosts;
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     const entered = new Map(
@@ -116,7 +118,7 @@ export function CredentialForm({ existing: opened, name: given, onClose, onSaved
           <Lines name={CONTROLS.flows} lines={existing?.flows} placeholder={said.limits.allFlows} />
         </Field>
         <Field label={said.optional(said.limits.hosts)} hint={said.limits.hostsHint}>
-          <Lines name={CONTROLS.hosts} lines={existing?.hosts} placeholder={said.limits.noHosts} />
+          <Lines name={CONTROLS.hosts} lines={existing?.hosts} placeholder={hostsOfType(hosts)} />
         </Field>
         {problem && (
           <p class="field-problem foreign" role="alert">

@@ -13,6 +13,7 @@ import { type Column, Table } from "../ui/Table";
 import { Time } from "../ui/Time";
 import { showToast } from "../ui/toasts";
 import { CredentialForm } from "./CredentialForm";
+import { hostsOf } from "./limits";
 
 const said = texts.credentials;
 
@@ -116,7 +117,7 @@ const COLUMNS: readonly Column<Credential>[] = [
     key: "hosts",
     title: said.limits.hosts,
     from: "wide",
-    cell: (one) => listed(one.hosts, said.limits.noHosts),
+    cell: (one) => listed(one.hosts, hostsOf(one)),
   },
   {
     key: "used_by",

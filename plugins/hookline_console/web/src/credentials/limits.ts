@@ -1,8 +1,22 @@
 /** The limits of a credential: the flows that may use it, and the hosts to which it may be sent. */
 
 import type { Schemas } from "../api/client";
+import { texts } from "../texts";
+
+const said = texts.credentials.limits;
 
 export type Limits = Pick<Schemas["CredentialView"], "flows" | "hosts">;
+
+/** What a type says of the hosts to which its credentials are sent; null if they are sent nowhere. */
+export function hostsOfType(hosts: readonly string[] | null | undefined): string {
+  if (!hosts) return said.noHosts;
+  return hosts.length > 0 ? hosts.join(", ") : said.anyHost;
+}
+
+/** The hosts to which a credential may be sent. The server warns if neither it nor its type names any. */
+export function hostsOf({ hosts, warnings }: Pick<Schemas["CredentialView"], "hosts" | "warnings">): string {
+  return hosts.join(", ") || (warnings.length > 0 ? said.anyHost : said.hostsOfType);
+}
 
 /** Whether a credential with these patterns is for a flow; without patterns it is for all. */
 export function covers(flows: readonly string[], flowId: string): boolean {

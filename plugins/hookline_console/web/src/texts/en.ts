@@ -1194,7 +1194,9 @@ export const en = {
       hosts: "Hosts",
       hostsHint:
         "The hosts to which it may be sent, one on each line: api.example.com, *.example.com or api.example.com:8443, with http:// in front for requests without encryption.",
-      noHosts: "Those that its type names",
+      anyHost: "Any host that a flow names",
+      hostsOfType: "Those that its type names",
+      noHosts: "It is sent nowhere",
     },
     lines: "One on each line.",
     more: "More",
@@ -1247,6 +1249,7 @@ export const en = {
     default: "Default",
     description: "Description",
     example: "Example",
+    hosts: "Sent to",
     idempotence: { yes: "It may run twice", no: "It must not run twice", depends: "Its settings decide" },
     idempotent: "Run twice",
     kind: "Kind",
