@@ -27,6 +27,11 @@ _PAGES: Final = {
 }
 _DESCRIBED: Final = "generated: `hookline plugins describe`, so that the plugin can be read about without running it"
 
+_IN_FORMS: Final = {
+    "plugins/hookline_console/web/src/credentials/credential_types.json": "generated: `python docs/render_console.py`, "
+    "so that the console's form for its credential is tested",
+}
+
 ADDITIONS: Final = {
     "setting": Addition(
         r"\bmax_backlog_total\b",
@@ -63,6 +68,7 @@ ADDITIONS: Final = {
             "tox.ini": "its extra",
             "docs/pages.txt": "its page",
             **_PAGES,
+            **_IN_FORMS,
             "tests/integration/plugins/brokers/": "its contract, and its actions against a real broker",
             "tests/acceptance/test_broker_kills.py": "a kill at each commit of its trigger",
             "docs/how-to/receive-from-brokers.md": "how to use it",
@@ -78,6 +84,7 @@ ADDITIONS: Final = {
             "plugins/hookline_signatures/__init__.py": "the hook that returns it",
             "plugins/hookline_signatures/hookline-plugin.json": _DESCRIBED,
             **_PAGES,
+            **_IN_FORMS,
             "docs/how-to/": "generated: how to receive from the provider",
             "tests/unit/plugins/signatures/": "recorded requests, and its contract",
             "tests/unit/service/": "the traps that every scheme has to avoid, and signing",
