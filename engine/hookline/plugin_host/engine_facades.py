@@ -58,22 +58,27 @@ class BoundClient(Requests):
 
     async def request(self, method: str, url: str, **options: Any) -> Response:
         """See `HttpClient`. Raises StepError (`http.credential_host`), too."""
-        self._check(url)
+        self._check(url, options)
         return await self._client.request(method, url, **options)
 
     def stream(self, method: str, url: str, **options: Any) -> AbstractAsyncContextManager[StreamedResponse]:
         """See `HttpClient`. Raises StepError (`http.credential_host`), too."""
-        self._check(url)
+        self._check(url, options)
         return self._client.stream(method, url, **options)
 
-    def _check(self, url: str) -> None:
+    def _check(self, url: str, options: Mapping[str, Any]) -> None:
         try:
             target = URL(url)
             host, port = target.raw_host, target.port
         except ValueError:
             return  # the client says what is wrong with it
-        if host:
-            self._rule.check(host, port, scheme=target.scheme, code="http.credential_host")
+        if not host:
+            return
+        self._rule.check(host, port, scheme=target.scheme, code="http.credential_host")
+        for name, value in (options.get("headers") or {}).items():
+            # A proxy or a provider that serves many hosts passes the request on by this header.
+            if name.lower() == "host":
+                self._check(f"{target.scheme}://{value}", {})
 
 
 class BlobsFacade:
