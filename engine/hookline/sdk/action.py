@@ -124,7 +124,7 @@ class CredentialGoesTo:
     """Marks a setting that is the URL to which the action sends the step's credential.
 
     As in `url: Annotated[str, CredentialGoesTo()]`. The engine calls the action only if the flow's text or its vars
-    name the origin, or if the credential's field `hosts` has it.
+    name the origin, or if the credential names hosts. `ctx.http` keeps to these hosts in any case.
     """
 
 
