@@ -410,6 +410,9 @@ class _Connection(TCPServer):
                         await self.writer.drain()
                 finally:
                     timer.cancel()
+            if self._silence.running:
+                # A client that only reads, such as that of a stream of events, isn't gone.
+                self._silence.begin()
         except (ConnectionError, RuntimeError):
             await self.protocol.handle(Closed())
 
@@ -425,6 +428,8 @@ class _Connection(TCPServer):
             self._silence.end()
             if self._silent:
                 break
+            if not data:
+                await self._answer_half_closed()
             try:
                 await self._pass_on(data)
             except RequestRejected as error:
@@ -433,8 +438,25 @@ class _Connection(TCPServer):
         await self.protocol.handle(Closed())
         await self.idle_task.stop()
 
+    async def _answer_half_closed(self) -> None:
+        """Wait for the response to a request whose sender sends nothing more, unless the connection ends before."""
+        if self.framing.under_way or self.framing.http2:
+            return
+        self._silence.begin()
+        closed = asyncio.shield(self.writer.wait_closed())  # whose future all who wait share
+        waits: list[asyncio.Future[object]] = [asyncio.ensure_future(one) for one in (self.answered.wait(), closed)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
     def _hear_no_more(self) -> None:
         self._silent = True
+        if self.reader.at_eof():
+            # It may be gone: nothing was written to it that could tell.
+            self._transport.abort()
         self.reader.feed_eof()
 
     async def _pass_on(self, data: bytes) -> None:

@@ -24,8 +24,8 @@ Bound: TypeAlias = Callable[[str, int], None]
 
 HEAD_TIMEOUT: Final = 10.0
 SILENCE_TIMEOUT: Final = 120
-"""Seconds without a byte from the other side, after which Hypercorn drops a connection: longer than any `read_timeout`
-of the hook, which sends a response, and longer than the time in which a flow may reply."""
+"""Seconds without a byte from or to the other side, after which Hypercorn drops a connection: longer than any
+`read_timeout` of the hook, which sends a response, and longer than the time in which a flow may reply."""
 MAX_HEAD: Final = 64 * 1024
 _MARGIN: Final = 5.0
 _CHUNKS: Final = 4
@@ -185,11 +185,17 @@ async def _uvicorn(listener: Listener, stopping: Stopping, limits: _Limits) -> N
 
         async def main_loop(self) -> None:
             # uvicorn's own loop asks ten times a second whether it should end.
-            while not stopping.closing.is_set():
-                await self.on_tick(0)  # makes the header Date
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1):
-                        await stopping.closing.wait()
+            await stopping.closing.wait()
+
+        async def keep_date(self) -> None:
+            """Make the header `Date` every second, during the stop too."""
+            # The requests in progress have this list, and send it with their responses.
+            shared = self.server_state.default_headers
+            while True:
+                await self.on_tick(0)
+                shared[:] = self.server_state.default_headers
+                self.server_state.default_headers = shared
+                await asyncio.sleep(1)
 
         def _protocol(self) -> Protocol:
             return Protocol(config, self.server_state, self.lifespan.state)
@@ -207,10 +213,13 @@ async def _uvicorn(listener: Listener, stopping: Stopping, limits: _Limits) -> N
         timeout_keep_alive=max(1, int(limits.head_timeout)),
         timeout_graceful_shutdown=max(1, int(limits.graceful_timeout)),
     )
+    config.load()
     running = QuietServer(config)
+    dates = asyncio.ensure_future(running.keep_date())
     try:
         await running.serve(sockets=[listener.sock])
         for connection in tuple(running.server_state.connections):
             cast(Protocol, connection).give_up()
     finally:
+        dates.cancel()
         overflow.close()

@@ -57,6 +57,8 @@ class FramedProtocol(HttpToolsProtocol):
     """True while the hook itself handles a request."""
     _last = False
     """True if the connection closes after the response to that."""
+    _half_closed = False
+    """True if the other side sends nothing more, and still reads."""
     _waiting = b""
     """The bytes of the next request while one is in progress."""
 
@@ -116,10 +118,19 @@ class FramedProtocol(HttpToolsProtocol):
         else:
             self._read(data)
 
-    def eof_received(self) -> None:
-        """Handle the end of the other side's data."""
-        if not self._turned_away:
-            super().eof_received()
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's own lets the connection close
+        """Handle the end of the other side's data, and return true if the connection stays open for a response."""
+        self._half_closed = True
+        if self._turned_away or self._rejected:
+            return False
+        if self._is_over():
+            # What was written in this turn is sent before.
+            self.transport.close()
+        return True
+
+    def _is_over(self) -> bool:
+        """Return true if no response is due for what has come."""
+        return not self._waiting and (self._framing.under_way or self._is_answered())
 
     def on_headers_complete(self) -> None:
         """Handle a complete head."""
@@ -136,6 +147,8 @@ class FramedProtocol(HttpToolsProtocol):
             self._idle.begin()
         if self._waiting:
             self.loop.call_soon(self._go_on)
+        elif self._half_closed:
+            self.transport.close()
 
     def shutdown(self) -> None:
         """Close an idle connection, and the others after their response; the first request of a new one may come."""
@@ -206,6 +219,8 @@ class FramedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.flow.resume_reading()
             self._read(data)
+            if self._half_closed and not self._rejected and self._is_over():
+                self.transport.close()
 
     def _reject(self, error: RequestRejected) -> None:
         """Send the error if no response has begun, and let it arrive before the connection closes."""
