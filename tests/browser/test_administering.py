@@ -49,6 +49,8 @@ async def test_a_change_of_a_credential_changes_only_what_is_entered(console: Co
         await page.get_by_role("button", name="Change").click()
         dialog = page.get_by_role("dialog")
         await expect(dialog.get_by_label("Username")).to_have_value("")
+        # A secret that is pasted at once must not get into a field that shows it.
+        await expect(dialog.get_by_label("For the flows")).not_to_be_focused()
         await dialog.get_by_label("Password").fill("n3w-secret")
         await dialog.get_by_role("button", name="Save").click()
         await expect(dialog).to_be_hidden()

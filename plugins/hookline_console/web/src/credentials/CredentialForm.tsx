@@ -107,19 +107,21 @@ export function CredentialForm({ existing: opened, name: given, onClose, onSaved
         )}
         {type !== "" && (
           <Loaded resource={schema} lines={3}>
-            {() =>
-              fields.map((field) => (
-                <Value key={`${type} ${field.name}`} field={field} stored={existing !== undefined} />
-              ))
-            }
+            {() => (
+              <>
+                {fields.map((field) => (
+                  <Value key={`${type} ${field.name}`} field={field} stored={existing !== undefined} />
+                ))}
+                <Field label={said.optional(said.limits.flows)} hint={said.limits.flowsHint}>
+                  <Lines name={CONTROLS.flows} lines={existing?.flows} placeholder={said.limits.allFlows} />
+                </Field>
+                <Field label={said.optional(said.limits.hosts)} hint={said.limits.hostsHint}>
+                  <Lines name={CONTROLS.hosts} lines={existing?.hosts} placeholder={hostsOfType(hosts)} />
+                </Field>
+              </>
+            )}
           </Loaded>
         )}
-        <Field label={said.optional(said.limits.flows)} hint={said.limits.flowsHint}>
-          <Lines name={CONTROLS.flows} lines={existing?.flows} placeholder={said.limits.allFlows} />
-        </Field>
-        <Field label={said.optional(said.limits.hosts)} hint={said.limits.hostsHint}>
-          <Lines name={CONTROLS.hosts} lines={existing?.hosts} placeholder={hostsOfType(hosts)} />
-        </Field>
         {problem && (
           <p class="field-problem foreign" role="alert">
             {problem}

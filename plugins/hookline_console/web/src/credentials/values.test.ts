@@ -61,6 +61,10 @@ test("bad JSON is an error", () => {
   expect(() => credentialOf(credentialFields(schema), new Map([["extra", "{"]]))).toThrow(SyntaxError);
 });
 
+test("a form that isn't loaded yet changes nothing", () => {
+  expect(changeOf([], new Map(), { flows: ["billing-*"], hosts: ["api.example"] })).toEqual({});
+});
+
 const ENTERED = { number: "7", boolean: "false", json: "{}", lines: "a", secret: "s", text: "t", choice: "" };
 const LIMITS = { flows: ["billing-*"], hosts: ["api.example", "*.bank.example"] };
 

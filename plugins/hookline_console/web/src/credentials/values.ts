@@ -56,7 +56,7 @@ export function credentialOf(fields: readonly Field[], form: Form): Limits & { v
 /**
  * What a form changes of a stored credential: only what was entered, and null for a value that is removed.
  *
- * `shown`: the limits that the form began with. Throws SyntaxError for bad JSON.
+ * `shown`: the limits that the form began with. A form that isn't loaded yet has no controls. Throws SyntaxError for bad JSON.
  */
 export function changeOf(
   fields: readonly Field[],
@@ -71,8 +71,8 @@ export function changeOf(
   const { flows, hosts } = limitsOf(form);
   return {
     ...(Object.keys(values).length > 0 && { values }),
-    ...(isSame(flows, shown.flows) ? {} : { flows }),
-    ...(isSame(hosts, shown.hosts) ? {} : { hosts }),
+    ...(!form.has(CONTROLS.flows) || isSame(flows, shown.flows) ? {} : { flows }),
+    ...(!form.has(CONTROLS.hosts) || isSame(hosts, shown.hosts) ? {} : { hosts }),
   };
 }
 
