@@ -9,8 +9,10 @@ from hookline.discovery.plugin_loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.elements.expressions import Expressions
 from hookline.flows.elements.settings_check import settings_problems
+from hookline.kernel.errors import StepError
 from hookline.model.reach import declared_settings
 from hookline.model.webhook import AcceptedAnswer, is_server_header, is_steering_header
+from hookline.outbound.outgoing_request import outgoing
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +141,17 @@ def test_no_message_chooses_the_host_of_an_outgoing_request(registry: Registry) 
         headers = {"headers": {name: "$.body.host"}}
         assert problems(registry, "http.request", headers) == [(f"/with/headers/{name}", "not_from_vars")]
         assert problems(registry, "http.request", {"headers": {name: "$.vars.to"}}) == []
+
+
+@pytest.mark.rule(54)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Upgrade", "TE", "Trailer", "Expect"),
+        *("Proxy-Connection", "Proxy-Authorization", "HTTP2-Settings"),
+    ],
+)
+def test_nothing_sets_a_header_that_frames_an_outgoing_request(name: str) -> None:
+    for written in (name, name.lower(), name.upper()):
+        with pytest.raises(StepError, match="leave it out"):
+            outgoing("POST", "https://api.example/", headers={written: "chunked"})
