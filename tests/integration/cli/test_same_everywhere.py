@@ -139,6 +139,8 @@ class Scenario:
         self.run("credentials", "set", "gh", "--type", "github", "secret=0123456789abcdef")
         self.run("credentials", "set", "wrong", "--type", "github", "sekret=x")
         self.both("credentials", "list")
+        self.run("credentials", "set", "gh", "--flow", "greet-*", "--host", "api.github.com")
+        self.both("credentials", "show", "gh")
         self.run("credentials", "verify", "gh")
         self.run("credentials", "authorize", "gh")
         self.run("credentials", "rotate", "--master")

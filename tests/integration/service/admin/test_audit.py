@@ -257,6 +257,11 @@ async def put_credential(world: World) -> Case:
     return Case("credentials/key", {"type": "bearer", "values": {"token": "x" * 20}}, subjects=("key",))
 
 
+async def change_credential(world: World) -> Case:
+    await world.engine.credentials.put("key", "bearer", {"token": "x" * 20}, by=SYSTEM)
+    return Case("credentials/key", {"hosts": ["api.example.com"]}, subjects=("key",))
+
+
 async def delete_credential(world: World) -> Case:
     await world.engine.credentials.put("key", "bearer", {"token": "x" * 20}, by=SYSTEM)
     return Case("credentials/key", subjects=("key",))
@@ -401,6 +406,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("PUT", f"{F}/state/value"): ("state.set", set_value),
     ("DELETE", f"{F}/state/value"): ("state.delete", delete_value),
     ("PUT", f"{C}/{{name}}"): ("credential.put", put_credential),
+    ("PATCH", f"{C}/{{name}}"): ("credential.put", change_credential),
     ("DELETE", f"{C}/{{name}}"): ("credential.delete", delete_credential),
     ("POST", f"{C}/{{name}}/authorize/{{id}}"): ("credential.authorize", authorize),
     ("POST", f"{C}/rotate"): ("key.rotate", rotate),
