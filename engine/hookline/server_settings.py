@@ -140,7 +140,8 @@ class Settings(BaseSettings):
     )
     egress_allow: TextList = Field(
         default=(),
-        description="Private networks (CIDR) or hosts that outgoing requests may reach.",
+        description="Private networks (CIDR), addresses or hosts, each with or without a port, that steps and triggers "
+        "may reach: by HTTP, and as databases, brokers, mail servers and S3, such as `127.0.0.1:5432`.",
     )
     max_body: ByteSize = Field(
         default=ByteSize(10_000_000), gt=0, description="The largest body of a request, in bytes or as `10MB`."
