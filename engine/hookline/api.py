@@ -54,6 +54,7 @@ from hookline.sdk.action import (
 from hookline.sdk.connector import Connector, VerifyContext
 from hookline.sdk.context_parts import MAX_KEY, FlowState, Resource, Resources, ServiceCredential, check_key
 from hookline.sdk.credential_headers import credential_headers
+from hookline.sdk.files import file_place
 from hookline.sdk.hookspecs import hookimpl
 from hookline.sdk.http_client import HttpClient, JsonBody, Response, StreamedResponse, read_as
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope, TemplateFilter
@@ -190,6 +191,7 @@ __all__ = [
     "decode_xml",
     "did_you_mean",
     "encode_json",
+    "file_place",
     "hookimpl",
     "is_server_header",
     "items_above",

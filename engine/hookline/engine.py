@@ -135,7 +135,7 @@ class Engine:
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
         self.http: HttpClient = HttpClientFacade(self._http)
-        self._resources = EngineResources([options.db], egress)
+        self._resources = EngineResources(egress)
         self.resources: Resources = ResourcesFacade(self._resources)
         self.plugin_calls = PluginCalls(registry, self.metrics, self.log)
         self._loop_monitor = LoopMonitor(registry, self.metrics, self.log)
@@ -316,7 +316,6 @@ class Engine:
                     registry,
                     environment=options.environment,
                     public_url=options.public_url_set,
-                    files=options.files_root is not None,
                     several_hosts=self.membership.hosts > 1,
                     **given,
                 ),
@@ -436,6 +435,7 @@ class Engine:
         """
         self.intake.limits.on_demand = True
         await self._backend.open(self._node("command"))
+        self._resources.own = self._backend.identities
         try:
             await self._load(command=True)
         except BaseException:
@@ -472,6 +472,7 @@ class Engine:
         self.membership.on_cancel = self._cancel_all
         self.membership.on_look = self.intake.limits.look
         await self._backend.open(self._node(self.options.role))
+        self._resources.own = self._backend.identities
         try:
             if isinstance(self.flow_storage, FolderFlowStorage):
                 await check_flows_folder(self.membership, self.flow_storage.catalog.directory)

@@ -169,7 +169,10 @@ class Settings(BaseSettings):
         "files are removed at twice that age, but not before one hour.",
     )
     files: Annotated[Path | None, Reach("host_folder")] = Field(
-        default=None, description="The directory to which `file.*` steps are limited; without one they fail."
+        default=None,
+        description="The directory to which `file.*` steps and SQLite databases of steps are limited. It contains "
+        "nothing of the server: no flows, keys, blobs or databases. By default the directory `files` beside the "
+        "database.",
     )
     blobs: Annotated[str | None, Reach("host_folder")] = Field(
         default=None,
@@ -381,6 +384,11 @@ class Settings(BaseSettings):
     def data_dir(self) -> Path:
         """The directory of generated keys and files: that of a SQLite database, otherwise `.hookline`."""
         return self.sqlite_file.parent if self.sqlite_file else Path(".hookline")
+
+    @property
+    def files_dir(self) -> Path:
+        """The directory of files of steps."""
+        return self.files or self.data_dir / "files"
 
     @property
     def blobs_url(self) -> str:

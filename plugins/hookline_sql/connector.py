@@ -19,6 +19,12 @@ class SqlCredential(BaseModel):
         default=None, description="The whole URL, instead of the step's `url`."
     )
 
+    ca: Annotated[str | None, Reach("pem")] = Field(
+        default=None,
+        description="Certificates in PEM of the authority that signed the server's certificate, if the system doesn't "
+        "trust it: for `?ssl=verify-full` and `?ssl=verify-ca`.",
+    )
+
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.password is None and self.url is None:

@@ -16,8 +16,11 @@ from hookline_sql.databases.pools import Database
 from hookline_sql.values import Unfit, for_parameter, to_json, to_json_text, to_sqlite
 
 _REMEMBERED: Final = 256
-#: The number of a stream's rows that are fetched at once.
+#: The number of rows that are fetched at once; from SQLite, whose rows are only bounded one by one, fewer.
 _PAGE: Final = 1000
+_PAGE_OF_SQLITE: Final = 16
+_MAX_SIZE: Final = 64 * 1024 * 1024
+"""The most characters and bytes of a result that isn't a stream."""
 
 
 def bound(
@@ -56,19 +59,27 @@ def _untyped(sql: str, needed: list[str], lists: Collection[str] = ()) -> TextCl
 
 
 def rows(result: CursorResult[Any], limit: int) -> list[dict[str, JsonValue]]:
-    """Return the rows of a result. Raises StepError: `sql.rows` above the limit, `sql.columns` for equal names."""
-    columns, read = _columns(result), _reader(result)
-    found = result.fetchmany(limit + 1)
-    if len(found) > limit:
-        raise _too_many(limit)
-    return [dict(zip(columns, read(row), strict=True)) for row in found]
+    """Return the rows of a result.
+
+    Raises StepError: `sql.rows` above the limit or for too large ones, `sql.columns` for equal names.
+    """
+    found: list[dict[str, JsonValue]] = []
+    size = 0
+    for page in pages(result, limit):
+        size += sum(len(value) for row in page for value in row.values() if isinstance(value, str | list | dict))
+        if size > _MAX_SIZE:
+            raise StepError(
+                f"the rows have more than {_MAX_SIZE:,} characters; select fewer, or use `stream`", code="sql.rows"
+            )
+        found += page
+    return found
 
 
 def pages(result: CursorResult[Any], limit: int | None) -> Iterator[list[dict[str, JsonValue]]]:
     """Yield the rows of a result in pages; without a limit, any number of them."""
     columns, read = _columns(result), _reader(result)
-    given = 0
-    while found := result.fetchmany(_PAGE):
+    given, size = 0, _PAGE_OF_SQLITE if result.dialect.name == "sqlite" else _PAGE
+    while found := result.fetchmany(size):
         given += len(found)
         if limit is not None and given > limit:
             raise _too_many(limit)

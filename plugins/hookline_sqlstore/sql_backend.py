@@ -1,6 +1,6 @@
 """The backend of a SQL database: store and queue in one set of tables."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from hookline.api_storage import Clock, Envelope, NodeDescription, Queue, Store
 from hookline_sqlstore.databases.database import Database, Listener
@@ -39,6 +39,10 @@ class SqlBackend:
 
     def recovered(self) -> None:
         self._queue.look()
+
+    @property
+    def identities(self) -> Collection[str]:
+        return self._database.identities
 
     async def open(self, node: NodeDescription | None = None) -> None:
         await self._database.open(node or NodeDescription())

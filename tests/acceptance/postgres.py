@@ -26,13 +26,15 @@ def postgres_schema() -> Iterator[str]:
 
 @contextlib.contextmanager
 def postgres_database() -> Iterator[str]:
-    """The URL of a database of its own, for steps: these write to any but the engine's."""
-    name = _new_name()
-    query(POSTGRES, f'CREATE DATABASE "{name}"')
+    """The URL of a database and a user of their own, for steps: these write to any but the engine's."""
+    name, server = _new_name(), urlsplit(POSTGRES)
+    query(POSTGRES, f'CREATE ROLE "{name}" LOGIN')
+    query(POSTGRES, f'CREATE DATABASE "{name}" OWNER "{name}"')
     try:
-        yield urlsplit(POSTGRES)._replace(path=f"/{name}").geturl()
+        yield server._replace(path=f"/{name}", netloc=f"{name}@{server.netloc.rpartition('@')[2]}").geturl()
     finally:
         query(POSTGRES, f'DROP DATABASE "{name}" WITH (FORCE)')
+        query(POSTGRES, f'DROP ROLE "{name}"')
 
 
 def _new_name() -> str:

@@ -48,6 +48,13 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "flows").mkdir(exist_ok=True)
 
+    @property
+    def files(self) -> Path:
+        """The folder for files, in which steps have their SQLite databases."""
+        folder = self.folder / ".hookline" / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def environment(self) -> dict[str, str]:
         """The variables that commands over the same folder need."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}

@@ -39,7 +39,8 @@ class Run:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.folder = folder
-        self.database = folder / "booked.db"
+        (folder / ".hookline" / "files").mkdir(parents=True)
+        self.database = folder / ".hookline" / "files" / "booked.db"
         with sqlite3.connect(self.database) as connection:
             # No unique constraint: a row that is written twice must show.
             connection.execute("create table booked (n integer not null)")

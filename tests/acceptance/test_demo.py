@@ -48,7 +48,8 @@ def test_the_demo_goes_on_where_it_was_killed_and_keeps_what_was_changed(tmp_pat
         done = subprocess.run([*command, "--once"], capture_output=True, text=True, timeout=120, check=False)
         return done.returncode, done.stdout + done.stderr
 
-    with contextlib.closing(sqlite3.connect(tmp_path / "accounting.db", isolation_level=None)) as ledger:
+    (tmp_path / "files").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / "files" / "accounting.db", isolation_level=None)) as ledger:
         columns = "id integer primary key, reference text not null, amount numeric not null, note text"
         ledger.execute(f"create table invoices ({columns})")
         # While it is locked, nothing is booked.

@@ -226,7 +226,8 @@ def over(
     """Survives so many kills, over a database of each kind: that of the server, and that in which the flow books."""
     with ExitStack() as stack:
         if request.param == "sqlite":
-            server, books = make_server(), f"sqlite:///{tmp_path}/books.db"
+            server = make_server()
+            books = f"sqlite:///{server.files}/books.db"
         else:
             server = make_server(environment={"HOOKLINE_DB": stack.enter_context(postgres_schema())})
             books = stack.enter_context(postgres_database())

@@ -34,7 +34,7 @@ def serving(
     server = make_server(environment=environment)
     shutil.copy(FLOWS / f"{flow_id}.json", server.folder / "flows")
     if tables:
-        with sqlite3.connect(server.folder / database) as connection:
+        with sqlite3.connect(server.files / database) as connection:
             connection.executescript(tables)
         connection.close()
     secret = "key" if kind == "api-key" else "secret"
@@ -57,7 +57,7 @@ def deliver(server: ServerProcess, flow_id: str, body: bytes, headers: Mapping[s
 
 
 def rows(server: ServerProcess, database: str, query: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(server.folder / database)
+    connection = sqlite3.connect(server.files / database)
     try:
         return connection.execute(query).fetchall()
     finally:

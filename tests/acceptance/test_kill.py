@@ -25,7 +25,7 @@ def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(
     make_server: Callable[..., ServerProcess], sink: Sink
 ) -> None:
     server = make_server()
-    database = server.folder / "sink.db"
+    database = server.files / "sink.db"
     with sqlite3.connect(database) as connection:
         # No unique constraint: a row that is written twice must show.
         connection.execute("create table booked (n integer not null)")

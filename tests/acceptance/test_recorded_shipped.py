@@ -140,9 +140,9 @@ def server(
     sink = Sink(answer=b'{"id": "1"}')
     sink.start()
     folder = tmp_path_factory.mktemp("shipped")
-    with contextlib.closing(sqlite3.connect(folder / "all.db")) as database:
+    server = ForkedServer(folder)
+    with contextlib.closing(sqlite3.connect(server.files / "all.db")) as database:
         database.executescript(TABLES)
-    server = ForkedServer(folder, environment={"HOOKLINE_FILES": str(folder)})
     for flow_id in FLOWS:
         text = (SHIPPED / f"{flow_id}.json").read_text()
         document: dict[str, Any] = json.loads(text)
@@ -152,7 +152,7 @@ def server(
             if isinstance(value, str) and value.startswith("https:"):
                 document["vars"][name] = f"{sink.url}{name}"
             elif isinstance(value, str) and value.startswith("sqlite:"):
-                document["vars"][name] = f"sqlite:///{folder}/all.db"
+                document["vars"][name] = "sqlite:///all.db"
         server.flow(document)
     for name, (kind, given) in credentials.items():
         server.run("credentials", "set", name, "--type", kind, *(f"{key}={value}" for key, value in given.items()))

@@ -95,6 +95,7 @@ async def _run(folder: Path, items: int, source: str, step: str) -> None:
         blobs=f"file://{folder}/blobs",
         flows=folder / "flows",
         secret_keys=read_keys(generate_key()),
+        files_root=folder,
         watch=False,
     )
     process = psutil.Process()

@@ -110,7 +110,8 @@ class Harness:
         self.probe = Probe()
         self.plugins: list[object] = []
         """Others that engines have besides it."""
-        (folder / "flows").mkdir(exist_ok=True)
+        for name in ("flows", "files"):
+            (folder / name).mkdir(exist_ok=True)
 
     def flow(self, flow_id: str, steps: Sequence[Mapping[str, Any]], **settings: Any) -> None:
         """Write a flow's file."""
@@ -130,6 +131,7 @@ class Harness:
             "flows": self.folder / "flows",
             "secret_keys": KEYS,
             "watch": False,
+            "files_root": self.folder / "files",
             "grace": 0.2,
             **options,
         }

@@ -1,13 +1,18 @@
 """The options of an engine and of its hooks, made from the settings."""
 
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+import hookline
 from hookline.engine_options import EngineOptions
+from hookline.kernel.errors import ConfigError
 from hookline.secrets.encryption import generate_key, keep_key, load_or_create_key, read_keys
-from hookline.server_settings import DATABASE, Settings
+from hookline.server_settings import DATABASE, FILE, Settings
 from hookline.service.hooks.hook_endpoint import HookOptions
 
 
@@ -31,6 +36,45 @@ def keys_of(settings: Settings) -> tuple[tuple[bytes, ...], Callable[[], None] |
     return read_keys(text), partial(keep_key, file, text)
 
 
+def check_files_folder(settings: Settings) -> None:
+    """Raise ConfigError if the folder for files is a place where flows must not read or write."""
+    folder = settings.files_dir.resolve()
+    apart = {
+        "the code of the server": Path(hookline.__file__).parent,
+        "its Python": Path(sys.prefix),
+        "the Python below it": Path(sys.base_prefix),
+        "its configuration": FILE,
+        "its keys": key_file(settings),
+        "the token of its administrator": settings.data_dir / "admin.token",
+    }
+    if settings.sqlite_file is not None:
+        apart["its database"] = settings.sqlite_file
+    if settings.flows != DATABASE:
+        apart["its flows"] = settings.flows_dir
+    if settings.blobs_url.startswith("file:"):
+        apart["its blobs"] = Path(unquote(urlsplit(settings.blobs_url).path))
+    for stream, name in ((sys.stdout, "its output"), (sys.stderr, "its log")):
+        # Where the system tells which file that is.
+        with suppress(OSError, ValueError, AttributeError):
+            apart[name] = Path(f"/proc/self/fd/{stream.fileno()}").readlink()
+    for name, place in apart.items():
+        real = place.resolve()
+        if real.is_relative_to(folder) or (folder.is_relative_to(real) and not real.is_file()):
+            raise ConfigError(
+                f"the folder for files, {folder}, and {name}, {real}, are in each other, so flows could change it; "
+                "set HOOKLINE_FILES to a folder that contains nothing of the server"
+            )
+
+
+def make_files_folder(settings: Settings) -> None:
+    """Make the folder for files, unless the settings name one, which may be a volume. Raises ConfigError."""
+    if settings.files is None:
+        try:
+            settings.files_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"the folder for files, {settings.files_dir}, can't be made: {error.strerror}") from error
+
+
 def local_url(host: str, port: int) -> str:
     """Return the URL at which this machine reaches a server that listens there."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
@@ -46,6 +90,7 @@ def engine_options(
 
     Raises ConfigError for settings that can't be used yet, and CredentialError if the keys can't be used.
     """
+    check_files_folder(settings)
     keys, keep_new_key = keys_of(settings) if secret_keys is None else (secret_keys, None)
     key = key_file(settings)
     return EngineOptions(
@@ -63,7 +108,7 @@ def engine_options(
         public_url=settings.public_url or url,
         public_url_set=settings.public_url is not None,
         egress_allow=settings.egress_allow,
-        files_root=settings.files,
+        files_root=settings.files_dir.absolute(),
         file_retention=settings.file_retention,
         retention=settings.retention,
         audit_retention=settings.audit_retention,

@@ -1,6 +1,7 @@
 """The check of a credential with its service, by the connector's `verify` function."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from hookline.credentials.access_tokens import AccessTokens
@@ -38,6 +39,7 @@ async def check_credential(
     resources: Resources,
     log: Log,
     tokens: AccessTokens | None = None,
+    files_root: Path | None = None,
 ) -> CredentialCheck:
     """Check a credential with its service. Raises CredentialError if it doesn't exist or can't be read."""
     access = CredentialAccess(credentials, http, resources, tokens)
@@ -49,7 +51,7 @@ async def check_credential(
     if connector.unavailable is not None:
         return CredentialCheck(name, type_, "failed", connector.unavailable, "unavailable")
     hidden = used.hidden
-    context: VerifyContext[Any] = VerifyContext(used.value, used.http, log, used.resources, used.tokens)
+    context: VerifyContext[Any] = VerifyContext(used.value, used.http, log, used.resources, used.tokens, files_root)
     try:
         with calls.contain("connector", connector.name, hidden=hidden):
             message = await calls.call("connector", connector.name, connector.verifier(context), timeout=_LONGEST)

@@ -9,9 +9,10 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import aiohappyeyeballs
 from yarl import URL
@@ -19,6 +20,8 @@ from yarl import URL
 from hookline.kernel.errors import ConfigError, StepError, Unavailable
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+AddressInfo: TypeAlias = tuple[Any, ...]
+"""An address as `getaddrinfo` returns it."""
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SETTING: Final = "HOOKLINE_EGRESS_ALLOW"
@@ -169,14 +172,32 @@ def _wrong(entry: str) -> ConfigError:
 
 async def connect(egress: Egress, host: str, port: int, timeout: float) -> socket.socket:
     """See `Resources.connect`. The guard checks each address to which the host resolves now."""
+    with _connecting(host, port, timeout):
+        async with asyncio.timeout(timeout):
+            allowed = await _allowed(egress, host, port)
+            return await aiohappyeyeballs.start_connection(allowed, happy_eyeballs_delay=0.25)
+
+
+async def resolve(egress: Egress, host: str, port: int, timeout: float) -> Sequence[str]:
+    """See `Resources.resolve`."""
+    with _connecting(host, port, timeout):
+        async with asyncio.timeout(timeout):
+            return list(dict.fromkeys(str(info[4][0]) for info in await _allowed(egress, host, port)))
+
+
+async def _allowed(egress: Egress, host: str, port: int) -> list[AddressInfo]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    allowed = [info for info in found if egress.allows(str(info[4][0]), host, port)]
+    if not allowed:
+        raise host_rejected(host, port, (str(info[4][0]) for info in found), "engine.egress")
+    return allowed
+
+
+@contextmanager
+def _connecting(host: str, port: int, timeout: float) -> Iterator[None]:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        async with asyncio.timeout(timeout):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            allowed = [info for info in found if egress.allows(str(info[4][0]), host, port)]
-            if not allowed:
-                raise host_rejected(host, port, (str(info[4][0]) for info in found), "engine.egress")
-            return await aiohappyeyeballs.start_connection(allowed, happy_eyeballs_delay=0.25)
+        yield
     except TimeoutError as error:
         raise Unavailable(f"{where} did not answer within {timeout:g} s", code="engine.connect") from error
     except (OSError, UnicodeError) as error:

@@ -1,7 +1,7 @@
 """The facades of the engine's parts that plugins get, which they can use but not close."""
 
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
@@ -134,9 +134,13 @@ class ResourcesFacade:
         """See `Resources`."""
         return self._resources.get(make)
 
-    def owns_database(self, url: str) -> bool:
+    def owns(self, identity: str) -> bool:
         """See `Resources`."""
-        return self._resources.owns_database(url)
+        return self._resources.owns(identity)
+
+    async def resolve(self, host: str, port: int, *, timeout: float = 30.0) -> Sequence[str]:
+        """See `Resources`."""
+        return await self._resources.resolve(host, port, timeout=timeout)
 
     async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
         """See `Resources`."""
@@ -164,6 +168,11 @@ class BoundResources(ResourcesFacade):
         """See `Resources`."""
         self._rule.check(host, port)
         return await super().connect(host, port, timeout=timeout)
+
+    async def resolve(self, host: str, port: int, *, timeout: float = 30.0) -> Sequence[str]:
+        """See `Resources`."""
+        self._rule.check(host, port)
+        return await super().resolve(host, port, timeout=timeout)
 
     def check_host(self, host: str, port: int | None) -> None:
         """See `Resources`."""

@@ -2,12 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from hookline.kernel.errors import StepError
-from hookline.outbound.egress import Egress, connect
-from hookline.plugin_host.database_identities import database_identities
+from hookline.outbound.egress import Egress, connect, resolve
 from hookline.sdk.context_parts import Resource
 
 R = TypeVar("R", bound=Resource)
@@ -19,9 +18,10 @@ CLOSING: Final = 5.0
 class EngineResources:
     """The resources of one engine. See `Resources`."""
 
-    def __init__(self, own_urls: Iterable[str] = (), egress: Egress | None = None) -> None:
-        """`own_urls`: the URLs of the engine's store and queue. `egress`: the addresses that are allowed."""
-        self._own = tuple(own_urls)
+    def __init__(self, egress: Egress | None = None, own: Collection[str] = ()) -> None:
+        """`egress`: the addresses that are allowed. `own`: the identities of the engine's database."""
+        self.own = own
+        """The identities of the engine's database, which are known once it is open."""
         self._egress = egress or Egress()
         self._made: dict[Callable[[], Any], Resource] = {}
         self._closed = False
@@ -35,11 +35,9 @@ class EngineResources:
             made = self._made[make] = make()
         return cast(R, made)
 
-    def owns_database(self, url: str) -> bool:
+    def owns(self, identity: str) -> bool:
         """See `Resources`."""
-        # Not cached: the identity of a path changes when its file is created.
-        identities = database_identities(url)
-        return any(identities & database_identities(own, _BESIDE) for own in self._own)
+        return identity in self.own
 
     def check_host(self, host: str, port: int | None) -> None:
         """See `Resources`. Without a credential, there is nothing to check."""
@@ -47,6 +45,10 @@ class EngineResources:
     async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
         """See `Resources`."""
         return await connect(self._egress, host, port, timeout)
+
+    async def resolve(self, host: str, port: int, *, timeout: float = 30.0) -> Sequence[str]:
+        """See `Resources`."""
+        return await resolve(self._egress, host, port, timeout)
 
     async def close(self) -> None:
         """Close all resources concurrently. Raises an ExceptionGroup of all errors at the end, among them a
@@ -72,7 +74,3 @@ async def _close(resource: Resource) -> None:
         closing.add_done_callback(lambda late: late.cancelled() or late.exception())
         raise TimeoutError(f"{type(resource).__module__}.{type(resource).__qualname__} hasn't closed in {CLOSING:g} s")
     closing.result()
-
-
-_BESIDE: Final = ("", "-wal", "-shm", "-journal", ".created")
-"""The ends of the names of SQLite's files: one that is empty could be opened as a database, and be written to."""

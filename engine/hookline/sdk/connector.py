@@ -10,6 +10,7 @@ import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -56,6 +57,8 @@ class VerifyContext(TokenUser, Generic[C]):
     """The resources that the plugin keeps open."""
     tokens: Tokens | None = None
     """The access tokens of the credential. `access_token` uses it."""
+    files_root: Path | None = None
+    """The folder for files: see `file_place`."""
 
 
 CheckCredential: TypeAlias = Callable[[VerifyContext[Any]], Awaitable[str | None]]

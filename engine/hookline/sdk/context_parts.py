@@ -1,7 +1,7 @@
 """The parts of a context: the state of the flow, the plugin's resources, and the service of a credential."""
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -86,8 +86,16 @@ class Resources(Protocol):
         """
         ...
 
-    def owns_database(self, url: str) -> bool:
-        """Return True if a URL names the database of the engine's own store or queue, which steps must not use."""
+    def owns(self, identity: str) -> bool:
+        """Return True for an identity of the engine's own database, which steps must not use: see `Backend`."""
+        ...
+
+    async def resolve(self, host: str, port: int, *, timeout: float = 30.0) -> Sequence[str]:
+        """Return the addresses of a host that may be reached, for libraries that connect by themselves.
+
+        Give them an address, since a name may stand for another one when they connect. Raises the same errors as
+        `connect`.
+        """
         ...
 
     async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:

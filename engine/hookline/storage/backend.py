@@ -1,5 +1,6 @@
 """Backends: a store and a queue over the same data."""
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from hookline.storage.cluster import Membership, NodeDescription
@@ -16,6 +17,15 @@ class Backend(Protocol):
     @property
     def membership(self) -> Membership:
         """The place of this process among those that use the database."""
+        ...
+
+    @property
+    def identities(self) -> Collection[str]:
+        """The identities of the open database, by which steps are kept from it, whatever name they give it.
+
+        `file:<device>/<inode>` for each file; `postgresql:<system identifier>` for the server, and
+        `postgresql:<system identifier>/<oid>` for the database.
+        """
         ...
 
     async def open(self, node: NodeDescription | None = None) -> None:

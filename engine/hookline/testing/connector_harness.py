@@ -428,4 +428,4 @@ def plugin_of(connector: Connector) -> object:
 
 def _resources() -> EngineResources:
     # Servers of tests run on this machine.
-    return EngineResources(egress=Egress(("127.0.0.0/8", "::1")))
+    return EngineResources(Egress(("127.0.0.0/8", "::1")))

@@ -4,9 +4,8 @@ import errno
 import os
 from pathlib import Path
 from typing import Any, Final
-from unicodedata import category
 
-from hookline.api import Context, PollContext, StepError
+from hookline.api import Context, PollContext, StepError, file_place
 
 #: Errors that may be gone when the step is retried: a full disk, a volume that isn't mounted, too many open files.
 _PASSING: Final = frozenset(
@@ -15,35 +14,8 @@ _PASSING: Final = frozenset(
 
 
 def inside(ctx: Context[Any] | PollContext[Any], path: str) -> Path:
-    """Return the place of a path under the folder for files, with links resolved. Raises StepError if it is outside.
-
-    A person who can create links in that folder while a step runs is trusted, because the files are accessible anyway.
-    """
-    if ctx.files_root is None:
-        raise StepError(
-            "this server has no folder for files; set HOOKLINE_FILES to a folder that file steps may use",
-            code="file.no_root",
-        )
-    parts = path.split("/")
-    if any(category(letter) in ("Cc", "Cs") for letter in path) or any(part in ("", ".", "..") for part in parts):
-        raise StepError(
-            f"{path!r} is not a path of a file under HOOKLINE_FILES: it must be relative, without control characters, "
-            "empty parts, `.` and `..`",
-            code="file.path",
-        )
-    try:
-        root = ctx.files_root.resolve(strict=True)
-        # A link in the last part isn't followed: a new file replaces the link, not its target.
-        place = root.joinpath(*parts[:-1]).resolve() / parts[-1]
-    except (OSError, RuntimeError) as error:
-        raise StepError(
-            f"the folder {str(ctx.files_root)!r} (HOOKLINE_FILES), or one in {path!r}, can't be used: {error}",
-            code="file.no_root",
-            retryable=True,
-        ) from error
-    if not place.is_relative_to(root):
-        raise StepError(f"{path!r} leads out of HOOKLINE_FILES through a link", code="file.path")
-    return place
+    """Return the place of a path under the folder for files: see `file_place`."""
+    return file_place(ctx.files_root, path)
 
 
 def root_of(ctx: Context[Any] | PollContext[Any]) -> Path:

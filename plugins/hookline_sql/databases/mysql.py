@@ -39,19 +39,6 @@ def is_mysql(dialect: Dialect) -> bool:
     return dialect.name in ("mysql", "mariadb")
 
 
-async def one_at_a_time(**settings: Any) -> Any:
-    """Make a connection of asyncmy that takes one statement in a text, because further ones would run unnoticed."""
-    # From an extra, which is installed if there is a connection.
-    import asyncmy
-    from asyncmy.constants.CLIENT import MULTI_STATEMENTS
-
-    connection: Any = asyncmy.Connection(**settings)  # type: ignore[no-untyped-call]  # its hints say nothing of it
-    # The driver always requests it.
-    connection._client_flag &= ~MULTI_STATEMENTS
-    await connection.connect()
-    return connection
-
-
 def engine_without_transactions(table: Table) -> str | None:
     """Return a table's storage engine if it has no transactions; otherwise None."""
     for name in ("mysql_engine", "mariadb_engine"):

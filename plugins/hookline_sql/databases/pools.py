@@ -6,19 +6,22 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.api import StepError
 from hookline.api_storage import Threads
+from hookline_sql.databases.address import Address
+from hookline_sql.databases.connecting import connect_mysql, connect_postgres
 from hookline_sql.databases.failures import translated
-from hookline_sql.databases.mysql import SESSION, is_mysql, one_at_a_time
+from hookline_sql.databases.mysql import SESSION, is_mysql
+from hookline_sql.databases.own_server import check_server
+from hookline_sql.databases.sqlite_limits import limit
 from hookline_sql.values import to_json_text
 
 R = TypeVar("R")
@@ -45,46 +48,41 @@ _CLIENT_MAY_BE_GONE: Final = (
     " WHERE name <> 'client_connection_check_interval' OR version() LIKE '%linux%'"
 )
 
-#: The packages of drivers whose import has another name, or which come with an extra of Hookline.
-_DISTRIBUTIONS: Final = {
-    "asyncpg": "hookline[postgres]",
-    "asyncmy": "hookline[mysql]",
-    "MySQLdb": "mysqlclient",
-    "psycopg2": "psycopg2-binary",
-}
+#: The extras of Hookline with the drivers.
+_EXTRAS: Final = {"asyncpg": "hookline[postgres]", "asyncmy": "hookline[mysql]"}
 
 
 class Databases:
-    """A resource of one engine: its steps' databases, by URL."""
+    """A resource of one engine: its steps' databases, by address."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[URL, Database] = OrderedDict()
+        self._open: OrderedDict[Address, Database] = OrderedDict()
         self._threads = Threads(_THREADS, "sql")
         self._in_threads: set[Future[Any]] = set()
 
-    async def run(self, url: URL, work: "Callable[[Database, Connection], R]") -> R:
+    async def run(self, address: Address, work: "Callable[[Database, Connection], R]") -> R:
         """Do work with a connection to a database; the work begins and ends its own transactions.
 
         Raises StepError for each error of the database (see `failures`).
         """
-        database = self._open.get(url)
+        database = self._open.get(address)
         if database is None:
-            database = self._open[url] = Database(url, self._submit)
-        self._open.move_to_end(url)
+            database = self._open[address] = Database(address, self._submit)
+        self._open.move_to_end(address)
         database.users += 1
         try:
             await self._close_idle()
-            with translated(url):
+            with translated(address.url):
                 return await database.run(work)
         finally:
             database.users -= 1
 
     async def _close_idle(self) -> None:
-        for url in list(self._open):
+        for address in list(self._open):
             if len(self._open) <= OPEN:
                 return
-            if not self._open[url].users:
-                await self._open.pop(url).close()
+            if not self._open[address].users:
+                await self._open.pop(address).close()
 
     def _submit(self, work: Callable[[], R]) -> Future[R]:
         future = self._threads.submit(work)
@@ -102,11 +100,11 @@ class Databases:
 
 
 class Database:
-    """One database and its pool. Drivers that don't work with the event loop work in threads."""
+    """One database and its pool. SQLite works in threads."""
 
-    def __init__(self, url: URL, submit: Callable[[Callable[[], Any]], Future[Any]]) -> None:
+    def __init__(self, address: Address, submit: Callable[[Callable[[], Any]], Future[Any]]) -> None:
         """`submit` runs work in a thread."""
-        self.url = url
+        self.url = url = address.url
         self.users = 0
         self.tables: dict[str, Table] = {}
         """Reflected tables, by their names in steps."""
@@ -116,7 +114,7 @@ class Database:
         # SQLite's writers wait for each other by polling, and unfairly, so ours take turns before that.
         self.writing: AbstractContextManager[object] = Lock() if url.get_backend_name() == "sqlite" else nullcontext()
         self._submit = submit
-        self._engine = _engine(url)
+        self._engine = _engine(address)
         self._sessions: WeakSet[Any] = WeakSet()
         if isinstance(self._engine, AsyncEngine):
             event.listen(self._engine.sync_engine, "connect", self._connected)
@@ -163,7 +161,7 @@ class Database:
 
 
 class _Job(Generic[R]):
-    """Work with a connection, in a thread."""
+    """Work with a connection of SQLite, in a thread."""
 
     def __init__(self, engine: Engine, work: Callable[[Connection], R]) -> None:
         self._engine = engine
@@ -175,8 +173,7 @@ class _Job(Generic[R]):
             if self._interrupted:
                 raise CancelledError
             driver = connection.connection.driver_connection
-            if not isinstance(driver, sqlite3.Connection):
-                return self._work(connection)
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - others work with the event loop
             # SQLite's own `interrupt` is lost if the statement hasn't begun yet.
             driver.set_progress_handler(lambda: self._interrupted, _LOOKS_EVERY)
             try:
@@ -186,11 +183,13 @@ class _Job(Generic[R]):
                     driver.set_progress_handler(None, 0)
 
     def interrupt(self) -> None:
-        """Interrupt the statements in SQLite, for which nobody waits any more. Other drivers can't be interrupted."""
+        """Interrupt the statements, for which nobody waits any more."""
         self._interrupted = True
 
 
-def _engine(url: URL) -> Engine | AsyncEngine:
+def _engine(address: Address) -> Engine | AsyncEngine:
+    # The options of the URL are those of `connecting`.
+    url = address.url.set(query={})
     options: dict[str, Any] = {
         "pool_size": CONNECTIONS,
         "max_overflow": 0,
@@ -201,37 +200,26 @@ def _engine(url: URL) -> Engine | AsyncEngine:
         # Python's own encoder doesn't support Decimals.
         "json_serializer": to_json_text,
     }
-    try:
-        if url.get_driver_name() == "asyncmy":
-            options["connect_args"] = {"async_creator_fn": one_at_a_time}
-        if url.get_dialect().is_async:
-            served = create_async_engine(url, **options)
-            _prepare(served.sync_engine)
-            return served
-        if url.get_backend_name() != "sqlite":
-            return _prepare(create_engine(url, **options))
+    if url.get_backend_name() == "sqlite":
         engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT}, **{**options, "pool_pre_ping": False})
-    except NoSuchModuleError:
-        raise StepError(
-            f"SQLAlchemy doesn't support the database {url.drivername!r}; install the package with its dialect",
-            code="sql.driver",
-        ) from None
+        event.listen(engine, "connect", limit)
+        return engine
+    connect = connect_postgres if url.get_backend_name() == "postgresql" else connect_mysql
+    try:
+        served = create_async_engine(url, connect_args={"async_creator_fn": partial(connect, address)}, **options)
     except ImportError as error:
-        name = _DISTRIBUTIONS.get(error.name or "", error.name or url.get_driver_name())
         raise StepError(
-            f"{url.drivername} needs a driver that isn't installed: pip install '{name}'", code="sql.driver"
+            f"{url.drivername} needs a driver that isn't installed: pip install '{_EXTRAS[url.get_driver_name()]}'",
+            code="sql.driver",
         ) from error
-    event.listen(engine, "connect", _guard)
-    return engine
-
-
-def _prepare(engine: Engine) -> Engine:
-    if is_mysql(engine.dialect):
-        event.listen(engine, "connect", _execute(SESSION))
-    elif engine.dialect.name == "postgresql":
-        # Servers that only speak PostgreSQL's protocol may not know the statement.
-        event.listen(engine, "connect", _execute(_CLIENT_MAY_BE_GONE, ignoring=engine.dialect.loaded_dbapi.Error))
-    return engine
+    if is_mysql(served.dialect):
+        event.listen(served.sync_engine, "connect", _execute(SESSION))
+        return served
+    event.listen(served.sync_engine, "connect", partial(check_server, address))
+    # Servers that only speak PostgreSQL's protocol may not know the statement.
+    rejected = served.dialect.loaded_dbapi.Error
+    event.listen(served.sync_engine, "connect", _execute(_CLIENT_MAY_BE_GONE, ignoring=rejected))
+    return served
 
 
 def _execute(statement: str, *, ignoring: type[Exception] | tuple[()] = ()) -> Callable[[Any, object], None]:
@@ -248,10 +236,3 @@ def _execute(statement: str, *, ignoring: type[Exception] | tuple[()] = ()) -> C
             cursor.close()
 
     return execute
-
-
-def _guard(connection: sqlite3.Connection, _record: object) -> None:
-    """Let no statement open another file, because it might be the engine's own database."""
-    connection.set_authorizer(
-        lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
-    )

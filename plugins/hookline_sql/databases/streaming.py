@@ -6,10 +6,10 @@ from concurrent.futures import CancelledError
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
-from sqlalchemy.engine import URL
 from sqlalchemy.util import await_only
 
 from hookline.api import JsonValue
+from hookline_sql.databases.address import Address
 from hookline_sql.databases.mysql import is_mysql
 from hookline_sql.databases.pools import Database, Databases
 
@@ -63,7 +63,7 @@ class _Pages:
 
 
 async def streamed(
-    databases: Databases, url: URL, read: Callable[[Database, Connection], Generator[list[Row], None, None]]
+    databases: Databases, address: Address, read: Callable[[Database, Connection], Generator[list[Row], None, None]]
 ) -> AsyncIterator[Row]:
     """Yield the rows of the pages that `read` yields, which has the connection until it ends. Raises StepError."""
     pages = _Pages()
@@ -83,7 +83,7 @@ async def streamed(
 
     async def run() -> None:
         try:
-            await databases.run(url, work)
+            await databases.run(address, work)
         except _Over:
             return
         finally:

@@ -1,7 +1,7 @@
 """The interface of both databases: grouped writes and concurrent reads."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
@@ -50,6 +50,11 @@ class Database(Protocol):
     @property
     def membership(self) -> Membership:
         """The place of this node among those of the database."""
+        ...
+
+    @property
+    def identities(self) -> Collection[str]:
+        """The identities of the open database: see `Backend`."""
         ...
 
     async def open(self, node: NodeDescription) -> None:

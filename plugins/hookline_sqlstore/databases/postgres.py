@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
@@ -67,6 +67,11 @@ _LOCK_LIMIT_ALONE: Final = 1.0
 _SLOW: Final = 10.0
 """Seconds after which the log says that opening the database takes long."""
 
+_IDENTITY: Final = (
+    "SELECT system_identifier::text, (SELECT oid::text FROM pg_database WHERE datname = current_database())"
+    " FROM pg_control_system()"
+)
+
 _log: Final = logging.getLogger("hookline.store")
 
 
@@ -88,6 +93,7 @@ class PostgresDatabase:
         self._driver: Any = None
         """The connection of asyncpg below it."""
         self._pending = PendingCommits(self._name, listener)
+        self.identities: Collection[str] = ()
         self._waiting: deque[Pending] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
@@ -146,6 +152,9 @@ class PostgresDatabase:
             with connection.begin():
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._address.schema)}")
         table_versions.upgrade(connection, self.membership.node.version)
+        with connection.begin():
+            server, database = connection.exec_driver_sql(_IDENTITY).one()
+        self.identities = (f"postgresql:{server}", f"postgresql:{server}/{database}")
 
     async def _told_if_slow(self, work: Coroutine[Any, Any, None]) -> None:
         timer = asyncio.get_running_loop().call_later(

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, wait
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -74,6 +74,10 @@ class SqliteDatabase:
         self._reads: set[Future[Any]] = set()
         """The reads that are running."""
         self._read_engine: Engine | None = None
+
+    @property
+    def identities(self) -> Collection[str]:
+        return tuple(f"file:{device}/{inode}" for device, inode in self._places.values())
 
     async def open(self, node: NodeDescription) -> None:
         self.membership.node = node

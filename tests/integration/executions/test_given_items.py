@@ -76,8 +76,8 @@ async def test_a_replay_reads_the_redacted_items_of_a_stream_that_is_taken_from_
     assert {value for _, _, _, value in harness.probe.calls} == {"s3cret-0", "s3cret-1", "s3cret-2"}
 
 
-async def test_rows_of_a_file_go_into_a_database_in_one_step(harness: Harness, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/shop.db"
+async def test_rows_of_a_file_go_into_a_database_in_one_step(harness: Harness) -> None:
+    url = "sqlite:///shop.db"
     steps: list[dict[str, Any]] = [
         {"id": "table", "use": "sql.execute", "with": {"url": url, "sql": "CREATE TABLE t (n INTEGER, secret TEXT)"}},
         rows(),

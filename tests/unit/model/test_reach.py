@@ -61,7 +61,6 @@ HARMLESS = {
     "scheme hmac prefix": "the beginning of a value that is compared",
     "scheme jwt prefix": "the beginning of a value that is compared",
     "block flow headers": "headers of the message with which the flow starts",
-    **{f"credential type {one} hosts": "they bound a credential" for one in ("api-key", "basic", "bearer", "oauth2")},
     "* file_types": "media types that are compared",
 }
 

@@ -2,13 +2,11 @@
 
 import asyncio
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from hookline.kernel.errors import StepError
 from hookline.plugin_host import resources as resources_module
-from hookline.plugin_host.database_identities import database_identities
 from hookline.plugin_host.resources import EngineResources
 
 
@@ -95,57 +93,3 @@ async def test_nothing_is_made_once_the_engine_stops() -> None:
     with pytest.raises(StepError) as caught:
         resources.get(Pool)
     assert (caught.value.error_code, caught.value.retryable) == ("engine.stopping", True)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("sqlite:///a.db", "sqlite+aiosqlite:///./a.db"),
-        ("sqlite:///a%20b.db", "sqlite:///a b.db"),
-        ("sqlite:///a.db", "sqlite:///file:a.db?mode=ro&uri=true"),
-        ("postgresql://h/db", "postgres://user:pw@H:5432/db"),
-        ("postgresql://localhost/db", "postgresql+asyncpg://127.0.0.1/db"),
-        ("postgresql:///db", "postgresql://localhost/db"),
-        ("postgresql:///db?host=/var/run/postgresql", "postgresql://localhost/db"),
-        ("postgresql:///db?host=h&port=6000", "postgresql://h:6000/db"),
-        ("postgresql:///db?host=a:5432&host=b:6000&target_session_attrs=read-write", "postgresql://B:6000/db"),
-        ("postgresql:///db?host=a,b", "postgresql://b/db"),
-        ("mysql+pymysql://h/db", "mysql://u@h:3306/db"),
-    ],
-)
-def test_two_spellings_of_one_database_are_the_same(one: str, other: str) -> None:
-    assert database_identities(one) & database_identities(other)
-    assert EngineResources([one]).owns_database(other)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("sqlite:///a.db", "sqlite:///b.db"),
-        ("sqlite:///a.db", "sqlite:////a.db"),
-        ("postgresql://h/db", "postgresql://h/other"),
-        ("postgresql://h/db", "postgresql://h:5433/db"),
-        ("postgresql://h/db", "postgresql://i/db"),
-        ("postgresql:///db?host=a:5432&host=b:6000", "postgresql://b/db"),
-        ("postgresql://h/db", "mysql://h/db"),
-    ],
-)
-def test_two_databases_are_not(one: str, other: str) -> None:
-    assert not EngineResources([one]).owns_database(other)
-
-
-def test_a_name_counts_however_the_links_in_it_are_read(tmp_path: Path) -> None:
-    (tmp_path / "other" / "inner").mkdir(parents=True)
-    (tmp_path / "x").symlink_to(tmp_path / "other" / "inner")
-    for own in (tmp_path / "engine.db", tmp_path / "other" / "engine.db"):
-        own.touch()
-        assert EngineResources([f"sqlite:///{own}"]).owns_database(f"sqlite:///{tmp_path}/x/../engine.db")
-
-
-def test_a_file_that_is_made_later_is_still_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "engine.db"
-    resources = EngineResources([f"sqlite:///{path}"])
-    assert resources.owns_database(f"sqlite:///{path}")
-    path.touch()
-    (tmp_path / "link.db").symlink_to(path)
-    assert resources.owns_database(f"sqlite:///{tmp_path}/link.db")

@@ -143,7 +143,6 @@ def _in_file(
         flows=among,
         environment=os.environ,
         public_url=elsewhere or settings.public_url is not None,
-        files=elsewhere or settings.files is not None,
         several_hosts=several_hosts,
         samples=samples_beside(file),
     ).problems

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import shlex
 import shutil
 import socket
@@ -33,7 +32,6 @@ EVENT: Final = "samples/paypal-payment.json"
 _CREDENTIAL: Final = "paypal"
 _WEBHOOK_ID: Final = "1JE4291016473214C"
 _ANEW: Final = "To start over, delete the folder of the demo, or choose another one with --dir."
-_LEDGER: Final = f"HOOKLINE_VARS_{FLOW.upper().replace('-', '_')}__LEDGER"
 
 
 class DemoFailed(HooklineError):
@@ -78,6 +76,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
         {
             "db": f"sqlite:///{folder / 'hookline.db'}",
             "flows": str(folder / "flows"),
+            "files": str(folder / "files"),
             "public_url": address,
             "admin_bind": "",
             "admin_url": "",
@@ -85,9 +84,8 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
             "drain_delay": 0,
         }
     )
-    ledger = folder.absolute() / "accounting.db"
-    # In place of the flow's own `accounting.db`, as an operator would set it.
-    os.environ[_LEDGER] = f"sqlite:///{ledger}"
+    ledger = settings.files_dir.absolute() / "accounting.db"
+    _make_ledger(ledger)
     report: dict[str, Any] = {}
 
     async def ready(server: "ListeningServer") -> None:
@@ -109,20 +107,25 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
 
 
 def _prepare(folder: Path) -> None:
-    """Write the flow's file, and create the database of an accounting system that knows nothing of Hookline.
+    """Write the flow's file.
 
     Files that are there stay: somebody may have changed them. Raises ConfigError.
     """
     from hookline.cli.host.demo import example
 
     try:
-        (folder / "flows").mkdir(parents=True, exist_ok=True)
+        for name in ("flows", "files"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
         for name in (f"{FLOW}.json", f"{FLOW}.test.json"):
             if not (folder / "flows" / name).exists():
                 (folder / "flows" / name).write_bytes(example(name).read_bytes())
     except OSError as error:
         raise ConfigError(f"{folder} can't be written: {error.strerror}; choose another folder with --dir") from None
-    with contextlib.closing(sqlite3.connect(folder / "accounting.db")) as connection, connection:
+
+
+def _make_ledger(file: Path) -> None:
+    """Make the database of an accounting system that knows nothing of Hookline."""
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
         connection.execute(
             "create table if not exists invoices (id integer primary key, reference text not null, "
             "amount numeric not null, note text)"

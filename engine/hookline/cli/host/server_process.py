@@ -18,7 +18,7 @@ from hookline.cli.host.open_files import reserve_files
 from hookline.cli.host.process_signals import Reloading, Stopper, ignore_hangups
 from hookline.cli.host.server_setting_views import server_setting_views
 from hookline.cli.host.worker_process import Ready, Worker
-from hookline.cli.options_from_settings import engine_options, hook_options, local_url
+from hookline.cli.options_from_settings import engine_options, hook_options, local_url, make_files_folder
 from hookline.cli.running_server_file import admin_token, agree_on_token, announced, token_file
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.engine import Engine
@@ -138,6 +138,7 @@ async def run_server(
     token = ServerToken(admin_token(settings), lambda: engine.admin_token)
     registry = load_plugins(timeout=settings.plugin_timeout.total_seconds(), connectors=settings.role != "webhook")
     engine = Engine(registry, engine_options(settings, url, worker=None if worker is None else worker.number))
+    make_files_folder(settings)
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)
     shutdown = asyncio.Event()

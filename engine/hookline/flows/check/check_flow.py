@@ -17,7 +17,7 @@ from hookline.flows.check.unreachable import unreachable_problems
 from hookline.flows.check.unsafe_retry import unsafe_retry_problems
 from hookline.flows.compiler.compile import compile_document
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.flows.compiler.server_requirements import files_problems, one_host_problems, public_url_problems
+from hookline.flows.compiler.server_requirements import one_host_problems, public_url_problems
 from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.outside_references import CredentialUse, FlowUse
 from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples
@@ -66,7 +66,6 @@ def check_flow(
     file: str | None = None,
     environment: Mapping[str, str] = _NOTHING,
     public_url: bool = True,
-    files: bool = True,
     several_hosts: bool = False,
     samples: Samples = NO_SAMPLES,
 ) -> CheckedFlow:
@@ -74,9 +73,9 @@ def check_flow(
 
     `credentials`: the existing credentials by name; if None, the names of credentials aren't checked.
     `flows`: the ids of all existing flows, likewise. `environment` holds the variables that may override vars.
-    `public_url`: the server has a public URL. `files`: it has a folder for files. `several_hosts`: nodes run on several
-    hosts. `samples`: the shapes of bodies and results that the flow's cases show; they are used where no type is
-    declared. Raises NoConnectors.
+    `public_url`: the server has a public URL. `several_hosts`: nodes run on several hosts.
+    `samples`: the shapes of bodies and results that the flow's cases show; they are used where no type is declared.
+    Raises NoConnectors.
     """
     registry.require_connectors()
     try:
@@ -105,8 +104,6 @@ def check_flow(
         for problem in text_problems(document.value, registry.mappers)
         if problem.code != "secret_in_flow" or problem.pointer not in known
     ]
-    if not files and examined.flow is not None:
-        problems += files_problems(examined.flow)
     if several_hosts and examined.flow is not None:
         problems += one_host_problems(examined.flow, document.value)
     if credentials is not None:

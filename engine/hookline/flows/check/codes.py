@@ -81,7 +81,6 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "settings_conflict": "Only one of these settings may be given.",
         "reply_late": "A step replies after the caller has stopped waiting.",
         "one_host": "The flow uses a file of one host, but nodes run on several hosts.",
-        "files_missing": "The flow needs the server's folder for files, which is not set.",
     }
 )
 """The description of each code."""

@@ -86,18 +86,3 @@ def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inner:
         yield from _texts(one, f"{pointer}/{escape(str(key))}")
-
-
-def files_problems(flow: CompiledFlow) -> list[Problem]:
-    """A warning for each part of a flow that needs the server's folder for files, for a server without that setting."""
-    return [
-        Problem(
-            f"{use!r} fails here: this server has no folder for files",
-            pointer,
-            "files_missing",
-            "set HOOKLINE_FILES, or files in hookline.toml, to the folder",
-            "warning",
-        )
-        for pointer, use in _uses(flow)
-        if use.startswith(_FILES)
-    ]

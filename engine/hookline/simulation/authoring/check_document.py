@@ -26,7 +26,6 @@ def check_document(job: CheckJob, registry: Registry) -> CheckResult:
         flows=job.flows,
         environment=job.document.environment,
         public_url=job.public_url,
-        files=job.files,
         samples=samples,
     )
     problems = tuple(checked.problems[:MAX_PROBLEMS])

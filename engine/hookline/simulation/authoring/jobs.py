@@ -47,7 +47,6 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     cases: bytes = b"null"
     """JSON of its cases, which show the types of its messages."""
     public_url: bool = True
-    files: bool = True
     only_changes: bool = False
     """Return only the differences of each scope from that of the step before."""
 

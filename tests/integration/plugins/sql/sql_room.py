@@ -4,20 +4,23 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 from tests.integration.plugins.brokers.proxy import Proxy, proxy_to
 from tests.services import need_server
 
 from hookline.api import Context, Message, StepError
 from hookline.model.foreach_progress_and_streams import Stream
+from hookline.outbound.egress import Egress
 from hookline.plugin_host.resources import EngineResources
 from hookline.plugin_host.result_conversion import to_json
 from hookline.sdk.settings.function_signatures import SettingSources
 from hookline_sql import register_connectors
+from hookline_sql.databases.address import Address
 
 MARIADB = os.environ.get("HOOKLINE_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test")
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
@@ -29,9 +32,12 @@ SERIAL = {"sqlite": "INTEGER", "postgresql": "BIGSERIAL", "mysql": "BIGINT AUTO_
 class Room:
     """One engine's resources, and the actions."""
 
-    def __init__(self, url: str, own: tuple[str, ...] = ()) -> None:
+    def __init__(self, url: str, files: Path | None = None, *, egress: tuple[str, ...] = ("127.0.0.0/8",)) -> None:
+        """`files`: the folder for SQLite; by default that of the URL's file."""
         self.url = url
-        self.resources = EngineResources(own)
+        place = make_url(url).database if url.startswith("sqlite:////") else None
+        self.files = files or (None if place is None else Path(place).parent)
+        self.resources = EngineResources(Egress(egress))
         self.exact = False
         """Results are those of a flow whose numbers are exact."""
         (self.connector,) = register_connectors()
@@ -60,6 +66,7 @@ class Room:
             message=Message(),
             credential=credential,
             resources=self.resources,
+            files_root=self.files,
             idempotency_key=key or uuid.uuid4().hex,
         )
         made: Any = action.run(ctx=Context(**context), **action.arguments(read))
@@ -78,7 +85,7 @@ class Room:
 
     def another(self) -> "Room":
         """Another engine's, of the same database."""
-        return Room(self.url)
+        return Room(self.url, self.files)
 
     async def error(self, use: str, **settings: Any) -> StepError:
         with pytest.raises(StepError) as caught:
@@ -144,9 +151,9 @@ async def count(room: Room, table: str = "invoices") -> int:
     return number
 
 
-def mysql_url(room: Room) -> URL:
-    """A room's URL with the driver that is meant."""
-    return make_url(room.url).set(drivername="mysql+asyncmy")
+def mysql_address(room: Room) -> Address:
+    """The address of a room's database."""
+    return Address(make_url(room.url).set(drivername="mysql+asyncmy"), None, room.resources)
 
 
 @asynccontextmanager

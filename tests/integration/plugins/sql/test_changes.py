@@ -110,7 +110,7 @@ async def test_parameters_of_several_statements_are_named_where_they_are_missing
 async def _verify(room: Room, **values: str) -> str | None:
     credential = SqlCredential.model_validate(values)
     assert room.connector.verifier is not None
-    ctx: Any = VerifyContext(credential, None, None, room.resources)  # type: ignore[arg-type]
+    ctx: Any = VerifyContext(credential, None, None, room.resources, files_root=room.files)  # type: ignore[arg-type]
     return await room.connector.verifier(ctx)
 
 

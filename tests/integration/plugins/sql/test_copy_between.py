@@ -32,7 +32,7 @@ async def test_orders_are_copied_from_postgresql_into_mariadb_and_updated_there(
     ]
     harness.flow("f", steps, vars={"shop": postgres.url, "accounting": mariadb.url})
     body = {"scheduled_at": "2026-11-24T01:30:00Z", "previous_at": "2026-11-23T01:30:00Z"}
-    async with harness.engine() as engine:
+    async with harness.engine(egress_allow=("127.0.0.0/8",)) as engine:
         execution = await harness.until(engine, await harness.send(engine, "f", body))
         assert execution.outcome is Outcome.COMPLETED, execution.error
     (row,) = await mariadb("query", sql="SELECT count(*) AS n, sum(total) AS total FROM shop_orders")

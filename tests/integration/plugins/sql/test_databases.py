@@ -15,58 +15,6 @@ from hookline_sql.databases import pools
 
 
 @pytest.mark.rule(35)
-async def test_the_engines_own_database_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    own = tmp_path / "engine.db"
-    sqlite3.connect(own).close()
-    (tmp_path / "link.db").symlink_to(own)
-    (tmp_path / "hard.db").hardlink_to(own)
-    room = Room("sqlite:///x.db", own=("sqlite:///engine.db", "postgresql://hookline@127.0.0.1/hookline"))
-    for url in (
-        "sqlite:///engine.db",
-        f"sqlite:///{own}",
-        "sqlite+pysqlite:///./engine.db",
-        f"sqlite:///{tmp_path}/../{tmp_path.name}/engine.db",
-        "sqlite:///link.db",
-        "sqlite:///hard.db",
-        "sqlite:///file:engine.db?uri=true",
-        "sqlite:///./x/../engine.db",
-        f"sqlite:///{tmp_path}/x/../engine.db",
-        "sqlite:///engine.db/../engine.db",
-        "sqlite:///link.db/../engine.db",
-        "sqlite:///x#/../engine.db",
-        "sqlite:///.//engine.db",
-        f"sqlite:///file:///{tmp_path}/engine.db?uri=true",
-        f"sqlite:///file://localhost{tmp_path}/engine.db?uri=true",
-        "sqlite:///file:x/../engin%65.db?uri=true",
-        "sqlite:///file:engine.db#x?uri=true",
-        "sqlite:///engine.db-wal",
-        "sqlite:///engine.db-shm",
-        "sqlite:///x/../engine.db.created",
-        "postgresql://127.1:5432/hookline",
-        "postgresql://127.0.0.2/hookline",
-        "postgresql://LOCALHOST./hookline",
-        "postgresql://[::ffff:127.0.0.1]/hookline",
-        "postgresql+asyncpg://other@localhost:5432/hookline",
-        "postgres://127.0.0.1/hookline",
-    ):
-        error = await room.error("query", url=url, sql="SELECT 1")
-        assert error.error_code == "sql.url", url
-        assert "engine's own database" in error.message, url
-    await room.resources.close()
-
-
-@pytest.mark.rule(35)
-async def test_no_statement_opens_another_file(tmp_path: Path) -> None:
-    room = Room(f"sqlite:///{tmp_path}/books.db")
-    for use in ("execute", "query"):
-        error = await room.error(use, sql=f"ATTACH DATABASE '{tmp_path}/engine.db' AS engine")
-        assert error.error_code in ("sql.error", "sql.read_only")
-    assert not (tmp_path / "engine.db").exists()
-    await room.resources.close()
-
-
-@pytest.mark.rule(35)
 def test_url_table_and_statement_come_from_vars() -> None:
     (connector,) = register_connectors()
     for action in connector.actions.values():
@@ -103,23 +51,13 @@ def test_a_credential_says_something() -> None:
     assert "s3cret" not in repr(SqlCredential(password=SecretStr("s3cret")))
 
 
-@pytest.mark.parametrize("url", ["", "books.db", "sqlite://", "sqlite:///:memory:", "postgresql://root@h:port/x"])
+@pytest.mark.parametrize(
+    "url", ["", "books.db", "sqlite://", "sqlite:///:memory:", "postgresql://root@h:port/x", "mysql://h/"]
+)
 async def test_a_url_that_names_no_database_is_an_error(url: str) -> None:
     room = Room(url)
     error = await room.error("query", sql="SELECT 1")
     assert (error.error_code, error.retryable) == ("sql.url", False)
-
-
-async def test_a_missing_driver_is_named_with_the_command_that_installs_it() -> None:
-    for url, command in (
-        ("mysql+pymysql://h/db", "pip install 'pymysql'"),
-        ("mysql+mysqldb://h/db", "pip install 'mysqlclient'"),
-    ):
-        error = await Room(url).error("query", sql="SELECT 1")
-        assert (error.error_code, error.retryable) == ("sql.driver", False)
-        assert command in error.message
-    error = await Room("nodb://h/db").error("query", sql="SELECT 1")
-    assert "nodb" in error.message
 
 
 async def test_a_server_that_is_not_there_can_be_retried() -> None:
@@ -130,7 +68,7 @@ async def test_a_server_that_is_not_there_can_be_retried() -> None:
 
 
 async def test_a_folder_that_is_not_there_can_be_retried(tmp_path: Path) -> None:
-    room = Room(f"sqlite:///{tmp_path}/no/books.db")
+    room = Room(f"sqlite:///{tmp_path}/no/books.db", tmp_path)
     error = await room.error("execute", sql="CREATE TABLE t (a TEXT)")
     assert (error.error_code, error.retryable) == ("sql.unavailable", True)
     await room.resources.close()
@@ -168,11 +106,11 @@ async def test_databases_are_shared_bounded_and_closed(tmp_path: Path, monkeypat
     from hookline_sql.databases.pools import Databases
 
     monkeypatch.setattr("hookline_sql.databases.pools.OPEN", 3)
-    room = Room("")
+    room = Room("", tmp_path)
     for number in range(6):
         await room("execute", url=f"sqlite:///{tmp_path}/{number}.db", sql="CREATE TABLE t (a TEXT)")
     databases = room.resources.get(Databases)
-    assert [url.database for url in databases._open] == [f"{tmp_path}/{number}.db" for number in (3, 4, 5)]
+    assert [address.url.database for address in databases._open] == [f"{tmp_path}/{number}.db" for number in (3, 4, 5)]
     await room.resources.close()
     assert not databases._open
     error = await room.error("query", url=f"sqlite:///{tmp_path}/0.db", sql="SELECT 1")

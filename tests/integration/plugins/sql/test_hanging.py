@@ -63,6 +63,7 @@ _HANG = """
 import asyncio, sys
 from threading import Event
 from sqlalchemy.engine import make_url
+from hookline_sql.databases.address import Address
 from hookline_sql.databases.pools import Databases
 
 async def hang():
@@ -70,7 +71,7 @@ async def hang():
     def work(*_):
         begun.set()
         Event().wait()
-    running = asyncio.ensure_future(databases.run(make_url(sys.argv[1]), work))
+    running = asyncio.ensure_future(databases.run(Address(make_url(sys.argv[1])), work))
     await asyncio.to_thread(begun.wait)
     running.cancel()
     await databases.close()

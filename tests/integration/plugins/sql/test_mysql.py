@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.util import await_only
-from tests.integration.plugins.sql.sql_room import Room, count, mysql_url
+from tests.integration.plugins.sql.sql_room import Room, count, mysql_address
 
 from hookline.api import StepError
 from hookline_sql.connector import SqlCredential
@@ -150,7 +150,7 @@ async def test_a_statement_that_was_cut_off_after_it_had_committed_is_not_run_ag
         with connection.begin():
             connection.execute(insert(EFFECTS).values(key="k"))
 
-    await mariadb.resources.get(Databases).run(mysql_url(mariadb), left_behind)
+    await mariadb.resources.get(Databases).run(mysql_address(mariadb), left_behind)
     error = await mariadb.error("execute", sql="DROP TABLE t", key="k")
     assert (error.error_code, error.retryable, error.outcome_unknown) == ("sql.effects", False, True)
     assert "'k'" in error.message
@@ -214,5 +214,5 @@ async def test_who_waits_too_long_for_a_row_can_be_retried(mariadb: Room) -> Non
             connection.exec_driver_sql("UPDATE t SET n = 1 WHERE id = 1")
             return await_only(mariadb.error("execute", sql=impatient))
 
-    error = await mariadb.resources.get(Databases).run(mysql_url(mariadb), hold_and_be_waited_for)
+    error = await mariadb.resources.get(Databases).run(mysql_address(mariadb), hold_and_be_waited_for)
     assert (error.error_code, error.retryable) == ("sql.unavailable", True)

@@ -24,6 +24,7 @@ async def look(room: Room, cursor: Any = None, *, baseline: bool = False, **sett
         room.resources,
         "f",
         datetime(2026, 1, 31, tzinfo=UTC),
+        files_root=room.files,
         baseline=baseline,
     )
     assert TRIGGER.run is not None

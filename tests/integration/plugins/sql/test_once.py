@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy.engine import make_url
 from tests.integration.plugins.sql.sql_room import Room, count
 
+from hookline_sql.databases import pools
+
 
 @pytest.mark.rule(22)
 async def test_the_same_key_takes_effect_once_and_gives_the_same_result(books: Room) -> None:
@@ -78,12 +80,15 @@ async def test_once_false_takes_effect_each_time_and_makes_no_table(room: Room) 
 
 
 @pytest.mark.rule(22)
-async def test_a_database_that_has_no_place_for_the_table_names_both_remedies(tmp_path: Path) -> None:
+async def test_a_database_that_has_no_place_for_the_table_names_both_remedies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "books.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE t (a TEXT)")
     connection.close()
-    room = Room(f"sqlite:///file:{path}?mode=ro&uri=true")
+    monkeypatch.setattr(pools, "limit", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
+    room = Room(f"sqlite:///{path}")
     error = await room.error("insert", table="t", row={"a": "x"})
     assert (error.error_code, error.retryable) == ("sql.effects", False)
     assert "CREATE TABLE hookline_effects" in error.message

@@ -23,7 +23,7 @@ async def _rows(room: Room, sql: str) -> Any:
     action = room.connector.actions["sql.query"]
     settings = action.settings.model_validate({"url": room.url, "sql": sql, "stream": True})
     fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
-    context: Context[Any] = Context(**{**fields, "resources": room.resources})
+    context: Context[Any] = Context(**{**fields, "resources": room.resources, "files_root": room.files})
     made: Any = action.run(ctx=context, **action.arguments(settings))
     return await made
 

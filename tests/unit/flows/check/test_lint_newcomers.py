@@ -1,14 +1,11 @@
 """The linter finds what newcomers get wrong: texts that look like expressions, late replies, two settings."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from tests.unit.flows.check.lint_harness import order
 
-from hookline.cli.main import main
 from hookline.discovery.plugin_loader import load_plugins
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import Problem
@@ -132,28 +129,6 @@ def test_a_reply_in_time_is_no_problem() -> None:
     assert shipped(short, REPLY, WAITS["sleep"], webhook={"respond": "reply"}) == []
     assert shipped(WAITS["sleep"], REPLY, webhook={"respond": "reply", "respond_timeout": "2m"}) == []
     assert shipped(other_case, webhook={"respond": "reply"}) == []
-
-
-def test_a_flow_with_files_on_a_server_without_a_folder_is_reported() -> None:
-    read = {"use": "file.read", "with": {"path": "a.json", "format": "json"}}
-    assert codes(shipped(read, files=False)) == [("files_missing", "/steps/0/use", "warning")]
-    assert shipped(read) == []
-    trigger = {"use": "file.new"}
-    document = {"id": "orders", "trigger": trigger, "steps": [log("x")]}
-    found = check_flow(encode(document), SHIPPED, files=False).problems
-    assert codes(found) == [("files_missing", "/trigger/use", "warning")]
-
-
-def test_hookline_check_knows_if_the_server_has_a_folder_for_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "flows").mkdir()
-    document = {"id": "a", "trigger": {"use": "file.new"}, "steps": [log("x")]}
-    (tmp_path / "flows" / "a.json").write_bytes(encode(document))
-    assert "HOOKLINE_FILES" in CliRunner().invoke(main, ["check"]).output
-    monkeypatch.setenv("HOOKLINE_FILES", str(tmp_path))
-    assert "HOOKLINE_FILES" not in CliRunner().invoke(main, ["check"]).output
 
 
 SQL = {"use": "sql.query", "with": {"sql": "SELECT 1"}}

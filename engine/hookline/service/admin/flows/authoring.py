@@ -325,7 +325,6 @@ async def _checked(
         tuple(by.visible(engine.catalog.entries)),
         cases,
         engine.options.public_url_set,
-        engine.options.files_root is not None,
         only_changes,
     )
     return await engine.authoring.run(job, CheckResult)

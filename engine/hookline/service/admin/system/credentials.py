@@ -275,6 +275,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
             resources=engine.resources,
             log=engine.log,
             tokens=engine.tokens,
+            files_root=engine.options.files_root,
         )
         return json_response(credential_check_view(await checking))
 
