@@ -15,6 +15,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "invalid_value": "A value is not allowed.",
         "wrong_type": "A value, or the result of an expression, has the wrong type.",
         "invalid_case": "A case of a switch has both `when` and `otherwise`, or neither.",
+        "too_large": "The document is larger than allowed.",
         "duplicate_key": "An object has the same key twice.",
         "duplicate_id": "Two steps have the same id.",
         "reserved_name": "A name is reserved.",

@@ -13,8 +13,6 @@ from hookline.model.flow import STEP_ID
 from hookline.sdk.settings.setting_upgrades import plain_name
 
 _ID: Final = re.compile(STEP_ID)
-_FIXED: Final = 100
-"""The most repeated ids for which free ones are searched: each search takes as long as there are ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +47,21 @@ def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
             message = f"the id {given!r} is already used by the step at {first}"
             remedy = "give each step of a flow its own id, also inside blocks"
             repeated.append(Problem(message, f"{pointer}/id", "duplicate_id", remedy))
+    numbers: dict[str, int] = {}
     for pointer, step in walked:
         if pointer not in found.of:
-            derived = _free(_stem(step), found.pointers)
+            derived = _free(_stem(step), found.pointers, numbers)
             found.of[pointer] = derived
             found.pointers[derived] = pointer
-    return found, [*_with_free_ids(repeated[:_FIXED], found), *repeated[_FIXED:]]
+    return found, list(_with_free_ids(repeated, found, numbers))
 
 
-def _with_free_ids(repeated: Iterable[Problem], found: StepIds) -> Iterator[Problem]:
+def _with_free_ids(repeated: Iterable[Problem], found: StepIds, numbers: dict[str, int]) -> Iterator[Problem]:
     """Yield the problems of ids that are used twice, each with a fix. Expressions go on naming the first step."""
     taken = set(found.pointers)
     for problem in repeated:
         given = found.of[problem.pointer.removesuffix("/id")]
-        free = _free(re.sub(r"_\d+$", "", given), taken)
+        free = _free(re.sub(r"_\d+$", "", given), taken, numbers)
         taken.add(free)
         yield replace(problem, fix=replacing(problem.pointer, free))
 
@@ -77,9 +76,12 @@ def _stem(step: Mapping[str, Any]) -> str:
     return text if _ID.match(text) else f"step_{text}".rstrip("_")
 
 
-def _free(stem: str, taken: Collection[str]) -> str:
-    number, name = 1, stem
+def _free(stem: str, taken: Collection[str], numbers: dict[str, int]) -> str:
+    """A name that isn't taken. `numbers`: the last number of each stem, below which all names are taken."""
+    number = numbers.get(stem, 1)
+    name = stem if number == 1 else f"{stem}_{number}"
     while name in taken:
         number += 1
         name = f"{stem}_{number}"
+    numbers[stem] = number
     return name

@@ -13,6 +13,8 @@ from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import MAX_DEPTH, encode, fraction
 from hookline.kernel.pointers_and_patches import escape
 
+MAX_DOCUMENT: Final = 2_000_000
+"""The most bytes of a document of a flow, or of its cases, besides white space: so its layout doesn't matter."""
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
@@ -117,11 +119,22 @@ class Document:
         return pointer
 
 
+def too_large(data: bytes) -> str | None:
+    """The problem with the size of a document, as a sentence; None if it fits."""
+    size = len(data) if len(data) <= MAX_DOCUMENT else len(data.translate(None, b" \t\r\n"))
+    if size <= MAX_DOCUMENT:
+        return None
+    return f"a document has at most {MAX_DOCUMENT:,} bytes besides white space; this one has {size:,}"
+
+
 def read(data: bytes, file: str | None = None) -> Document:
     """Read a JSON document. A UTF-8 byte order mark is ignored.
 
-    Raises FlowInvalid, with line and column, if it isn't JSON.
+    Raises FlowInvalid, with line and column, if it isn't JSON; also if it is too large.
     """
+    if wrong := too_large(data):
+        problem = Problem(wrong, code="too_large", remedy="split the flow: a step can call another flow", file=file)
+        raise FlowInvalid([problem])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -12,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from hookline.deployments.deployment_request import Expected
 from hookline.engine import Engine
+from hookline.flows.documents.read import too_large
 from hookline.kernel.errors import DeploymentConflict, Malformed, TooLarge, UnsupportedMedia
 from hookline.model.flow import FLOW_ID
 
@@ -28,8 +29,6 @@ CAUSE_SCHEMA: Final = {"type": "string", "pattern": _CAUSE.pattern}
 EXECUTION_SCHEMA: Final = {"type": "string", "format": "uuid"}
 CURSOR_SCHEMA: Final = {"type": "string", "minLength": 1, "format": "cursor"}
 """The format is that of the list: clients take cursors from pages, and don't make them."""
-MAX_DOCUMENT: Final = 2_000_000
-"""The most bytes of a flow's document, or of its cases."""
 MAX_LIMIT: Final = 200
 _LIMIT: Final = 50
 
@@ -231,8 +230,8 @@ async def read_body() -> bytes:
 
 def bounded_document(text: bytes) -> bytes:
     """Return the document of a flow, or its cases. Raises TooLarge."""
-    if len(text) > MAX_DOCUMENT:
-        raise TooLarge(f"A document has at most {MAX_DOCUMENT:,} bytes; this one has {len(text):,}.")
+    if wrong := too_large(text):
+        raise TooLarge(f"{wrong[0].upper()}{wrong[1:]}.")
     return text
 
 

@@ -14,16 +14,20 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import TOKEN as ADMIN
 from tests.integration.admin_api import write_flows
+from tests.integration.service.conftest import REGISTRY
 
 from hookline.access import failed_sign_ins
 from hookline.access.caller import Caller
+from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.engine import Engine
+from hookline.flows.documents.read import MAX_DOCUMENT
 from hookline.kernel.clocks import rfc3339
 from hookline.kernel.errors import TooManyRequests
 from hookline.model.access import SYSTEM, TokenScope
 from hookline.service.admin import blueprints, openapi
 from hookline.service.app import create_pages
 from hookline.service.hooks.sender import Senders
+from hookline.simulation.authoring.worker_pool import WorkerPool
 from hookline.testing.clock import ManualClock
 
 pytestmark = pytest.mark.usefixtures("quick_doctor")
@@ -552,3 +556,44 @@ async def test_no_operation_tells_a_limited_token_the_variables_of_another_flow_
 
 def _bearer_json(headers: Mapping[str, str]) -> dict[str, str]:
     return {**headers, "Content-Type": "application/json"}
+
+
+def _of_size(size: int) -> str:
+    """The document of a flow with many steps that has a number of bytes, and white space."""
+    steps = [{"use": "map", "with": {"body": {"text": "x" * 1000}}} for _ in range(1500)]
+    flow = {**_flow("mine"), "steps": steps, "vars": {"rest": ""}}
+    compact = len(json.dumps(flow, separators=(",", ":")))
+    return json.dumps(flow | {"vars": {"rest": "x" * (size - compact)}}, indent=2, separators=(",", ":"))
+
+
+@pytest.mark.timeout(300)
+async def test_the_limit_on_the_size_of_a_document_is_the_same_for_every_operation(client: Client, flows: Path) -> None:
+    requests = _with_documents(openapi.document(client.app))  # type: ignore[attr-defined]  # the test client has it
+    for size, fits in ((MAX_DOCUMENT, True), (MAX_DOCUMENT + 1, False)):
+        document = _of_size(size)
+        for name, method, path, body in requests:
+            text = json.dumps(body).replace('"DOCUMENT"', document).replace('"TEXT"', json.dumps(document))
+            response = await client.open(path, method=method, headers=_bearer_json(_bearer(ADMIN)), data=text.encode())
+            said = (await response.get_data()).decode()
+            assert (response.status_code in (200, 201)) == fits, (name, response.status_code, said[:500])
+            assert fits or response.status_code == 413, (name, response.status_code, said[:500])
+        (flows / "mine.json").write_text(document)
+        catalog = FolderCatalog(flows, REGISTRY)
+        catalog.refresh()
+        assert [one.code for one in catalog.entries["mine"].errors] == ([] if fits else ["too_large"])
+
+
+@pytest.mark.timeout(120)
+async def test_what_takes_too_long_to_check_is_not_deployed_either(client: Client, engine: Engine) -> None:
+    engine.authoring = WorkerPool(seconds=1)
+    steps = [{"use": "map", "with": {"body": [f"{{{{ body.k{n}_{i} }}}}" for i in range(100)]}} for n in range(400)]
+    document = json.dumps({**_flow("mine"), "steps": steps})
+    served = engine.catalog.entries["mine"].flow
+    for name, method, path, body in _with_documents(openapi.document(client.app)):  # type: ignore[attr-defined]
+        if name not in ("check_document", "put_flow", "deploy_flows", "plan_deploy") or "text" in body:
+            continue  # the others leave the document to the same processes
+        text = json.dumps(body).replace('"DOCUMENT"', document).replace('"TEXT"', json.dumps(document))
+        response = await client.open(path, method=method, headers=_bearer_json(_bearer(ADMIN)), data=text.encode())
+        said = (await response.get_data()).decode()
+        assert (response.status_code, json.loads(said)["code"]) == (422, "work.limit"), (name, said[:500])
+    assert engine.catalog.entries["mine"].flow is served

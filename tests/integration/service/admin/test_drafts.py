@@ -8,9 +8,9 @@ from quart.typing import TestClientProtocol as Client
 from tests.integration.engine_harness import Harness, act
 
 from hookline.engine import Engine
+from hookline.flows.documents.read import MAX_DOCUMENT
 from hookline.model.access import TokenScope
 from hookline.service.admin import blueprints
-from hookline.service.admin.request_reading import MAX_DOCUMENT
 from hookline.service.app import create_app
 from hookline.service.hooks.hook_endpoint import HookOptions
 

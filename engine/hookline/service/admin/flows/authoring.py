@@ -6,7 +6,7 @@ Documents are compiled and run in processes of their own, with limits on time an
 
 import asyncio
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
@@ -20,6 +20,7 @@ from hookline.deployments.version_history import CURRENT
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import variables_of
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.documents.read import MAX_DOCUMENT
 from hookline.kernel.errors import (
     BlobGone,
     ExecutionNotFound,
@@ -63,7 +64,6 @@ from hookline.service.admin.flows.authoring_views import (
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import (
-    MAX_DOCUMENT,
     PAGE,
     Parameter,
     Query,
@@ -113,6 +113,8 @@ _CASE: Final[Query] = (
 _MAX_RECORDINGS: Final = 16_000_000
 """The bytes of recordings after which a page ends."""
 _RECORDINGS_AT_ONCE: Final = 10
+_LITTLE_WORK: Final = 50_000
+"""The bytes of a document that is compiled within a second, whatever it has."""
 _Document = Annotated[DocumentRequest, EITHER]
 _Check = Annotated[CheckRequest, EITHER]
 _Try = Annotated[TryRequest, EITHER]
@@ -293,6 +295,17 @@ def _document(engine: Engine, by: Caller, given: DocumentRequest) -> GivenDocume
         return GivenDocument(source)
     by.require_flow(flow_id)
     return _of_flow(engine, flow_id, source)
+
+
+async def check_work(engine: Engine, documents: Iterable[bytes]) -> None:
+    """Raise WorkLimit for documents that would take this process more work than a request may cause.
+
+    They are checked in a worker process first. So whatever can be deployed can also be checked.
+    """
+    for source in documents:
+        if len(source) > _LITTLE_WORK:
+            async with engine.authoring.slot():
+                await engine.authoring.run(CheckJob(GivenDocument(source), None, ()), CheckResult)
 
 
 def _of_flow(engine: Engine, flow_id: str, source: bytes) -> GivenDocument:

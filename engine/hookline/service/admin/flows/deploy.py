@@ -32,11 +32,13 @@ from hookline.kernel.errors import (
     NotForLimitedTokens,
     Problem,
     UnpublishedChanges,
+    WorkLimit,
 )
 from hookline.kernel.json import decode
 from hookline.kernel.pointers_and_patches import escape
 from hookline.model.access import TokenScope
 from hookline.model.deployments_and_drafts import Deployment
+from hookline.service.admin.flows.authoring import check_work
 from hookline.service.admin.flows.versions import PlanView, plan_view
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
@@ -68,7 +70,7 @@ _Document = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"descripti
 _DRY_RUN: Final = flag("dry_run", "Only check it; nothing is changed.")
 _FORCE: Final = flag("force", "Overwrite changes in the flow's file that were never published.")
 _MESSAGE: Final = Parameter("message", "The reason for the change.", {"type": "string", "maxLength": 1000})
-_CHANGES: Final = (FlowInvalid, DeploymentConflict, UnpublishedChanges, FolderReadOnly, FolderBusy)
+_CHANGES: Final = (FlowInvalid, WorkLimit, DeploymentConflict, UnpublishedChanges, FolderReadOnly, FolderBusy)
 """The errors of a change of flows."""
 
 
@@ -185,7 +187,9 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         document has errors.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
-        return await change_flow(flow_id, bounded_document(await read_body()), given)
+        text = bounded_document(await read_body())
+        await check_work(engine, [text])
+        return await change_flow(flow_id, text, given)
 
     @api.delete("/flows/<flow_id>")
     @operation(
@@ -306,6 +310,7 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         for flow_id in named:
             by.require_flow(flow_id)
         documents = {flow_id: _given(raw) for flow_id, raw in given.flows.items()}
+        await check_work(engine, (text for text in documents.values() if text is not None))
         wanted = DeploymentRequest(
             by.actor,
             documents,

@@ -1,5 +1,6 @@
 """The admin API's routes about the versions of flows: their documents, rollbacks, and moving executions to another."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,9 +22,11 @@ from hookline.kernel.errors import (
     PollStartsAnew,
     Problem,
     UnpublishedChanges,
+    WorkLimit,
 )
 from hookline.kernel.json import decode
 from hookline.model.access import TokenScope
+from hookline.service.admin.flows.authoring import check_work
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import (
@@ -276,7 +279,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         body_required=False,
         query=PAGE,
         scope=TokenScope.AUTHOR,
-        errors=(FlowInvalid, PollStartsAnew),
+        errors=(FlowInvalid, WorkLimit, PollStartsAnew),
         connectors=True,
     )
     async def plan_deploy(flow_id: str) -> Response:
@@ -291,7 +294,9 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         else:
             # Not the variables of the flow that the document names: the caller may not know of that one.
             variables = variables_of(flow_id, engine.options.environment)
-            flow = compile_flow(bounded_document(bytes(given.document)), engine.registry, environment=variables)
+            source = bounded_document(bytes(given.document))
+            await check_work(engine, [source])
+            flow = await asyncio.to_thread(compile_flow, source, engine.registry, environment=variables)
             if flow.id != flow_id:
                 problem = Problem(f"this is flow {flow.id!r}, and not {flow_id!r}", "/id", "other_flow", "name its id")
                 raise FlowInvalid([problem])
