@@ -15,11 +15,11 @@ SHIPPED = load_plugins()
 Check = Callable[..., list[Problem]]
 
 
-def shipped(*steps: dict[str, Any], files: bool = True, **flow: Any) -> list[Problem]:
+def shipped(*steps: dict[str, Any], **flow: Any) -> list[Problem]:
     """The problems of a flow of steps of the shipped plugins."""
     trigger = {"use": "webhook", "with": {"verify": "none", **flow.pop("webhook", {})}}
     document = {"id": "orders", "trigger": trigger, **flow, "steps": list(steps)}
-    found = check_flow(encode(document), SHIPPED, file="orders.json", files=files).problems
+    found = check_flow(encode(document), SHIPPED, file="orders.json").problems
     return [problem for problem in found if problem.code != "not_verified"]
 
 
