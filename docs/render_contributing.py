@@ -71,11 +71,17 @@ ADDITIONS: Final = {
             **_IN_FORMS,
             "tests/integration/plugins/brokers/": "its contract, and its actions against a real broker",
             "tests/acceptance/test_broker_kills.py": "a kill at each commit of its trigger",
+            "tests/integration/outbound/test_connectors_egress.py": "its line, if it has its own client: it reaches no "
+            "address inside the network",
             "docs/how-to/receive-from-brokers.md": "how to use it",
             "tests/unit/test_package.py": "its extra, if it has one, whose packages may be imported",
             "tests/growth/things/actions.py": "its actions, if they leave the work to the service",
         },
-        elsewhere=("docs/how-to/schedules-polling-manual-starts.md", "tests/unit/discovery/test_without_connectors.py"),
+        elsewhere=(
+            "docs/how-to/nats-cluster.md",
+            "docs/how-to/schedules-polling-manual-starts.md",
+            "tests/unit/discovery/test_without_connectors.py",
+        ),
     ),
     "scheme": Addition(
         r"\blinear\b",

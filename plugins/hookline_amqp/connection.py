@@ -1,17 +1,20 @@
 """Connecting to a broker."""
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import InvalidFrameError
+from aiormq.connection import TransportFactory
+from yarl import URL
 
-from hookline.api import StepError
+from hookline.api import Resources, StepError, Unavailable
 from hookline_amqp.connector import AmqpLogin
 from hookline_amqp.failures import told
 
@@ -22,31 +25,44 @@ CONNECT: Final = 10.0
 """Seconds within which the broker must answer."""
 
 
-async def connect(login: AmqpLogin, name: str) -> AbstractConnection:
+class _Transports(TransportFactory):
+    """Opens the connections of the library by `ctx.resources`, which decides the addresses that they may reach."""
+
+    def __init__(self, resources: Resources, context: ssl.SSLContext | None) -> None:
+        self._resources = resources
+        self._context = context
+
+    async def create(self, url: URL, **_: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = url.host or "", url.port or 0
+        try:
+            made = await self._resources.connect(host, port, timeout=CONNECT)
+        except Unavailable as error:
+            raise Unavailable(error.message, code="amqp.connection") from error
+        try:
+            return await asyncio.open_connection(
+                sock=made, ssl=self._context, server_hostname=host if self._context is not None else None
+            )
+        except BaseException:
+            made.close()
+            raise
+
+
+async def connect(resources: Resources, login: AmqpLogin, name: str) -> AbstractConnection:
     """Open a connection, which the broker lists under `name`. Raises StepError."""
-    properties = {"connection_name": name}
+    url = _url(login)
     with told(login.shown), _vhost_told(login.shown):
-        if login.url is not None:
-            url = login.url.get_secret_value()
-            context = _context(login) if urlsplit(url).scheme == "amqps" else None
-            return await aio_pika.connect(url, timeout=CONNECT, ssl_context=context, client_properties={**properties})
-        return await aio_pika.connect(
-            host=login.host or "",
-            port=login.port or (5671 if login.tls else 5672),
-            login=login.username,
-            password="guest" if login.password is None else login.password.get_secret_value(),
-            virtualhost=login.vhost,
-            ssl=login.tls,
-            ssl_context=_context(login) if login.tls else None,
-            timeout=CONNECT,
-            client_properties={**properties},
+        connection = aio_pika.Connection(url, client_properties={"connection_name": name})
+        connection.kwargs["transport_factory"] = _Transports(
+            resources, _context(login) if url.scheme == "amqps" else None
         )
+        await connection.connect(timeout=CONNECT)
+        return connection
 
 
 @asynccontextmanager
-async def connected(login: AmqpLogin, name: str) -> AsyncIterator[AbstractConnection]:
+async def connected(resources: Resources, login: AmqpLogin, name: str) -> AsyncIterator[AbstractConnection]:
     """Open a connection that is closed at the end. Raises StepError."""
-    connection = await connect(login, name)
+    connection = await connect(resources, login, name)
     try:
         yield connection
     finally:
@@ -84,3 +100,22 @@ def _context(login: AmqpLogin) -> ssl.SSLContext:
         raise StepError(
             f"the credential's `ca` contains no certificates in PEM: {error.reason}", code="amqp.tls"
         ) from None
+
+
+def host_and_port(login: AmqpLogin) -> tuple[str, int]:
+    """Return the host and the port of the broker."""
+    url = _url(login)
+    return url.host or "", url.port or (5671 if url.scheme == "amqps" else 5672)
+
+
+def _url(login: AmqpLogin) -> URL:
+    if login.url is not None:
+        return make_url(login.url.get_secret_value())
+    return make_url(
+        host=login.host or "",
+        port=login.port or (5671 if login.tls else 5672),
+        login=login.username,
+        password="guest" if login.password is None else login.password.get_secret_value(),
+        virtualhost=login.vhost,
+        ssl=login.tls,
+    )

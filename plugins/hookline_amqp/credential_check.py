@@ -9,6 +9,6 @@ async def who(ctx: VerifyContext[AmqpLogin]) -> str | None:
     """Log in, and disconnect."""
     from hookline_amqp.connection import connected
 
-    async with connected(ctx.credential, "hookline: verify"):
+    async with connected(ctx.resources, ctx.credential, "hookline: verify"):
         pass
     return None

@@ -51,7 +51,7 @@ async def messages(
 
     inbox: asyncio.Queue[AbstractIncomingMessage | StepError] = asyncio.Queue()
     where = f"queue {queue!r} at {ctx.credential.shown}"
-    async with connected(ctx.credential, f"hookline: {ctx.flow_id}") as connection:
+    async with connected(ctx.resources, ctx.credential, f"hookline: {ctx.flow_id}") as connection:
 
         def closed(_: Any, error: BaseException | None) -> None:
             inbox.put_nowait(as_step_error(error, where))

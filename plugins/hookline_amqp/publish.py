@@ -123,7 +123,7 @@ async def publish(
     except (TypeError, ValueError) as error:
         raise StepError(f"the message can't be written: {error}", code="amqp.invalid") from error
     publisher = await ctx.resources.get(Publishers).of(ctx.credential)
-    async with publisher.channel(exchange, known_by, len(data)) as channel:
+    async with publisher.channel(ctx.resources, exchange, known_by, len(data)) as channel:
         with told(ctx.credential.shown, sent=True):
             to = channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=False)
             await to.publish(message, routing_key, mandatory=mandatory, timeout=CONFIRM)

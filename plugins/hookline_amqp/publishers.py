@@ -7,8 +7,8 @@ from typing import Final
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from hookline.api import Unavailable
-from hookline_amqp.connection import close, connect
+from hookline.api import Resources, Unavailable
+from hookline_amqp.connection import close, connect, host_and_port
 from hookline_amqp.connector import AmqpLogin
 from hookline_amqp.failures import told
 
@@ -39,19 +39,23 @@ class Publisher:
         return not self._under_way and not self._opening.locked()
 
     @asynccontextmanager
-    async def channel(self, exchange: str, message_id: str, size: int) -> AsyncIterator[AbstractChannel]:
+    async def channel(
+        self, resources: Resources, exchange: str, message_id: str, size: int
+    ) -> AsyncIterator[AbstractChannel]:
         """Return a channel for one message. Raises StepError."""
+        # An open connection may have been opened with another credential of the same user.
+        resources.check_host(*host_and_port(self._login))
         mark = (exchange, message_id)
         # If two messages had the same id, the library couldn't tell which one was returned.
         alone = size >= LARGE or mark in self._under_way
         self._under_way.add(mark)
         try:
-            channel = None if alone else await self._shared(exchange)
+            channel = None if alone else await self._shared(resources, exchange)
             if channel is not None:
                 yield channel
                 return
             async with self._opening:
-                own = await self._new_channel()
+                own = await self._new_channel(resources)
             try:
                 yield own
             finally:
@@ -67,7 +71,7 @@ class Publisher:
         if connection is not None:
             await close(connection)
 
-    async def _shared(self, exchange: str) -> AbstractChannel | None:
+    async def _shared(self, resources: Resources, exchange: str) -> AbstractChannel | None:
         channel = self._channels.get(exchange)
         if channel is not None and not channel.is_closed:
             return channel
@@ -78,22 +82,22 @@ class Publisher:
             self._channels = {name: each for name, each in self._channels.items() if not each.is_closed}
             if len(self._channels) >= CHANNELS:
                 return None
-            channel = self._channels[exchange] = await self._new_channel()
+            channel = self._channels[exchange] = await self._new_channel(resources)
             return channel
 
-    async def _new_channel(self) -> AbstractChannel:
-        connection = await self._connection_now()
+    async def _new_channel(self, resources: Resources) -> AbstractChannel:
+        connection = await self._connection_now(resources)
         try:
             return await self._open(connection)
         except Unavailable:
             # It may be lost without a notice; nothing has been sent over it.
             await self.close()
-            return await self._open(await self._connection_now())
+            return await self._open(await self._connection_now(resources))
 
-    async def _connection_now(self) -> AbstractConnection:
+    async def _connection_now(self, resources: Resources) -> AbstractConnection:
         if self._connection is None or not self._connection.connected.is_set():
             await self.close()
-            self._connection = await connect(self._login, "hookline: amqp.publish")
+            self._connection = await connect(resources, self._login, "hookline: amqp.publish")
         return self._connection
 
     async def _open(self, connection: AbstractConnection) -> AbstractChannel:

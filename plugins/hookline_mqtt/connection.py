@@ -4,6 +4,7 @@ The library would acknowledge a message when it arrives; here, the caller of `ta
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from hookline.api import StepError, Unavailable
+from hookline.api import Resources, StepError, Unavailable
 from hookline_mqtt.connector import MqttLogin
 from hookline_mqtt.failures import FAILED, connection_rejected, lost_connection, no_connection, rejected
 
@@ -29,11 +30,41 @@ _LATER: Final = 5
 """The seconds after which paho gives up a connection attempt."""
 
 
+class _Client(Client):
+    """A client whose connection is opened by `ctx.resources`, which decides the addresses that it may reach."""
+
+    opened: socket.socket | None = None
+    """The open connection, until the client takes it."""
+
+    context: ssl.SSLContext | None = None
+
+    def _create_socket(self) -> socket.socket:
+        taken, self.opened = self.opened, None
+        if taken is None:
+            raise OSError("the client connects only once")
+        taken.settimeout(self.connect_timeout)
+        if self.context is None:
+            return taken
+        encrypted = self.context.wrap_socket(taken, server_hostname=self.host, do_handshake_on_connect=False)
+        try:
+            encrypted.do_handshake()
+        except BaseException:
+            encrypted.close()
+            raise
+        return encrypted
+
+
 class Connection:
     """A connection and its pending requests."""
 
     def __init__(
-        self, login: MqttLogin, client_id: str, *, keep: float | None = None, at_once: int | None = None
+        self,
+        resources: Resources,
+        login: MqttLogin,
+        client_id: str,
+        *,
+        keep: float | None = None,
+        at_once: int | None = None,
     ) -> None:
         """`keep`: the seconds for which the broker keeps the session without a connection; None: it keeps none.
 
@@ -44,6 +75,7 @@ class Connection:
         self.on_message: Callable[[MQTTMessage], None] = lambda _message: None
         self.lost: asyncio.Future[StepError] = asyncio.get_running_loop().create_future()
         """Done when the connection is lost."""
+        self._resources = resources
         self._login = login
         self._keep = keep
         self._at_once = at_once
@@ -56,8 +88,8 @@ class Connection:
         self._closed = False
         self._client = self._made(login, client_id)
 
-    def _made(self, login: MqttLogin, client_id: str) -> Client:
-        client = Client(
+    def _made(self, login: MqttLogin, client_id: str) -> _Client:
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTv5 if self.version5 else MQTTv311,
@@ -71,7 +103,7 @@ class Connection:
             client.username_pw_set(login.username, password)
         if login.tls:
             try:
-                client.tls_set_context(ssl.create_default_context(cadata=login.ca))
+                client.context = ssl.create_default_context(cadata=login.ca)
             except ssl.SSLError as error:
                 raise StepError(
                     f"the credential's `ca` contains no certificates in PEM: {error.reason}", code="mqtt.tls"
@@ -100,16 +132,21 @@ class Connection:
         options: dict[str, Any] = {"clean_start": self._keep is None, "properties": properties} if self.version5 else {}
 
         def connect() -> None:
-            # It blocks for the name lookup, TCP and TLS.
+            # It blocks for TLS.
             self._client.connect(self._login.host, self._login.port_there, KEEPALIVE, **options)
 
         try:
             async with asyncio.timeout(CONNECT):
+                self._client.opened = await self._resources.connect(self._login.host, self._login.port_there)
                 await self._loop.run_in_executor(None, connect)
                 self._ticking = self._loop.create_task(self._tick())
                 return await self._connected
         except (OSError, TimeoutError, ValueError) as error:
             raise no_connection(self.where, error) from error
+        except Unavailable as error:
+            if error.error_code != "engine.connect":
+                raise
+            raise Unavailable(error.message, code="mqtt.connection") from error
 
     async def publish(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> None:
         """Publish a message; return when the broker has it, or for `qos` 0 when it is sent. Raises StepError."""
@@ -160,6 +197,9 @@ class Connection:
             # The waiting task may be gone; then nobody has to retrieve the exception.
             self._connected.exception()
         self._drop()
+        if self._client.opened is not None:
+            # The thread in which the client would have taken it never ran.
+            self._client.opened.close()
 
     def _drop(self) -> None:
         for answer in self._answers.values():

@@ -11,7 +11,7 @@ async def who(ctx: VerifyContext[MqttLogin]) -> str | None:
     """Connect, and disconnect."""
     from hookline_mqtt.connection import Connection
 
-    connection = Connection(ctx.credential, f"{ctx.credential.client_id}-{uuid4().hex[:12]}")
+    connection = Connection(ctx.resources, ctx.credential, f"{ctx.credential.client_id}-{uuid4().hex[:12]}")
     try:
         await connection.connect()
     finally:

@@ -108,6 +108,7 @@ async def messages(
 
     known_as = client_id or f"{ctx.credential.client_id}-{ctx.flow_id}"
     connection = Connection(
+        ctx.resources,
         ctx.credential,
         known_as,
         keep=session_expiry.total_seconds() if qos else None,

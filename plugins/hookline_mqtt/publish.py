@@ -104,7 +104,7 @@ async def publish(
     publisher = await ctx.resources.get(Publishers).of(ctx.credential)
     publisher.used += 1
     try:
-        connection = await publisher.connection()
+        connection = await publisher.connection(ctx.resources)
         await connection.publish(topic, data, qos, retain, made if connection.version5 else None)
     finally:
         publisher.used -= 1

@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 from uuid import uuid4
 
+from hookline.api import Resources
 from hookline_mqtt.connection import Connection
 from hookline_mqtt.connector import MqttLogin
 
@@ -21,12 +22,14 @@ class Publisher:
         self.used = 0
         """The number of its current users."""
 
-    async def connection(self) -> Connection:
+    async def connection(self, resources: Resources) -> Connection:
         """Return the connection. Raises StepError."""
+        # An open one may have been opened with another credential of the same user.
+        resources.check_host(self._login.host, self._login.port_there)
         async with self._opening:
             if self._connection is None or self._connection.lost.done():
                 await self.close()
-                made = Connection(self._login, f"{self._login.client_id}-{uuid4().hex[:12]}")
+                made = Connection(resources, self._login, f"{self._login.client_id}-{uuid4().hex[:12]}")
                 try:
                     await made.connect()
                 except BaseException:

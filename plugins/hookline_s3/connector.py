@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -32,9 +33,14 @@ class S3Credential(BaseModel):
     )
     endpoint: Annotated[str | None, Reach("service_url")] = Field(
         default=None,
-        pattern=r"^https?://[^\s/?#@]+/?$",
+        pattern=r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?$",
         description="The server's URL, such as https://minio.internal:9000, if it isn't Amazon's.",
     )
+
+    @property
+    def url(self) -> str:
+        """Return the server's URL."""
+        return self.endpoint or f"https://s3.{self.region}.amazonaws.com"
 
     @field_validator("prefix")
     @classmethod
@@ -48,6 +54,8 @@ class S3Credential(BaseModel):
     def _whole(self) -> Self:
         if (self.access_key_id is None) != (self.secret_access_key is None):
             raise ValueError("give access_key_id and secret_access_key, or neither")
+        # This raises ValueError for a port that is too large.
+        _ = urlsplit(self.url).port
         return self
 
 

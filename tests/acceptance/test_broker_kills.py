@@ -89,6 +89,7 @@ def test_kills_while_rabbitmq_delivers_lose_and_repeat_nothing(tmp_path: Path) -
     need_server("RabbitMQ", 5672)
     queue = f"hookline-test-{uuid4().hex}"
     server = ForkedServer(tmp_path)
+    server.set("HOOKLINE_EGRESS_ALLOW", "127.0.0.1")
     server.run("credentials", "set", "rabbit", "--type", "amqp", f"url={RABBIT}")
     server.flow(flow({"use": "amqp.messages", "with": {"queue": queue}}, "rabbit"))
 
@@ -122,6 +123,7 @@ def test_kills_while_mosquitto_delivers_lose_and_repeat_nothing(tmp_path: Path) 
     need_server("Mosquitto", 1883)
     topic, client_id = f"hookline-test/{uuid4().hex}", f"hookline-test-{uuid4().hex}"
     server = ForkedServer(tmp_path)
+    server.set("HOOKLINE_EGRESS_ALLOW", "127.0.0.1")
     login = {"host": "127.0.0.1", "client_id": client_id}
     server.run("credentials", "set", "broker", "--type", "mqtt", *(f"{key}={value}" for key, value in login.items()))
     server.flow(flow({"use": "mqtt.messages", "with": {"topics": [f"{topic}/#"]}}, "broker"))

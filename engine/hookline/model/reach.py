@@ -96,7 +96,8 @@ REACHES: Final[Mapping[ReachKind, BoundedReach]] = MappingProxyType(
         "object": BoundedReach(
             "an object of the bucket, or another bucket if the credential names none",
             "The rights of the credential's key are the bound; a credential with `bucket` allows no other. "
-            f"{_ADDRESSES}.",
+            "If the server has an address inside the network, it is rejected before each use, unless `egress_allow` "
+            "names it.",
         ),
         "broker": BoundedReach(
             "a queue, an exchange or a topic of the broker that the credential names",

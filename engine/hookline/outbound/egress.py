@@ -174,7 +174,10 @@ async def connect(egress: Egress, host: str, port: int, timeout: float) -> socke
     """See `Resources.connect`. The guard checks each address to which the host resolves now."""
     with _connecting(host, port, timeout):
         async with asyncio.timeout(timeout):
-            allowed = await _allowed(egress, host, port)
+            found = await _addresses(host, port)
+            allowed = [info for info in found if egress.allows(str(info[4][0]), host, port)]
+            if not allowed:
+                raise host_rejected(host, port, (str(info[4][0]) for info in found), "engine.egress")
             return await aiohappyeyeballs.start_connection(allowed, happy_eyeballs_delay=0.25)
 
 
@@ -182,15 +185,14 @@ async def resolve(egress: Egress, host: str, port: int, timeout: float) -> Seque
     """See `Resources.resolve`."""
     with _connecting(host, port, timeout):
         async with asyncio.timeout(timeout):
-            return list(dict.fromkeys(str(info[4][0]) for info in await _allowed(egress, host, port)))
+            found = await _addresses(host, port)
+    if rejected := [info for info in found if not egress.allows(str(info[4][0]), host, port)]:
+        raise host_rejected(host, port, (str(info[4][0]) for info in rejected), "engine.egress")
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
-async def _allowed(egress: Egress, host: str, port: int) -> list[AddressInfo]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    allowed = [info for info in found if egress.allows(str(info[4][0]), host, port)]
-    if not allowed:
-        raise host_rejected(host, port, (str(info[4][0]) for info in found), "engine.egress")
-    return allowed
+async def _addresses(host: str, port: int) -> list[AddressInfo]:
+    return list(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
 @contextmanager

@@ -91,10 +91,10 @@ class Resources(Protocol):
         ...
 
     async def resolve(self, host: str, port: int, *, timeout: float = 30.0) -> Sequence[str]:
-        """Return the addresses of a host that may be reached, for libraries that connect by themselves.
+        """Return the addresses of a host, all of which may be reached, for libraries that connect by themselves.
 
-        Give them an address, since a name may stand for another one when they connect. Raises the same errors as
-        `connect`.
+        Give them an address if they take one, since the name may stand for another when they connect. Raises the same
+        errors as `connect`; also if only some of the addresses are inside.
         """
         ...
 

@@ -45,7 +45,9 @@ async def read(
     """
     from hookline_s3.steps import object_reader, open_buckets
 
-    return await object_reader.read_object(ctx, open_buckets.bucket_of(ctx, bucket), key, format, encoding, max_bytes)
+    return await object_reader.read_object(
+        ctx, await open_buckets.bucket_of(ctx, bucket), key, format, encoding, max_bytes
+    )
 
 
 @connector.action(idempotent=True)
@@ -84,7 +86,7 @@ async def write(
     from hookline_s3.steps import object_writes, open_buckets
 
     data = object_writes.encoded(content, encoding) if file is None else _attached(ctx, file)
-    store = open_buckets.bucket_of(ctx, bucket)
+    store = await open_buckets.bucket_of(ctx, bucket)
     return await object_writes.write_object(ctx, store, key, data, content_type, replace=mode == "replace")
 
 
@@ -128,7 +130,7 @@ async def list_objects(
     """
     from hookline_s3.steps import bucket_requests, open_buckets
 
-    store = open_buckets.bucket_of(ctx, bucket)
+    store = await open_buckets.bucket_of(ctx, bucket)
     if stream:
         return bucket_requests.objects(store, prefix, pattern)
     return await bucket_requests.some_objects(store, prefix, pattern, max_objects)
@@ -142,7 +144,7 @@ async def exists(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) ->
     """
     from hookline_s3.steps import bucket_requests, open_buckets
 
-    found = await bucket_requests.head(open_buckets.bucket_of(ctx, bucket), key)
+    found = await bucket_requests.head(await open_buckets.bucket_of(ctx, bucket), key)
     if found is None:
         return {"exists": False}
     return {"exists": True, **{name: found[name] for name in ("size", "modified_at", "etag")}}
@@ -156,7 +158,7 @@ async def delete(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) ->
     """
     from hookline_s3.steps import object_writes, open_buckets
 
-    return {"key": key, "deleted": await object_writes.delete_object(open_buckets.bucket_of(ctx, bucket), key)}
+    return {"key": key, "deleted": await object_writes.delete_object(await open_buckets.bucket_of(ctx, bucket), key)}
 
 
 @connector.action(idempotent=True)
@@ -174,7 +176,9 @@ async def copy(
     """
     from hookline_s3.steps import object_writes, open_buckets
 
-    return await object_writes.copy_object(open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=False)
+    return await object_writes.copy_object(
+        await open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=False
+    )
 
 
 @connector.action(idempotent=True)
@@ -192,7 +196,9 @@ async def move(
     """
     from hookline_s3.steps import object_writes, open_buckets
 
-    return await object_writes.copy_object(open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=True)
+    return await object_writes.copy_object(
+        await open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=True
+    )
 
 
 @connector.action(idempotent=True)
@@ -215,4 +221,4 @@ async def link(
     """
     from hookline_s3.steps import bucket_requests, open_buckets
 
-    return {"url": await bucket_requests.link(open_buckets.bucket_of(ctx, bucket), key, method, expires)}
+    return {"url": await bucket_requests.link(await open_buckets.bucket_of(ctx, bucket), key, method, expires)}

@@ -49,4 +49,4 @@ async def new(
     from hookline_s3.steps import changed_objects, open_buckets
 
     look = changed_objects.later_objects if ordered else changed_objects.new_objects
-    return await look(open_buckets.bucket_of(ctx, bucket), prefix, pattern, cursor, baseline=ctx.baseline)
+    return await look(await open_buckets.bucket_of(ctx, bucket), prefix, pattern, cursor, baseline=ctx.baseline)

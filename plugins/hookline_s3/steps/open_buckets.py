@@ -3,11 +3,12 @@
 from collections import OrderedDict
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from hookline.api import Context, PollContext, StepError, VerifyContext
+from hookline.api import Context, PollContext, StepError, Unavailable, VerifyContext
 from hookline_s3.connector import S3Credential
 
 OPEN: Final = 64
@@ -43,25 +44,35 @@ class Buckets:
         self._open.clear()
 
 
-def bucket_of(
+async def bucket_of(
     ctx: Context[S3Credential] | PollContext[S3Credential] | VerifyContext[S3Credential], named: str | None
 ) -> S3Store:
-    """Return the bucket of a step. Raises StepError (`s3.bucket`)."""
+    """Return the bucket of a step. Raises StepError (`s3.bucket`, `engine.egress`).
+
+    Call it for each use, since it checks the addresses that the server has now.
+    """
     own = ctx.credential.bucket
     if own is not None and named is not None and named != own:
         raise StepError("the credential is for another bucket; leave `bucket` out", code="s3.bucket")
     bucket = own or named
     if bucket is None:
         raise StepError("there is no bucket; give `bucket`, or a credential with a bucket", code="s3.bucket")
+    server = urlsplit(ctx.credential.url)
+    try:
+        await ctx.resources.resolve(server.hostname or "", server.port or (443 if server.scheme == "https" else 80))
+    except Unavailable as error:
+        raise Unavailable(error.message, code="s3.unavailable") from error
     return ctx.resources.get(Buckets).get(ctx.credential, bucket)
 
 
 def _store(credential: S3Credential, bucket: str) -> S3Store:
     secret, token = credential.secret_access_key, credential.session_token
-    client: Any = {**_TIMEOUTS, "allow_http": (credential.endpoint or "").startswith("http:")}
+    client: Any = {**_TIMEOUTS, "allow_http": credential.url.startswith("http:")}
     given: dict[str, Any] = {
         "region": credential.region,
-        "endpoint": credential.endpoint,
+        # The one that was checked, whatever the environment says.
+        "endpoint": credential.url,
+        "virtual_hosted_style_request": False,
         "access_key_id": credential.access_key_id,
         "secret_access_key": secret.get_secret_value() if secret is not None else None,
         "session_token": token.get_secret_value() if token is not None else None,

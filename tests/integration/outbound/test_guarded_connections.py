@@ -1,5 +1,6 @@
 """`ctx.resources.connect`: connections of plugins that don't speak HTTP."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 
@@ -40,6 +41,25 @@ async def test_an_inside_address_is_rejected_before_anything_is_sent(listening: 
     listening.settimeout(0)
     with pytest.raises(BlockingIOError):
         listening.accept()
+
+
+@pytest.mark.parametrize("by_facade", [False, True])
+async def test_a_host_is_resolved_only_if_all_its_addresses_are_allowed(
+    monkeypatch: pytest.MonkeyPatch, by_facade: bool
+) -> None:
+    own = EngineResources(egress=Egress(["10.0.0.0/8"]))
+    resources = ResourcesFacade(own) if by_facade else own
+    found = ["10.0.0.1", "93.184.215.14"]
+
+    async def addresses(_host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+    assert await resources.resolve("minio.example", 9000) == found
+    found.append("127.0.0.1")
+    error = await error_of(resources.resolve("minio.example", 9000))
+    assert error.error_code == "engine.egress"
+    assert "add minio.example:9000 " in error.message
 
 
 async def test_what_nobody_answers_at_is_unavailable(listening: socket.socket) -> None:
