@@ -491,6 +491,9 @@ def _marks(signature: Signature) -> dict[str, Any]:
 
 
 def _hosts(connector: str, hosts: tuple[str, ...], credential: type[BaseModel] | None) -> tuple[str, ...]:
+    if not (inspect.isclass(credential) and issubclass(credential, BaseModel)):
+        # The loader says what is wrong with another credential.
+        credential = None
     if not hosts and credential is not None and issubclass(credential, ServiceCredential):
         return ("{base_url}",)
     fields = set() if credential is None else set(credential.model_fields)
