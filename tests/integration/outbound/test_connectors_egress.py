@@ -11,8 +11,11 @@ from tests.integration.http_servers import error_of
 
 from hookline.api import Connector, VerifyContext
 from hookline.discovery.plugin_loader import load_plugins
+from hookline.outbound.egress import Egress
+from hookline.plugin_host.engine_facades import BoundResources
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.triggers import ConsumeTrigger
+from hookline.secrets.credential_reach import HostRule
 from hookline.testing.connector_harness import Harness
 
 REGISTRY = load_plugins()
@@ -103,6 +106,20 @@ async def test_a_component_reaches_no_inside_address(
     harness.resources = EngineResources()
     error = await error_of(run(harness, component, credential_for(connector_of(component).name, listening)))
     said_to_allow_it(error, listening)
+
+
+@pytest.mark.rule(47)
+@pytest.mark.parametrize("component", sorted(SETTINGS))
+async def test_a_component_reaches_no_host_to_which_its_credential_may_not_be_sent(
+    harness: Harness, listening: socket.socket, component: str
+) -> None:
+    here: Any = BoundResources(EngineResources(Egress(["127.0.0.1"])), HostRule("erp", ("erp.example",)))
+    harness.resources = here
+    error = await error_of(run(harness, component, credential_for(connector_of(component).name, listening)))
+    assert error.error_code == "engine.credential_host"
+    with pytest.raises(BlockingIOError):
+        listening.accept()
+    harness.resources = EngineResources()
 
 
 @pytest.mark.rule(35)
