@@ -15,6 +15,7 @@ from hookline.flows.authoring.formatter import format_flow
 from hookline.flows.check.check_flow import CheckedFlow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import Document, read
+from hookline.flows.elements.outside_references import KnownFlow
 from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
@@ -72,7 +73,12 @@ class DeploymentCheck:
     ) -> CheckedDeployment:
         entries = self._flow_storage.catalog.entries
         deleted = {flow_id for flow_id, text in request.documents.items() if text is None}
-        known = {flow_id for flow_id in {*entries, *request.documents} - deleted if request.sees(flow_id)}
+        known = known_flows(entries, request.visible) | {
+            flow_id: KnownFlow.of(text, shown=request.sees(flow_id))
+            for flow_id, text in request.documents.items()
+            if text is not None
+        }
+        known = {flow_id: flow for flow_id, flow in known.items() if flow_id not in deleted}
         left = {} if request.served_before else _left_calls(request, deleted, entries)
         problems: list[Problem] = []
         flows: dict[str, CompiledFlow | None] = {}
@@ -100,7 +106,7 @@ class DeploymentCheck:
         text: bytes,
         samples: Samples,
         credentials: Mapping[str, KnownCredential],
-        known: Collection[str],
+        known: Mapping[str, KnownFlow],
     ) -> tuple[CompiledFlow | None, Mapping[str, Any] | None, list[Problem]]:
         """The flow of a document, the document, and its problems."""
         try:
@@ -118,6 +124,16 @@ class DeploymentCheck:
         checked = self._check_flow(document, credentials=credentials, flows=known, samples=samples)
         problems = [*checked.problems, *other]
         return flow, document.value, [_lenient(problem) for problem in problems]
+
+
+def known_flows(entries: Mapping[str, CatalogEntry], visible: Collection[str] | None) -> dict[str, KnownFlow]:
+    """The flows of a catalog, for the check of those that call them. `visible`: those that the caller may know of."""
+    return {
+        entry.id: KnownFlow(
+            () if entry.flow is None else entry.flow.settings.callable_by, visible is None or entry.id in visible
+        )
+        for entry in entries.values()
+    }
 
 
 def _canonical(flow: CompiledFlow) -> CompiledFlow:

@@ -13,7 +13,7 @@ from hookline.executions.waiting_callers import FINISHED, Ended, read_reply
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelope_creation import child_envelope
 from hookline.kernel.clocks import jumps_of, rfc3339
-from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation, StepError
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import is_heavy_value
 from hookline.model.callbacks_and_pages import FlowEnded, pack_callback, raw_json
@@ -211,8 +211,10 @@ async def _start_error_flow(
         exact=flow.exact,
     )
     try:
-        return (await services.emit(services.find_flow(handler_id), handled),)
-    except (FlowNotFound, FlowInvalid, SchemaViolation) as error:
+        handler = services.find_flow(handler_id)
+        handler.check_caller(flow.id)
+        return (await services.emit(handler, handled),)
+    except (FlowNotFound, FlowInvalid, SchemaViolation, StepError) as error:
         services.log.error(
             "the error flow can't be started",
             execution_id=envelope.execution_id,

@@ -15,6 +15,7 @@ from hookline.model.reach import Reach
 from hookline.model.webhook import Rate
 
 FLOW_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+FLOW_PATTERN = r"^[a-z0-9*-]+$"
 STEP_ID = r"^[a-z][a-z0-9_]*$"
 TAG_NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 ERROR_CODE = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$"
@@ -307,6 +308,11 @@ class FlowDocument(_Document):
         default=None,
         description="The handling of failed executions: steps that run with `error` in scope before the execution "
         "ends, or the id of a flow that is started with the error and the message.",
+    )
+    callable_by: tuple[Annotated[str, StringConstraints(pattern=FLOW_PATTERN, max_length=100)], ...] = Field(
+        default=(),
+        description="The flows that may call this one, or start it by their `on_error`: ids, or patterns such as "
+        "`billing-*`. By default all flows may. A flow may always call itself.",
     )
     tags: Annotated[
         dict[Annotated[str, StringConstraints(pattern=TAG_NAME, max_length=MAX_TAG)], TextExpression],

@@ -54,7 +54,16 @@ class SimulatedFlows:
         if found is not None:
             self._flows[flow_id] = found
             return found
-        return replace(self._flow, id=flow_id, schema=None, order_by=None, on_error_flow=None, on_error_steps=())
+        settings = replace(self._flow.settings, callable_by=())
+        return replace(
+            self._flow,
+            id=flow_id,
+            settings=settings,
+            schema=None,
+            order_by=None,
+            on_error_flow=None,
+            on_error_steps=(),
+        )
 
     async def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
         """Return the change that starts an execution."""

@@ -511,3 +511,20 @@ async def test_an_execution_shows_by_which_it_was_started(harness: Harness) -> N
         shown = decode(encode(await execution_view(engine.store, (await one_of(engine)).id)))
         assert shown["trigger"]["parent"]["execution_id"] == execution_id
         assert f"started by execution {execution_id} of f, at call" in describe_execution(shown)
+
+
+async def test_a_flow_says_who_may_call_it(harness: Harness) -> None:
+    harness.flow("child", [act("inside", 1)], callable_by=["par*", "other"])
+    for caller in ("parent", "f"):
+        harness.flow(caller, [call()])
+    harness.flow("failing", [{"id": "no", "use": "fail", "with": {"message": "no"}}], on_error="child")
+    harness.flow("itself", [{**call("itself"), "when": "{{ body }}"}], callable_by=["nobody"])
+    async with harness.engine() as engine:
+        await harness.until(engine, await harness.send(engine, "parent", 1), State.SUCCEEDED)
+        await harness.until(engine, await harness.send(engine, "itself", True), State.FAILED)
+        assert {one.error.code for one in await of_flow(engine, "itself") if one.error} == {"flow.depth"}
+        barred = await harness.until(engine, await harness.send(engine, "f", 1), State.FAILED)
+        assert barred.error is not None
+        assert (barred.error.code, "callable_by" in barred.error.message) == ("flow.not_callable", True)
+        await harness.until(engine, await harness.send(engine, "failing", 1), State.FAILED)
+        assert len(await of_flow(engine)) == 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from hookline.cli.client import connect, is_new
 from hookline.cli.client.remote_choice import remote_of
 from hookline.cli.command import Command, NotFound, emit, problem_line
 from hookline.flows.check.step_scopes import StepScope
+from hookline.flows.elements.outside_references import KnownFlow
 from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError, Problem
 from hookline.kernel.json import decode
@@ -85,7 +86,7 @@ def check(
 
 def check_files(
     settings: Settings,
-    files: Sequence[tuple[Path, Collection[str] | None]],
+    files: Sequence[tuple[Path, Mapping[str, KnownFlow] | None]],
     registry: "Registry",
     credentials: Mapping[str, KnownCredential] | None,
     *,
@@ -120,7 +121,7 @@ def check_files(
 def _in_file(
     settings: Settings,
     file: Path,
-    among: Collection[str] | None,
+    among: Mapping[str, KnownFlow] | None,
     registry: "Registry",
     credentials: Mapping[str, KnownCredential] | None,
     several_hosts: bool,
@@ -148,21 +149,28 @@ def _in_file(
     ).problems
 
 
-def files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None]]:
-    """Yield the flow files, each with the ids of the flows that it may call; None if they aren't known."""
+def files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, Mapping[str, KnownFlow] | None]]:
+    """Yield the flow files, each with the flows beside it; None if they aren't known."""
     from hookline.catalog.flow_folder import scan
 
     for path in paths:
         if path.is_dir():
             found = scan(path)
             # A flow is in the file of its name.
-            ids = {file.stem for file in found}
+            flows = {file.stem: _known(file) for file in found}
             for file in found:
-                yield file, ids
+                yield file, flows
         elif path.exists():
             yield path, None
         else:
             raise ConfigError(f"there is no file or directory {path}")
+
+
+def _known(file: Path) -> KnownFlow:
+    try:
+        return KnownFlow.of(file.read_bytes())
+    except OSError:
+        return KnownFlow()  # the checker reports it
 
 
 def _not_canonical(files: Iterable[Path]) -> Iterator[Problem]:

@@ -180,11 +180,13 @@ class _Call:
 
     def _flow(self) -> CompiledFlow:
         try:
-            return self._run.services.find_flow(self._step.flow_id)
+            flow = self._run.services.find_flow(self._step.flow_id)
         except FlowNotFound as error:
             raise StepError(f"{error.message}; it can't be called", code="flow.unknown") from error
         except FlowInvalid as error:
             raise Blocked(f"flow {self._step.flow_id!r} can't run: {error.message}") from error
+        flow.check_caller(self._run.flow.id)
+        return flow
 
     async def _accept(self, flow: CompiledFlow, message: Message, child_id: str, attempt: int, now: datetime) -> Accept:
         run, step = self._run, self._step

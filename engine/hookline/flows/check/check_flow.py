@@ -1,6 +1,6 @@
 """Checking a flow before it runs: `hookline check`."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -19,7 +19,7 @@ from hookline.flows.compiler.compile import compile_document
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.server_requirements import one_host_problems, public_url_problems
 from hookline.flows.documents.read import Document, read
-from hookline.flows.elements.outside_references import CredentialUse, FlowUse
+from hookline.flows.elements.outside_references import CredentialUse, FlowUse, KnownFlow
 from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.pointers_and_patches import replacing
@@ -62,7 +62,7 @@ def check_flow(
     registry: Registry,
     credentials: Mapping[str, KnownCredential] | None = None,
     *,
-    flows: Collection[str] | None = None,
+    flows: Mapping[str, KnownFlow] | None = None,
     file: str | None = None,
     environment: Mapping[str, str] = _NOTHING,
     public_url: bool = True,
@@ -72,7 +72,7 @@ def check_flow(
     """Find all problems of a flow.
 
     `credentials`: the existing credentials by name; if None, the names of credentials aren't checked.
-    `flows`: the ids of all existing flows, likewise. `environment` holds the variables that may override vars.
+    `flows`: all existing flows, likewise. `environment` holds the variables that may override vars.
     `public_url`: the server has a public URL. `several_hosts`: nodes run on several hosts.
     `samples`: the shapes of bodies and results that the flow's cases show; they are used where no type is declared.
     Raises NoConnectors.
@@ -111,15 +111,25 @@ def check_flow(
         for use in examined.credentials:
             problems += _credential_problems(use, flow_id, credentials)
     if flows is not None:
-        problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
+        own_id = document.value.get("id") if isinstance(document.value, dict) else None
+        problems += [problem for use in examined.flows for problem in _flow_problems(use, str(own_id), flows)]
     if not public_url and examined.flow is not None:
         problems += public_url_problems(examined.flow)
     return CheckedFlow(with_fixes(document.place(problems), document.value), examined.flow)
 
 
-def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:
-    others = listed("the flows are", flows) if flows else "there are no other flows"
-    return unknown_name(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", use.id, flows, others)
+def _flow_problems(use: FlowUse, own_id: str, flows: Mapping[str, KnownFlow]) -> Iterator[Problem]:
+    called = flows.get(use.id)
+    if called is not None and (use.id == own_id or covers(called.callable_by, own_id)):
+        return
+    if called is not None and called.shown:
+        message = f"flow {own_id!r} may not call flow {use.id!r}"
+        yield Problem(message, use.pointer, "not_callable", f"add {own_id!r} to the `callable_by` of flow {use.id!r}")
+        return
+    # A flow that isn't shown, and may not be called, is as if it didn't exist.
+    shown = [flow_id for flow_id, flow in flows.items() if flow.shown]
+    others = listed("the flows are", shown) if shown else "there are no other flows"
+    yield unknown_name(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", use.id, shown, others)
 
 
 def _credential_problems(

@@ -29,6 +29,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "unknown_override": "An environment variable sets a var that the flow doesn't have.",
         "invalid_override": "An environment variable sets a var to an invalid value.",
         "unknown_action": "No plugin here has an action with that name.",
+        "not_callable": "A flow is called that doesn't allow this.",
         "unknown_flow": "There is no such flow, or a flow that is to be deleted is called by another.",
         "other_flow": "The document has the id of another flow.",
         "version_gone": "The version isn't stored any more.",

@@ -15,6 +15,7 @@ from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.outside_references import FlowUse
 from hookline.flows.elements.tags import Tags
 from hookline.flows.schemas.body_schema import BodySchema
+from hookline.kernel.errors import StepError
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
 from hookline.model.flow import FlowDocument, RetentionDocument, ServingState
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
@@ -22,6 +23,7 @@ from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import ConsumeTrigger, RequestTrigger, WebhookTrigger
+from hookline.secrets.credential_reach import covers
 from hookline.secrets.redaction_rules import RedactionRules
 from hookline.storage.change_declarations import Start
 
@@ -106,6 +108,8 @@ class FlowSettings:
     rate: str | None
     max_queued: int | None
     retention: RetentionDocument | None
+    callable_by: tuple[str, ...]
+    """Patterns of the ids of the flows that may call it; none for all."""
 
     @staticmethod
     def of(document: FlowDocument) -> "FlowSettings":
@@ -120,6 +124,7 @@ class FlowSettings:
             rate=document.rate,
             max_queued=document.max_queued,
             retention=document.retention,
+            callable_by=document.callable_by,
         )
 
 
@@ -183,6 +188,14 @@ class CompiledFlow:
         keyed = self.order_by is not None or self.tags is not None
         stored_otherwise = self.waits or keyed or self.redaction_rules is not None
         return not (own_format or checks_senders or own_answer or stored_otherwise)
+
+    def check_caller(self, flow_id: str) -> None:
+        """Raise StepError unless a flow may call this one."""
+        if flow_id != self.id and not covers(self.settings.callable_by, flow_id):
+            raise StepError(
+                f"flow {flow_id!r} may not call flow {self.id!r}: it isn't in the `callable_by` of that flow",
+                code="flow.not_callable",
+            )
 
     def start(self, execution_id: str, at: datetime) -> Start:
         """The change that starts an execution on this version, if it serves the flow."""

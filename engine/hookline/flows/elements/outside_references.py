@@ -1,7 +1,10 @@
 """The names in a flow that refer to something outside it: components, credentials and other flows."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+import msgspec
 
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import Problem
@@ -26,6 +29,28 @@ class FlowUse:
 
     id: str
     pointer: str
+
+
+class KnownFlow(msgspec.Struct, frozen=True):
+    """The facts about a flow by which the flows that call it are checked."""
+
+    callable_by: tuple[str, ...] = ()
+    """Patterns of the ids of the flows that may call it; none for all."""
+    shown: bool = True
+    """False if the one who gets the problems may not know of the flow."""
+
+    @classmethod
+    def of(cls, document: bytes, *, shown: bool = True) -> "KnownFlow":
+        """The facts in a document, which may not be valid."""
+        try:
+            found = msgspec.json.decode(document.removeprefix(BOM_UTF8), type=_Callable).callable_by
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return cls(shown=shown)
+        return cls(found, shown)
+
+
+class _Callable(msgspec.Struct):
+    callable_by: tuple[str, ...] = ()
 
 
 def unknown_component(kind: str, name: str, known: Iterable[str], registry: Registry, pointer: str) -> Problem:

@@ -11,6 +11,7 @@ import msgspec
 
 from hookline.flows.authoring.flow_difference import Difference
 from hookline.flows.check.step_scopes import StepScope
+from hookline.flows.elements.outside_references import KnownFlow
 from hookline.kernel.errors import Problem
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.secrets.credential_reach import KnownCredential
@@ -42,8 +43,8 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     document: GivenDocument
     credentials: Mapping[str, KnownCredential] | None
     """The credentials by name; None if their names aren't checked."""
-    flows: tuple[str, ...]
-    """The ids of the flows that it may call."""
+    flows: Mapping[str, KnownFlow]
+    """The flows that exist, by id."""
     cases: bytes = b"null"
     """JSON of its cases, which show the types of its messages."""
     public_url: bool = True

@@ -597,3 +597,38 @@ async def test_what_takes_too_long_to_check_is_not_deployed_either(client: Clien
         said = (await response.get_data()).decode()
         assert (response.status_code, json.loads(said)["code"]) == (422, "work.limit"), (name, said[:500])
     assert engine.catalog.entries["mine"].flow is served
+
+
+@pytest.mark.parametrize("how", ["step", "on_error"])
+async def test_a_limited_token_deploys_what_calls_a_flow_that_allows_it(
+    client: Client, engine: Engine, flows: Path, how: str
+) -> None:
+    closed = _flow("other") | {"id": "closed", "callable_by": ["billing-*"]}
+    opened = _flow("other") | {"id": "opened", "callable_by": ["min*"]}
+    write_flows(flows, closed, opened)
+    await engine.version_switch.refresh()
+    limited = await _token(client, "limited", "author", flows=["mine"])
+
+    async def asked(secret: str, called: str) -> list[tuple[int, str]]:
+        call = {"steps": [{"use": "flow", "with": {"id": called}}]} if how == "step" else {"on_error": called}
+        document = _flow("mine") | call
+        answers = []
+        for method, path, given in (
+            ("PUT", "flows/mine", document),
+            ("POST", "deployments", {"flows": {"mine": document}}),
+            ("POST", "check", {"document": document}),
+        ):
+            response = await client.open(f"/api/v1/{path}", method=method, headers=_bearer(secret), json=given)
+            answers.append((response.status_code, (await response.get_data()).decode()))
+        return answers
+
+    for called in ("other", "opened", "mine"):
+        (put, _), (deployed, _), (_, checked) = await asked(limited, called)
+        assert (put, deployed, json.loads(checked)["valid"]) == (200, 200, True), (called, checked)
+    missing = [said.replace("nothing", "closed") for _, said in await asked(limited, "nothing")]
+    hidden = [said for _, said in await asked(limited, "closed")]
+    assert hidden == missing
+    assert not any("other" in said or "opened" in said or "billing" in said for said in hidden)
+    told = await asked(ADMIN, "closed")
+    assert [status for status, _ in told] == [422, 422, 200]
+    assert all("not_callable" in said and "may not call flow 'closed'" in said for _, said in told), told

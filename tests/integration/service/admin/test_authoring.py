@@ -684,7 +684,7 @@ async def test_only_so_many_wait_and_none_for_ever() -> None:
 def _check_of(steps: int) -> CheckJob:
     many = [{"id": f"s{number}", "use": "map", "with": {"body": "$.body"}} for number in range(steps)]
     document = {"id": "long", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": many}
-    return CheckJob(GivenDocument(json.dumps(document).encode()), {}, ())
+    return CheckJob(GivenDocument(json.dumps(document).encode()), {}, {})
 
 
 async def _abort(task: asyncio.Task[Any]) -> None:

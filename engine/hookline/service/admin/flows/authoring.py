@@ -16,6 +16,7 @@ from quart import Blueprint, Response
 
 from hookline.access.audit import audited
 from hookline.access.caller import Caller
+from hookline.deployments.deployment_check import known_flows
 from hookline.deployments.version_history import CURRENT
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import variables_of
@@ -305,7 +306,7 @@ async def check_work(engine: Engine, documents: Iterable[bytes]) -> None:
     for source in documents:
         if len(source) > _LITTLE_WORK:
             async with engine.authoring.slot():
-                await engine.authoring.run(CheckJob(GivenDocument(source), None, ()), CheckResult)
+                await engine.authoring.run(CheckJob(GivenDocument(source), None, {}), CheckResult)
 
 
 def _of_flow(engine: Engine, flow_id: str, source: bytes) -> GivenDocument:
@@ -335,7 +336,7 @@ async def _checked(
     job = CheckJob(
         document,
         credentials,
-        tuple(by.visible(engine.catalog.entries)),
+        known_flows(engine.catalog.entries, by.flows),
         cases,
         engine.options.public_url_set,
         only_changes,
