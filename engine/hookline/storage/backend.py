@@ -23,8 +23,8 @@ class Backend(Protocol):
     def identities(self) -> Collection[str]:
         """The identities of the open database, by which steps are kept from it, whatever name they give it.
 
-        `file:<device>/<inode>` for each file; `postgresql:<system identifier>` for the server, and
-        `postgresql:<system identifier>/<oid>` for the database.
+        `file:<device>/<inode>` for each file; `postgresql:<system identifier>` for the server, and with it `/<oid>` for
+        the database and `@<role>` for its own user and its owner.
         """
         ...
 

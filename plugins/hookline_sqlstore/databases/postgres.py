@@ -68,8 +68,8 @@ _SLOW: Final = 10.0
 """Seconds after which the log says that opening the database takes long."""
 
 _IDENTITY: Final = (
-    "SELECT system_identifier::text, (SELECT oid::text FROM pg_database WHERE datname = current_database())"
-    " FROM pg_control_system()"
+    "SELECT system_identifier::text, oid::text, session_user::text, pg_get_userbyid(datdba)::text"
+    " FROM pg_control_system(), pg_database WHERE datname = current_database()"
 )
 
 _log: Final = logging.getLogger("hookline.store")
@@ -153,8 +153,12 @@ class PostgresDatabase:
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._address.schema)}")
         table_versions.upgrade(connection, self.membership.node.version)
         with connection.begin():
-            server, database = connection.exec_driver_sql(_IDENTITY).one()
-        self.identities = (f"postgresql:{server}", f"postgresql:{server}/{database}")
+            server, database, *roles = connection.exec_driver_sql(_IDENTITY).one()
+        self.identities = (
+            f"postgresql:{server}",
+            f"postgresql:{server}/{database}",
+            *(f"postgresql:{server}@{role}" for role in roles),
+        )
 
     async def _told_if_slow(self, work: Coroutine[Any, Any, None]) -> None:
         timer = asyncio.get_running_loop().call_later(

@@ -377,6 +377,24 @@ async def test_a_powerful_user_on_the_engines_own_server_is_rejected_and_a_plain
 
 
 @pytest.mark.postgres
+async def test_the_engines_own_user_is_rejected_in_every_database_of_its_server() -> None:
+    asyncpg = pytest.importorskip("asyncpg")
+    async with own_database() as (backend, url, role):
+        admin = await asyncpg.connect(POSTGRES)
+        await admin.execute(f"CREATE ROLE {role}_m LOGIN IN ROLE {role}; CREATE ROLE {role}_c LOGIN CREATEROLE")
+        for user in (role, f"{role}_m", f"{role}_c"):
+            room = Room("")
+            room.resources.own = backend.identities
+            other = make_url(url).set(database=make_url(POSTGRES).database, username=user)
+            credential = SqlCredential(url=SecretStr(other.render_as_string(hide_password=False)))
+            error = await room.error("query", sql="SELECT 1", credential=credential)
+            assert (error.error_code, "user of its own" in error.message) == ("sql.url", True), user
+            await room.resources.close()
+        await admin.execute(f"DROP ROLE {role}_m; DROP ROLE {role}_c")
+        await admin.close()
+
+
+@pytest.mark.postgres
 async def test_passwords_of_the_host_are_not_used(
     postgres: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
