@@ -149,6 +149,7 @@ ADDITIONS: Final = {
             "tests/acceptance/",
             "tests/browser/test_forms.py",
             "tests/chaos/flows/orders.json",
+            "tests/integration/deployments/test_required_verification.py",
             "tests/integration/engine/",
         ),
     ),

@@ -315,6 +315,7 @@ class Engine:
                     document,
                     registry,
                     environment=options.environment,
+                    unverified=options.unverified_flows,
                     public_url=options.public_url_set,
                     several_hosts=self.membership.hosts > 1,
                     **given,
@@ -666,11 +667,12 @@ class Engine:
                     stack.push_async_callback(part.close)
 
     def _flow_storage(self) -> FlowStorage:
-        folder, environment = self.options.flows, self.options.environment
+        folder, environment, unverified = self.options.flows, self.options.environment, self.options.unverified_flows
         if folder is None or not self.registry.has_connectors:
             # Without connectors no flow can be checked, so a node that has them deploys the folder.
-            return DatabaseFlowStorage(StoredCatalog(self.store, self.registry, environment=environment), self.store)
-        catalog = FolderCatalog(folder, self.registry, environment=environment)
+            stored = StoredCatalog(self.store, self.registry, environment=environment, unverified=unverified)
+            return DatabaseFlowStorage(stored, self.store)
+        catalog = FolderCatalog(folder, self.registry, environment=environment, unverified=unverified)
         return FolderFlowStorage(catalog, self.store, self.clock, self.log)
 
     async def oldest_unstored(self) -> datetime | None:

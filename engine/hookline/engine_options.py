@@ -42,6 +42,8 @@ class EngineOptions:
     public_url: str = "http://127.0.0.1:8080"
     public_url_set: bool = False
     """The public URL was configured, and is not only the address on which the server listens."""
+    unverified_flows: tuple[str, ...] | None = None
+    """Patterns of the ids of the flows that may accept unverified requests; None for all."""
     egress_allow: tuple[str, ...] = ()
     """Networks or hosts with internal addresses that outgoing requests may reach."""
     files_root: Path | None = None

@@ -48,6 +48,7 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+FlowPatterns = Annotated[tuple[str, ...], Reach("flow"), NoDecode, BeforeValidator(_split)]
 TextList = Annotated[tuple[str, ...], Reach("host_trust"), NoDecode, BeforeValidator(_split)]
 """A list in TOML; in the environment, its items are separated by commas."""
 
@@ -137,6 +138,16 @@ class Settings(BaseSettings):
         default=None,
         description="The key that encrypts credentials and redacted values. Of several, separated by commas, the first "
         "encrypts and all decrypt. Without one, a key is generated and stored in `secret.key` beside the database.",
+    )
+    require_verification: bool = Field(
+        default=False,
+        description='Serve no flow whose trigger or waiting step says `"verify": "none"`, except for those in '
+        "`unverified_flows`.",
+    )
+    unverified_flows: FlowPatterns = Field(
+        default=(),
+        description="With `require_verification`: the flows that may accept unverified requests, by their ids or by "
+        "patterns such as `public-*`.",
     )
     egress_allow: TextList = Field(
         default=(),

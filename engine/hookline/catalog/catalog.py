@@ -1,8 +1,8 @@
 """The catalog: the flows that are known, and the version of each that is active."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import CompileResult, compile_document, compile_flow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.compiler.server_requirements import require_verification
 from hookline.flows.documents.read import Document
 from hookline.kernel.errors import FlowNotFound, Problem
 
@@ -65,13 +66,21 @@ class Catalog:
     use everything else meanwhile; they see the entries of one adoption.
     """
 
-    def __init__(self, registry: Registry, *, environment: Mapping[str, str] = NO_VARIABLES, kept: int = 256) -> None:
-        """`environment`: the variables that may override vars; `kept`: the number of older versions that stay
-        compiled."""
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        environment: Mapping[str, str] = NO_VARIABLES,
+        unverified: Sequence[str] | None = None,
+        kept: int = 256,
+    ) -> None:
+        """`environment`: the variables that may override vars; `unverified`: patterns of the ids of the flows that may
+        accept unverified requests, None for all; `kept`: the number of older versions that stay compiled."""
         self.entries: Mapping[str, CatalogEntry] = MappingProxyType({})
         """By flow id."""
         self._registry = registry
         self._environment = environment
+        self._unverified = unverified
         self._kept = kept
         self._versions: OrderedDict[tuple[str, str], CompiledFlow] = OrderedDict()
         self._lock = Lock()
@@ -89,9 +98,14 @@ class Catalog:
 
     def compile(self, document: Document, *, without_actions: bool = False) -> CompileResult:
         """Compile a document as one of this catalog. `without_actions`: see `compile_document`."""
-        return compile_document(
+        compiled = compile_document(
             document, self._registry, environment=self._environment, without_actions=without_actions
         )
+        own_id = document.value.get("id") if isinstance(document.value, dict) else None
+        problems = tuple(require_verification(compiled.problems, own_id, self._unverified))
+        if problems == compiled.problems:
+            return compiled
+        return replace(compiled, flow=None, problems=problems)
 
     def missing(self, flow_id: str, others: Collection[str] = ()) -> FlowNotFound:
         """Return the error for an unknown flow; `others` are flows that it may mean beside those."""

@@ -1,6 +1,6 @@
 """The catalog of a folder: the flows in its files, each with its last valid version while its file is broken."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -54,9 +54,15 @@ class FolderCatalog(Catalog):
     """The flows of a folder."""
 
     def __init__(
-        self, directory: Path, registry: Registry, *, environment: Mapping[str, str] = NO_VARIABLES, kept: int = 256
+        self,
+        directory: Path,
+        registry: Registry,
+        *,
+        environment: Mapping[str, str] = NO_VARIABLES,
+        unverified: Sequence[str] | None = None,
+        kept: int = 256,
     ) -> None:
-        super().__init__(registry, environment=environment, kept=kept)
+        super().__init__(registry, environment=environment, unverified=unverified, kept=kept)
         self.directory = directory
         self._files: Mapping[Path, _File] = MappingProxyType({})
 

@@ -1,7 +1,7 @@
 """The catalog of a database: the flows that the last deployments serve."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -24,8 +24,15 @@ class StoredReading:
 class StoredCatalog(Catalog):
     """The flows that a database serves."""
 
-    def __init__(self, store: Store, registry: Registry, *, environment: Mapping[str, str] = NO_VARIABLES) -> None:
-        super().__init__(registry, environment=environment)
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        environment: Mapping[str, str] = NO_VARIABLES,
+        unverified: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(registry, environment=environment, unverified=unverified)
         self._store = store
         self._served: Mapping[str, ServedFlow] = MappingProxyType({})
 

@@ -107,6 +107,7 @@ def engine_options(
         node_name=settings.node(worker),
         public_url=settings.public_url or url,
         public_url_set=settings.public_url is not None,
+        unverified_flows=unverified_flows(settings),
         egress_allow=settings.egress_allow,
         files_root=settings.files_dir.absolute(),
         file_retention=settings.file_retention,
@@ -120,6 +121,11 @@ def engine_options(
         grace=settings.grace,
         environment=dict(os.environ),
     )
+
+
+def unverified_flows(settings: Settings) -> tuple[str, ...] | None:
+    """Return patterns of the ids of the flows that may accept unverified requests; None for all."""
+    return settings.unverified_flows if settings.require_verification else None
 
 
 def hook_options(settings: Settings, url: str) -> HookOptions:

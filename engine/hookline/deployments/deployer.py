@@ -18,6 +18,7 @@ from hookline.deployments.deployment_request import (
 )
 from hookline.deployments.flow_storage import FlowReading, FlowStorage, NewTexts
 from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.documents.read import read
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import CasesConflict, DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
@@ -72,7 +73,10 @@ class Deployer:
         found: dict[str, CompiledFlow] = {}
         for flow_id, version in served.items():
             with suppress(FlowInvalid, FlowNotFound):
-                found[flow_id] = await self._versions.version(flow_id, version)
+                flow = await self._versions.version(flow_id, version)
+                # It may have been deployed before the server required what it requires now.
+                if not self._flow_storage.catalog.compile(read(flow.source), without_actions=True).errors:
+                    found[flow_id] = flow
         return found
 
     async def recover(self) -> None:

@@ -337,3 +337,14 @@ def test_the_cases_beside_a_flow_are_samples_of_what_it_gets(flows: Path) -> Non
     assert ("doubtful_key", "/steps/0/with/body/hello") in [(one["code"], one["pointer"]) for one in problems]
     (flows / "greet.test.json").write_text("no JSON")
     assert [one["code"] for one in checked()[1]] == ["not_verified"]
+
+
+def test_a_check_knows_that_the_server_requires_verification(flows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (flows / "caller.json").write_text(json.dumps({**CALLS, "steps": []}))
+    file = str(flows / "caller.json")
+    assert checked(file)[0] == 0
+    monkeypatch.setenv("HOOKLINE_REQUIRE_VERIFICATION", "true")
+    code, problems = checked(file)
+    assert (code, [one["code"] for one in problems if one["severity"] == "error"]) == (1, ["not_verified"])
+    monkeypatch.setenv("HOOKLINE_UNVERIFIED_FLOWS", "other, call*")
+    assert checked(file)[0] == 0

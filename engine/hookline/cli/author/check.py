@@ -97,15 +97,17 @@ def check_files(
     `credentials`: by name; None if they aren't known. `several_hosts`: nodes run on several hosts.
     """
     from hookline.catalog.folder_catalog import FolderCatalog
+    from hookline.cli.options_from_settings import unverified_flows
 
     problems = [
         problem
         for file, among in files
         for problem in _in_file(settings, file, among, registry, credentials, several_hosts)
     ]
+    unverified = None if remote_of(settings) is not None else unverified_flows(settings)
     # Problems between files: names that don't fit, ids that two files have.
     for folder in sorted({file.parent for file, _ in files}):
-        catalog = FolderCatalog(folder, registry, environment=os.environ)
+        catalog = FolderCatalog(folder, registry, environment=os.environ, unverified=unverified)
         catalog.refresh()
         known = set(problems)
         shown = {str(file) for file, _ in files}
@@ -127,6 +129,7 @@ def _in_file(
     several_hosts: bool,
 ) -> Sequence[Problem]:
     from hookline.catalog.folder_catalog import unreadable_file
+    from hookline.cli.options_from_settings import unverified_flows
     from hookline.flows.check.check_flow import check_flow
 
     # The settings of a remote server aren't known here; its own check reports what they lack.
@@ -143,6 +146,7 @@ def _in_file(
         file=str(file),
         flows=among,
         environment=os.environ,
+        unverified=None if elsewhere else unverified_flows(settings),
         public_url=elsewhere or settings.public_url is not None,
         several_hosts=several_hosts,
         samples=samples_beside(file),

@@ -17,7 +17,7 @@ from hookline.flows.check.unreachable import unreachable_problems
 from hookline.flows.check.unsafe_retry import unsafe_retry_problems
 from hookline.flows.compiler.compile import compile_document
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.flows.compiler.server_requirements import one_host_problems, public_url_problems
+from hookline.flows.compiler.server_requirements import one_host_problems, public_url_problems, require_verification
 from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.outside_references import CredentialUse, FlowUse, KnownFlow
 from hookline.flows.types.sample_shapes import NO_SAMPLES, Samples
@@ -65,6 +65,7 @@ def check_flow(
     flows: Mapping[str, KnownFlow] | None = None,
     file: str | None = None,
     environment: Mapping[str, str] = _NOTHING,
+    unverified: Sequence[str] | None = None,
     public_url: bool = True,
     several_hosts: bool = False,
     samples: Samples = NO_SAMPLES,
@@ -73,7 +74,8 @@ def check_flow(
 
     `credentials`: the existing credentials by name; if None, the names of credentials aren't checked.
     `flows`: all existing flows, likewise. `environment` holds the variables that may override vars.
-    `public_url`: the server has a public URL. `several_hosts`: nodes run on several hosts.
+    `unverified`: see
+    `require_verification`. `public_url`: the server has a public URL. `several_hosts`: nodes run on several hosts.
     `samples`: the shapes of bodies and results that the flow's cases show; they are used where no type is declared.
     Raises NoConnectors.
     """
@@ -83,7 +85,8 @@ def check_flow(
     except FlowInvalid as error:
         return CheckedFlow(list(error.problems), None)
     examined = compile_document(document, registry, environment=environment)
-    problems = list(examined.problems)
+    own_id = document.value.get("id") if isinstance(document.value, dict) else None
+    problems = require_verification(examined.problems, own_id, unverified)
     hosts = {
         name: one.hosts
         for name, one in (credentials or {}).items()
@@ -111,7 +114,6 @@ def check_flow(
         for use in examined.credentials:
             problems += _credential_problems(use, flow_id, credentials)
     if flows is not None:
-        own_id = document.value.get("id") if isinstance(document.value, dict) else None
         problems += [problem for use in examined.flows for problem in _flow_problems(use, str(own_id), flows)]
     if not public_url and examined.flow is not None:
         problems += public_url_problems(examined.flow)

@@ -1,6 +1,7 @@
 """The parts of a flow that need something of the server: its public URL, its files, its host, or a plugin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from hookline.flows.blocks.action import CompiledAction
@@ -8,6 +9,7 @@ from hookline.flows.blocks.step_walkers import walk_steps
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.pointers_and_patches import escape
+from hookline.secrets.credential_reach import covers
 
 PUBLIC_URL: Final = (
     "set HOOKLINE_PUBLIC_URL, or public_url in hookline.toml, to the part of the provider's URL before /hook/"
@@ -33,6 +35,29 @@ def public_url_problems(flow: CompiledFlow) -> list[Problem]:
         )
         for pointer, scheme in places
         if scheme is not None and scheme.signs_url
+    ]
+
+
+def require_verification(
+    problems: Iterable[Problem], flow_id: object, unverified: Sequence[str] | None
+) -> list[Problem]:
+    """The problems of a flow; it is an error if it accepts unverified requests, unless it may.
+
+    `unverified`: patterns of the ids of the flows that may; None for all.
+    """
+    if unverified is None or (unverified and isinstance(flow_id, str) and covers(unverified, flow_id)):
+        return list(problems)
+    return [
+        replace(
+            problem,
+            message="requests are not verified, and this server requires it (require_verification)",
+            severity="error",
+            remedy="name the scheme with which the sender signs, or let an operator add the flow to the server's "
+            "setting unverified_flows",
+        )
+        if problem.code == "not_verified"
+        else problem
+        for problem in problems
     ]
 
 

@@ -25,6 +25,7 @@ def check_document(job: CheckJob, registry: Registry) -> CheckResult:
         job.credentials,
         flows=job.flows,
         environment=job.document.environment,
+        unverified=job.unverified,
         public_url=job.public_url,
         samples=samples,
     )

@@ -47,6 +47,8 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """The flows that exist, by id."""
     cases: bytes = b"null"
     """JSON of its cases, which show the types of its messages."""
+    unverified: tuple[str, ...] | None = None
+    """Patterns of the ids of the flows that may accept unverified requests; None for all."""
     public_url: bool = True
     only_changes: bool = False
     """Return only the differences of each scope from that of the step before."""

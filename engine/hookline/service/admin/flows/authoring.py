@@ -338,6 +338,7 @@ async def _checked(
         credentials,
         known_flows(engine.catalog.entries, by.flows),
         cases,
+        engine.options.unverified_flows,
         engine.options.public_url_set,
         only_changes,
     )
