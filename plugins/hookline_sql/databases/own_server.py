@@ -16,7 +16,9 @@ _IDENTITY: Final = (
     " (SELECT oid::pg_catalog.text FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()),"
     " (SELECT pg_catalog.array_agg(rolname::pg_catalog.text) FROM pg_catalog.pg_roles"
     " WHERE pg_catalog.pg_has_role(session_user, oid, 'MEMBER')),"
-    " (SELECT rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = session_user)"
+    # A member takes on the rights of a role by SET ROLE, also those that it doesn't inherit.
+    " (SELECT pg_catalog.bool_or(rolsuper OR rolcreaterole) FROM pg_catalog.pg_roles"
+    " WHERE pg_catalog.pg_has_role(session_user, oid, 'MEMBER'))"
     " FROM pg_catalog.pg_control_system()"
 )
 #: The roles that reach the files of each database of the server.

@@ -381,8 +381,12 @@ async def test_the_engines_own_user_is_rejected_in_every_database_of_its_server(
     asyncpg = pytest.importorskip("asyncpg")
     async with own_database() as (backend, url, role):
         admin = await asyncpg.connect(POSTGRES)
-        await admin.execute(f"CREATE ROLE {role}_m LOGIN IN ROLE {role}; CREATE ROLE {role}_c LOGIN CREATEROLE")
-        for user in (role, f"{role}_m", f"{role}_c"):
+        await admin.execute(
+            f"CREATE ROLE {role}_m LOGIN IN ROLE {role}; CREATE ROLE {role}_c LOGIN CREATEROLE;"
+            f"CREATE ROLE {role}_s SUPERUSER; CREATE ROLE {role}_i LOGIN IN ROLE {role}_s;"
+            f"CREATE ROLE {role}_j LOGIN NOINHERIT IN ROLE {role}_c"
+        )
+        for user in (role, f"{role}_m", f"{role}_c", f"{role}_i", f"{role}_j"):
             room = Room("")
             room.resources.own = backend.identities
             other = make_url(url).set(database=make_url(POSTGRES).database, username=user)
@@ -390,7 +394,7 @@ async def test_the_engines_own_user_is_rejected_in_every_database_of_its_server(
             error = await room.error("query", sql="SELECT 1", credential=credential)
             assert (error.error_code, "user of its own" in error.message) == ("sql.url", True), user
             await room.resources.close()
-        await admin.execute(f"DROP ROLE {role}_m; DROP ROLE {role}_c")
+        await admin.execute(f"DROP ROLE {role}_m, {role}_c, {role}_i, {role}_j, {role}_s")
         await admin.close()
 
 
