@@ -1,4 +1,4 @@
-"""A request and an execution pass through few files of the engine."""
+"""A request and an execution pass through the files that the architecture's page names."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 from tests.acceptance.walks import trace
 
 PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
-MOST = 30
 
 
 def stops(walk: str) -> set[str]:
@@ -19,10 +18,10 @@ def stops(walk: str) -> set[str]:
 
 
 @pytest.mark.parametrize("server", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
-def test_a_message_is_accepted_and_run_in_few_files(tmp_path: Path, server: Literal["hypercorn", "uvicorn"]) -> None:
+def test_a_message_passes_through_the_files_of_the_walks(
+    tmp_path: Path, server: Literal["hypercorn", "uvicorn"]
+) -> None:
     walks = trace(tmp_path, server)
-    assert len(walks.accepting) <= MOST, "\n".join(walks.accepting)
-    assert len(walks.running) <= MOST, "\n".join(walks.running)
     # The queue is a protocol, which a backend implements.
     assert stops("From a request to the 202") - walks.accepting.keys() <= {"storage/queue.py"}
     assert stops("From a delivery to the end") <= walks.running.keys()

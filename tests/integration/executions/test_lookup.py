@@ -10,7 +10,6 @@ from hookline.model.execution import State
 async def test_a_resumed_execution_goes_on_with_what_it_had_found(tmp_path: Path) -> None:
     harness = Harness(tmp_path)
     files = tmp_path / "files"
-    files.mkdir()
     prices = files / "prices.csv"
     prices.write_text("sku,price\na,1\n")
     looking = {"id": "price", "use": "lookup", "with": {"key": "$.body", "file": "prices.csv", "gives": "price"}}

@@ -76,6 +76,7 @@ def run(
 async def _run(
     settings: Settings, flow: str, input_: Path | None, headers: dict[str, str], attachments: tuple[Path, ...]
 ) -> Mapping[str, Any]:
+    from hookline.cli.options_from_settings import make_files_folder
     from hookline.intake.envelope_creation import manual_envelope
     from hookline.model.message import Message
 
@@ -93,6 +94,7 @@ async def _run(
             verified_by="hookline run",
             use=entry.flow.trigger.use,
         )
+        make_files_folder(settings)
         await engine.intake.accept(entry.flow, envelope)
         return await _ended(engine, envelope.execution_id)
 
@@ -111,7 +113,7 @@ async def _scratch_engine(
     settings: Settings, flows: Path, credentials: "_CredentialStore | None"
 ) -> "AsyncIterator[Engine]":
     """An engine over a temporary database. Credentials stay in their own database, since tokens may be renewed."""
-    from hookline.cli.options_from_settings import engine_options, local_url, make_files_folder
+    from hookline.cli.options_from_settings import engine_options, local_url
     from hookline.discovery.plugin_loader import load_plugins
     from hookline.engine import Engine
     from hookline.secrets.encryption import generate_key, read_keys
@@ -120,7 +122,6 @@ async def _scratch_engine(
     # Without credentials there is nothing to decrypt, so no key file is made.
     keys = read_keys(generate_key()) if credentials is None else None
     options = engine_options(settings, local_url(settings.host, settings.port), secret_keys=keys)
-    make_files_folder(settings)
     with tempfile.TemporaryDirectory(prefix="hookline-run-") as folder:
         engine = Engine(
             load_plugins(),
