@@ -706,7 +706,7 @@ unwritten_files: Final = Table(
     PrimaryKeyConstraint("flow_id", "kind", name="pk_unwritten_files"),
 )
 
-#: Test cases of flows that are served from the database.
+#: Test cases of flows that are served from the database, and of deleted flows.
 flow_cases: Final = Table(
     "flow_cases",
     metadata,

@@ -43,9 +43,13 @@ class DatabaseFlowStorage:
 
     async def stage(self, texts: NewTexts, at: datetime, *, force: bool) -> "StagedRows":
         """Prepare the changes of the cases. Documents are published with the deployment."""
-        # Without its flow, nobody could see or remove them.
-        gone = {flow_id: None for flow_id, document in texts.documents.items() if document is None}
-        cases: Mapping[str, bytes | None] = {**gone, **texts.cases}
+        # The cases of a deleted flow stay for a rollback. A new flow has none of an earlier one with its id.
+        new = {
+            flow_id: None
+            for flow_id, document in texts.documents.items()
+            if document is not None and flow_id not in self.catalog.entries
+        }
+        cases: Mapping[str, bytes | None] = {**new, **texts.cases}
         return StagedRows([SetCases(flow_id, text, at) for flow_id, text in cases.items()])
 
     async def document(self, flow_id: str) -> Mapping[str, Any] | None:
@@ -58,7 +62,7 @@ class DatabaseFlowStorage:
 
     async def cases(self, flow_id: str) -> bytes | None:
         """The text of a flow's cases."""
-        return await self._store.flow_cases(flow_id)
+        return await self._store.flow_cases(flow_id) if flow_id in self.catalog.entries else None
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield nothing: this server makes all changes itself."""

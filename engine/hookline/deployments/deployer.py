@@ -230,7 +230,7 @@ class Deployer:
             for flow_id, flow in checked.flows.items()
             if self._differs(flow_id, flow, served.get(flow_id))
         }
-        cases = await self._changed_cases(request)
+        cases = {**await self._cases_of_deleted(request, changed, served), **await self._changed_cases(request)}
         if not changed and not cases:
             return Deployed(None)
         flows = tuple(
@@ -250,6 +250,18 @@ class Deployer:
         await self._commit(texts, changed, changes, force=request.force)
         created = frozenset(one.flow_id for one in flows if one.version is not None and one.before is None)
         return Deployed(deployment if flows else None, created)
+
+    async def _cases_of_deleted(
+        self, request: DeploymentRequest, changed: Mapping[str, CompiledFlow | None], served: Mapping[str, str]
+    ) -> Mapping[str, bytes]:
+        """The cases that deleted flows had, of those that a rollback serves again; unless they have others now."""
+        found: dict[str, bytes] = {}
+        for flow_id, flow in changed.items() if request.served_before else ():
+            if flow is not None and flow_id not in served and await self._flow_storage.cases(flow_id) is None:
+                kept = await self._store.flow_cases(flow_id)
+                if kept is not None:
+                    found[flow_id] = kept
+        return found
 
     async def _changed_cases(self, request: DeploymentRequest) -> Mapping[str, bytes | None]:
         """The cases that the request changes. Raises CasesConflict."""

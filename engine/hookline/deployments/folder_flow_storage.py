@@ -29,7 +29,7 @@ from hookline.kernel.clocks import Clock
 from hookline.kernel.errors import FlowInvalid, FolderReadOnly, StoreError, UnpublishedChanges
 from hookline.kernel.fault_points import fault
 from hookline.model.deployments_and_drafts import FileKind, FlowFile
-from hookline.storage.change_declarations import Change, FilesWritten, WriteFiles
+from hookline.storage.change_declarations import Change, FilesWritten, SetCases, WriteFiles
 from hookline.storage.store import Store
 
 _PREFIX: Final = ".hookline-"
@@ -112,13 +112,16 @@ class FolderFlowStorage:
             self._check_named(flow_id)
             if not force:
                 replaced[flow_id] = await self._published(flow_id)
+        # For a rollback.
+        deleted = {flow_id: await self.cases(flow_id) for flow_id, text in texts.documents.items() if text is None}
         try:
             files, staged = await asyncio.to_thread(self._stage, texts, replaced)
         except OSError as error:
             if error.errno in _NOT_ALLOWED:
                 raise FolderReadOnly(f"{self.catalog.directory} can't be written: {error.strerror}") from error
             raise StoreError(f"the files of the flows can't be written: {error}") from error
-        return StagedFiles(self, files, staged, (WriteFiles(tuple(files), at),))
+        kept = tuple(SetCases(flow_id, text, at) for flow_id, text in deleted.items())
+        return StagedFiles(self, files, staged, (WriteFiles(tuple(files), at), *kept))
 
     async def _published(self, flow_id: str) -> bytes | None:
         """Return the text in the file of a flow. Raises UnpublishedChanges if it isn't one of the flow's versions.

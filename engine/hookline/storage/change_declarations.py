@@ -783,7 +783,7 @@ class FilesWritten:
 @change("flow", fault_point="deploy")
 @dataclass(frozen=True, slots=True)
 class SetCases:
-    """Keep the test cases of a flow that is served from the database; None removes them."""
+    """Keep the test cases of a flow that is served from the database, or was deleted; None removes them."""
 
     flow_id: str
     text: bytes | None

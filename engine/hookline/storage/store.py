@@ -640,7 +640,7 @@ class DeploymentQueries(Protocol):
         ...
 
     async def flow_cases(self, flow_id: str) -> bytes | None:
-        """Return the test cases of a flow that is served from the database."""
+        """Return the test cases of a flow that is served from the database, or those that a deleted flow had."""
         ...
 
 

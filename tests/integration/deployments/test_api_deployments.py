@@ -288,3 +288,34 @@ async def test_an_id_that_no_flow_can_have_is_a_problem_of_the_document(api: Adm
     assert (await api.ask("PUT", f"flows/{flow_id}/cases", CASES))[0] == 404
     assert (await api.ask("GET", f"flows/{flow_id}"))[0] == 404
     assert await api.stands() == before
+
+
+@pytest.mark.parametrize("how", ["deployment", "flow"])
+async def test_a_rollback_brings_back_the_cases_that_a_deleted_flow_had(api: AdminClient, how: str) -> None:
+    others = {"cases": [{**CASES["cases"][0], "name": "another"}]}
+    made = await api.deploy(document("f"), document("g"), cases={"f": others, "g": others})
+    first, version = made["deployment"]["id"], made["deployment"]["flows"][0]["version"]
+    assert (await api.ask("PUT", "flows/f/cases", CASES))[0] == 204
+    assert (await api.ask("DELETE", "flows/f"))[0] == 200
+    assert (await api.ask("GET", "flows/f/cases"))[0] == 404
+    if how == "flow":
+        assert (await api.ask("POST", "flows/f/rollback", {"version": version}))[0] == 200
+    else:
+        assert (await api.ask("POST", f"deployments/{first}/rollback"))[0] == 200
+    assert (await api.ask("GET", "flows/f/cases"))[1] == CASES
+    assert (await api.ask("GET", "flows/g/cases"))[1] == others
+
+
+async def test_a_new_flow_has_no_cases_of_a_deleted_one_and_a_rollback_changes_those_of_no_flow_that_serves(
+    api: AdminClient,
+) -> None:
+    first = (await api.deploy(document("f"), cases={"f": CASES}))["deployment"]["id"]
+    assert (await api.ask("DELETE", "flows/f"))[0] == 200
+    await api.deploy(document("f", 1))
+    assert (await api.ask("GET", "flows/f/cases"))[1] == {"cases": []}
+    assert (await api.ask("POST", f"deployments/{first}/rollback"))[0] == 200
+    assert (await api.ask("GET", "flows/f/cases"))[1] == {"cases": []}
+    # It had none when it was deleted again.
+    assert (await api.ask("DELETE", "flows/f"))[0] == 200
+    assert (await api.ask("POST", f"deployments/{first}/rollback"))[0] == 200
+    assert (await api.ask("GET", "flows/f/cases"))[1] == {"cases": []}
