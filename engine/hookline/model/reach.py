@@ -56,7 +56,10 @@ class BoundedReach:
 
 
 _ADDRESSES: Final = "Addresses inside the network are rejected at each connection, unless `egress_allow` names them"
-_CREDENTIAL: Final = "a credential goes only to the hosts of its type, or to those in its `hosts`"
+_CREDENTIAL: Final = (
+    "a credential goes only to the hosts of its type and to those in its `hosts`, or if it has neither, to those in the "
+    "flow's text or `vars`"
+)
 _HOST: Final = "Only who starts the server can set it, neither a flow nor the API"
 
 REACHES: Final[Mapping[ReachKind, BoundedReach]] = MappingProxyType(
