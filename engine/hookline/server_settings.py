@@ -48,7 +48,7 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-FlowPatterns = Annotated[tuple[str, ...], Reach("flow"), NoDecode, BeforeValidator(_split)]
+FlowPatterns = Annotated[tuple[str, ...], Reach("host_trust"), NoDecode, BeforeValidator(_split)]
 TextList = Annotated[tuple[str, ...], Reach("host_trust"), NoDecode, BeforeValidator(_split)]
 """A list in TOML; in the environment, its items are separated by commas."""
 

@@ -57,8 +57,8 @@ class BoundedReach:
 
 _ADDRESSES: Final = "Addresses inside the network are rejected at each connection, unless `egress_allow` names them"
 _CREDENTIAL: Final = (
-    "a credential goes only to the hosts of its type and to those in its `hosts`, or if it has neither, to those in the "
-    "flow's text or `vars`"
+    "a credential goes only to the hosts of its type and to those in its `hosts`; if it has neither, to those in "
+    "the flow's text and its `vars`"
 )
 _HOST: Final = "Only who starts the server can set it, neither a flow nor the API"
 

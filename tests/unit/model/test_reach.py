@@ -29,13 +29,13 @@ MODELS: dict[str, type[BaseModel]] = {
 #: The names of settings whose texts are data for the service, for people or for the flow, whichever component has them.
 PLAIN = frozenset(
     """
-    access_key_id account add admin_token alt_text amount api_key api_version app_id arguments as assignee assignees
-    audience blocks body branch by capture_id channel charge client_id client_rate client_secret client_state
-    code columns comment content content_type context correlation_data correlation_id creator cron currency
-    custom_id customer data datacontenttype default delimiter description encoding escape event events fields
-    force_list form gives group help html icon_emoji id imap_password imap_username inputs into invoice
-    invoice_id issuer items json json_fields jwks key label labels media_types message message_id metadata
-    method more name node_name note on order_id organization parallel params password payment_intent
+    access_key_id account add admin_token alt_text amount api_key api_version app_id arguments as assignee
+    assignees audience blocks body branch by callable_by capture_id channel charge client_id client_rate
+    client_secret client_state code columns comment content content_type context correlation_data correlation_id
+    creator cron currency custom_id customer data datacontenttype default delimiter description encoding escape
+    event events fields force_list form gives group help html icon_emoji id imap_password imap_username inputs
+    into invoice invoice_id issuer items json json_fields jwks key label labels media_types message message_id
+    metadata method more name node_name note on order_id organization parallel params password payment_intent
     payment_method payment_method_types payment_source payout_batch_id phone purchase_units query quote rate ref
     repository root row rows scheme scopes secret secret_access_key secret_key sender sender_batch_id
     session_token sha signed signing_token smtp_password smtp_username snippet_type sources stream subject tag
