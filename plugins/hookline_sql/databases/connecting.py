@@ -28,6 +28,8 @@ async def connect_postgres(address: Address, **_given: Any) -> Any:
         "password": url.password or "",
         "passfile": _NO_FILE,
         "target_session_attrs": "any",
+        # See `pools`: a session is used for the steps of any flow, and made as new in between.
+        "statement_cache_size": 0,
     }
     if address.tls == "disable":
         return await asyncpg.connect(ssl=False, **settings)

@@ -17,6 +17,8 @@ SESSION: Final = (
     "SET SESSION time_zone = '+00:00', "
     "SESSION sql_mode = TRIM(BOTH ',' FROM CONCAT_WS(',', @@SESSION.sql_mode, 'STRICT_TRANS_TABLES'))"
 )
+_RESET_CONNECTION: Final = 31
+"""A command of the protocol, which the driver doesn't know."""
 _SAVEPOINT: Final = "hookline_step"
 _NO_SAVEPOINT: Final = 1305
 #: Statements that make MySQL commit before and after them.
@@ -37,6 +39,14 @@ _JSON: Final = 245
 def is_mysql(dialect: Dialect) -> bool:
     """Return true for the dialects of MySQL and MariaDB."""
     return dialect.name in ("mysql", "mariadb")
+
+
+async def as_new(driver: Any, database: str) -> None:
+    """Forget a session's variables, temporary tables, locks and prepared statements; return to its database."""
+    await driver._execute_command(_RESET_CONNECTION, b"")
+    await driver._read_ok_packet()
+    await driver.select_db(database)
+    await driver.query(f"{SESSION}, NAMES utf8mb4, autocommit = 0")
 
 
 def engine_without_transactions(table: Table) -> str | None:

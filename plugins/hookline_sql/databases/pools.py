@@ -11,15 +11,16 @@ from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import PoolResetState
 
 from hookline.api import StepError
 from hookline.api_storage import Threads
 from hookline_sql.databases.address import Address
 from hookline_sql.databases.connecting import connect_mysql, connect_postgres
 from hookline_sql.databases.failures import translated
-from hookline_sql.databases.mysql import SESSION, is_mysql
+from hookline_sql.databases.mysql import SESSION, as_new, is_mysql
 from hookline_sql.databases.own_server import check_server
 from hookline_sql.databases.sqlite_limits import limit
 from hookline_sql.values import to_json_text
@@ -190,6 +191,13 @@ class _Job(Generic[R]):
 def _engine(address: Address) -> Engine | AsyncEngine:
     # The options of the URL are those of `connecting`.
     url = address.url.set(query={})
+    # Python's own encoder doesn't support Decimals.
+    shared: dict[str, Any] = {"json_serializer": to_json_text}
+    if url.get_backend_name() == "sqlite":
+        # A session can't be made as new: what a flow has set in one isn't for the steps of others.
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _LOCK_WAIT}, **shared)
+        event.listen(engine, "connect", limit)
+        return engine
     options: dict[str, Any] = {
         "pool_size": CONNECTIONS,
         "max_overflow": 0,
@@ -197,16 +205,11 @@ def _engine(address: Address) -> Engine | AsyncEngine:
         # After a restart of the database, the first step must not fail.
         "pool_pre_ping": True,
         "pool_recycle": 1800,
-        # Python's own encoder doesn't support Decimals.
-        "json_serializer": to_json_text,
+        **shared,
     }
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": _LOCK_WAIT}, **{**options, "pool_pre_ping": False})
-        event.listen(engine, "connect", limit)
-        return engine
     connect = connect_postgres if url.get_backend_name() == "postgresql" else connect_mysql
     try:
-        served = create_async_engine(url, connect_args={"async_creator_fn": partial(connect, address)}, **options)
+        served = create_async_engine(url, connect_args=_connect_args(address, connect), **options)
     except ImportError as error:
         raise StepError(
             f"{url.drivername} needs a driver that isn't installed: pip install '{_EXTRAS[url.get_driver_name()]}'",
@@ -214,12 +217,39 @@ def _engine(address: Address) -> Engine | AsyncEngine:
         ) from error
     if is_mysql(served.dialect):
         event.listen(served.sync_engine, "connect", _execute(SESSION))
+        event.listen(served.sync_engine, "reset", _renew(partial(as_new, database=str(url.database))))
         return served
     event.listen(served.sync_engine, "connect", partial(check_server, address))
     # Servers that only speak PostgreSQL's protocol may not know the statement.
     rejected = served.dialect.loaded_dbapi.Error
     event.listen(served.sync_engine, "connect", _execute(_CLIENT_MAY_BE_GONE, ignoring=rejected))
+    event.listen(served.sync_engine, "reset", _renew(_postgres_as_new))
     return served
+
+
+def _connect_args(address: Address, connect: Callable[..., Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"async_creator_fn": partial(connect, address)}
+    if address.url.get_backend_name() == "postgresql":
+        # A session that is as new has no prepared statements any more.
+        made["prepared_statement_cache_size"] = 0
+    return made
+
+
+async def _postgres_as_new(driver: Any) -> None:
+    """Forget settings, roles, temporary tables, locks and prepared statements."""
+    await driver.execute("DISCARD ALL")
+    await driver.execute(_CLIENT_MAY_BE_GONE)
+
+
+def _renew(as_new: Callable[[Any], Any]) -> Callable[[Any, object, PoolResetState], None]:
+    """Return a listener that makes a session as new when a step has used it: the next step may be of another flow."""
+
+    def renew(connection: Any, _record: object, state: PoolResetState) -> None:
+        if state.asyncio_safe and not state.terminate_only:
+            connection.rollback()
+            connection.run_async(as_new)
+
+    return renew
 
 
 def _execute(statement: str, *, ignoring: type[Exception] | tuple[()] = ()) -> Callable[[Any, object], None]:
