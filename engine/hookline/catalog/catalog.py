@@ -101,8 +101,7 @@ class Catalog:
         compiled = compile_document(
             document, self._registry, environment=self._environment, without_actions=without_actions
         )
-        own_id = document.value.get("id") if isinstance(document.value, dict) else None
-        problems = tuple(require_verification(compiled.problems, own_id, self._unverified))
+        problems = tuple(require_verification(compiled.problems, document.flow_id or "", self._unverified))
         if problems == compiled.problems:
             return compiled
         return replace(compiled, flow=None, problems=problems)

@@ -10,7 +10,7 @@ from hookline.catalog.catalog import NO_VARIABLES, Catalog, CatalogChanges, Cata
 from hookline.catalog.flow_folder import UNKNOWN, FileStamp, read_file, scan, stamp_of
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.flows.documents.read import Document, read
+from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, Problem
 
 NO_TEXTS: Final[Mapping[Path, bytes | None]] = MappingProxyType({})
@@ -143,7 +143,7 @@ class FolderCatalog(Catalog):
         except FlowInvalid as error:
             return _File(stamp, path.stem, None, error.problems, serving)
         examined = self.compile(document)
-        claim = _claim(document) or path.stem
+        claim = document.flow_id or path.stem
         if claim == path.stem:
             return _File(stamp, claim, examined.flow, examined.problems, serving)
         problem = Problem(
@@ -166,12 +166,6 @@ def _activate(files: Mapping[Path, _File]) -> None:
         file.collisions = tuple(_collisions(path, file, others)) if others else ()
         if file.flow is not None and not others:
             file.serving = file.flow
-
-
-def _claim(document: Document) -> str | None:
-    value = document.value
-    found = value.get("id") if isinstance(value, dict) else None
-    return found if isinstance(found, str) and found else None
 
 
 def _collisions(path: Path, file: _File, others: list[str]) -> list[Problem]:

@@ -164,9 +164,8 @@ def _left_calls(
 
 
 def _other_id(document: Document, flow_id: str) -> list[Problem]:
-    value = document.value
-    found = value.get("id") if isinstance(value, dict) else None
-    if found == flow_id or not isinstance(found, str):
+    found = document.flow_id
+    if found is None or found == flow_id:
         return []
     problem = Problem(f"this is flow {found!r}, and not {flow_id!r}", "/id", "other_flow", f"write {flow_id}")
     return document.place([problem])

@@ -85,7 +85,7 @@ def check_flow(
     except FlowInvalid as error:
         return CheckedFlow(list(error.problems), None)
     examined = compile_document(document, registry, environment=environment)
-    own_id = document.value.get("id") if isinstance(document.value, dict) else None
+    own_id = document.flow_id or ""
     problems = require_verification(examined.problems, own_id, unverified)
     hosts = {
         name: one.hosts
@@ -110,11 +110,10 @@ def check_flow(
     if several_hosts and examined.flow is not None:
         problems += one_host_problems(examined.flow, document.value)
     if credentials is not None:
-        flow_id = str(document.value.get("id"))
         for use in examined.credentials:
-            problems += _credential_problems(use, flow_id, credentials)
+            problems += _credential_problems(use, own_id, credentials)
     if flows is not None:
-        problems += [problem for use in examined.flows for problem in _flow_problems(use, str(own_id), flows)]
+        problems += [problem for use in examined.flows for problem in _flow_problems(use, own_id, flows)]
     if not public_url and examined.flow is not None:
         problems += public_url_problems(examined.flow)
     return CheckedFlow(with_fixes(document.place(problems), document.value), examined.flow)

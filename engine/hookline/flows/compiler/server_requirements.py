@@ -38,14 +38,12 @@ def public_url_problems(flow: CompiledFlow) -> list[Problem]:
     ]
 
 
-def require_verification(
-    problems: Iterable[Problem], flow_id: object, unverified: Sequence[str] | None
-) -> list[Problem]:
+def require_verification(problems: Iterable[Problem], flow_id: str, unverified: Sequence[str] | None) -> list[Problem]:
     """The problems of a flow; it is an error if it accepts unverified requests, unless it may.
 
     `unverified`: patterns of the ids of the flows that may; None for all.
     """
-    if unverified is None or (unverified and isinstance(flow_id, str) and covers(unverified, flow_id)):
+    if unverified is None or (unverified and covers(unverified, flow_id)):
         return list(problems)
     return [
         replace(

@@ -88,6 +88,12 @@ class Document:
     problems: tuple[Problem, ...] = ()
     """Problems of the text that don't prevent reading it: repeated keys."""
 
+    @property
+    def flow_id(self) -> str | None:
+        """The id that a flow's document has; None if it has none, whatever it is."""
+        found = self.value.get("id") if isinstance(self.value, dict) else None
+        return found if isinstance(found, str) else None
+
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
         return {pointer: (line, column) for pointer, line, column in places(self.text)}

@@ -98,3 +98,9 @@ def test_the_flow_for_failures_has_to_be_there(registry: Registry) -> None:
 
 def test_where_the_other_flows_are_not_known_nothing_is_said_of_them(registry: Registry) -> None:
     assert among(registry, None, call(), on_error="care") == []
+
+
+@pytest.mark.parametrize("text", ["[null, null]", "5", '"id"', "null", '{"id": 5}', '{"id": null}'])
+def test_what_has_no_id_is_a_problem_among_credentials_and_flows(registry: Registry, text: str) -> None:
+    found = check_flow(text.encode(), registry, {}, flows={"orders": KnownFlow()}, unverified=("orders",)).problems
+    assert {problem.severity for problem in found} == {"error"}
