@@ -114,7 +114,12 @@ async def test_an_execution_that_takes_too_long_ends_so_after_steps_that_wait(ha
         execution_id = await _begun(harness, engine, hang)
         harness.clock.advance(61)
         await _waits_in_finally(harness, engine, execution_id)
-        done = await harness.advance_until(engine, execution_id, seconds=20)
+        harness.clock.advance(601)
+        # Time must not pass its own limit before it waits.
+        await _reached(harness, engine, execution_id, "on_error/later")
+        await harness.until(engine, execution_id, State.WAITING)
+        harness.clock.advance(31)
+        done = await harness.until(engine, execution_id)
     assert _told(done) == (State.FAILED, Outcome.TIMED_OUT)
     assert done.error is not None
     assert done.error.code == "flow.timed_out"
