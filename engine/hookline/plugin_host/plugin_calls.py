@@ -177,7 +177,7 @@ class PluginCalls:
         Raises PluginTimeout, and whatever the function raises. The caller classifies that: with `contain` or, for
         actions, in `executions/steps/attempt.py`. `where` is for the log.
         """
-        outer = running_plugin.set(self._plugins.get((kind, name), ""))
+        outer = running_plugin.set((self._plugins.get((kind, name), ""), where.get("flow_id", "")))
         try:
             if (kind, name) in self._foreign:
                 work = self._in_task(kind, name, work, where)

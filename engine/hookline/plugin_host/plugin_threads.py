@@ -1,4 +1,4 @@
-"""The threads of plugins: each plugin has a pool of its own, so that none can fill the threads of others."""
+"""The threads of plugins: each plugin has a pool for each flow, so that none can fill the threads of others."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,26 +12,28 @@ T = TypeVar("T")
 _OF_ENGINE: Final = 16
 _OF_PLUGIN: Final = 8
 
-running_plugin: ContextVar[str] = ContextVar("running_plugin", default="")
-"""The plugin whose function is being called: work for the event loop's default threads goes to those of this plugin."""
+running_plugin: ContextVar[tuple[str, str]] = ContextVar("running_plugin", default=("", ""))
+"""The plugin whose function is being called, and the flow for which it is: work for the event loop's default threads
+goes to those of both. A flow can keep threads busy for long, such as with a name whose server doesn't answer."""
 
 
 class DefaultThreads(Threads):
     """The default executor of a server's event loop: `asyncio.to_thread` and the look-up of host names.
 
-    Work of a plugin goes to a pool of that plugin, and other work to the engine's. A stop waits for neither.
+    Work of a plugin goes to a pool of that plugin and that flow, and other work to the engine's. A stop waits for
+    neither.
     """
 
     def __init__(self) -> None:
         super().__init__(_OF_ENGINE, "hookline")
-        self._pools: Final[dict[str, Threads]] = {}
+        self._pools: Final[dict[tuple[str, str], Threads]] = {}
 
     def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Run the work in a thread of the plugin whose call this is, or else of the engine."""
-        plugin = running_plugin.get()
+        """Run the work in a thread of the plugin and the flow whose call this is, or else of the engine."""
+        running = plugin, _ = running_plugin.get()
         if not plugin:
             return super().submit(work, *args, **kwargs)
-        pool = self._pools.get(plugin)
+        pool = self._pools.get(running)
         if pool is None:
-            pool = self._pools[plugin] = Threads(_OF_PLUGIN, f"hookline plugin {plugin}")
+            pool = self._pools[running] = Threads(_OF_PLUGIN, f"hookline plugin {plugin}")
         return pool.submit(work, *args, **kwargs)

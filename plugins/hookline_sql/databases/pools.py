@@ -31,7 +31,6 @@ OPEN: Final = 32
 """The most databases that stay open; the least recently used one is closed for another."""
 CONNECTIONS: Final = 8
 """The most connections to one database."""
-_THREADS: Final = 16
 _GOODBYE: Final = 1.0
 """Seconds to wait for a server to close a connection, and for work in threads to end."""
 _LOOKS_EVERY: Final = 100_000
@@ -58,7 +57,6 @@ class Databases:
 
     def __init__(self) -> None:
         self._open: OrderedDict[Address, Database] = OrderedDict()
-        self._threads = Threads(_THREADS, "sql")
         self._in_threads: set[Future[Any]] = set()
 
     async def run(self, address: Address, work: "Callable[[Database, Connection], R]") -> R:
@@ -68,7 +66,7 @@ class Databases:
         """
         database = self._open.get(address)
         if database is None:
-            database = self._open[address] = Database(address, self._submit)
+            database = self._open[address] = Database(address, self._counted)
         self._open.move_to_end(address)
         database.users += 1
         try:
@@ -85,15 +83,14 @@ class Databases:
             if not self._open[address].users:
                 await self._open.pop(address).close()
 
-    def _submit(self, work: Callable[[], R]) -> Future[R]:
-        future = self._threads.submit(work)
+    def _counted(self, future: Future[Any]) -> None:
         self._in_threads.add(future)
         future.add_done_callback(self._in_threads.discard)
-        return future
 
     async def close(self) -> None:
         """Wait a moment for work in threads, then close all databases."""
-        self._threads.shutdown(cancel_futures=True)
+        for database in self._open.values():
+            database.threads.shutdown(cancel_futures=True)
         await asyncio.to_thread(wait, tuple(self._in_threads), timeout=_GOODBYE)
         while self._open:
             _, database = self._open.popitem()
@@ -103,8 +100,8 @@ class Databases:
 class Database:
     """One database and its pool. SQLite works in threads."""
 
-    def __init__(self, address: Address, submit: Callable[[Callable[[], Any]], Future[Any]]) -> None:
-        """`submit` runs work in a thread."""
+    def __init__(self, address: Address, counted: Callable[[Future[Any]], None]) -> None:
+        """`counted` is called with work that was given to a thread."""
         self.url = url = address.url
         self.users = 0
         self.tables: dict[str, Table] = {}
@@ -114,7 +111,9 @@ class Database:
         self.has_effects = False
         # SQLite's writers wait for each other by polling, and unfairly, so ours take turns before that.
         self.writing: AbstractContextManager[object] = Lock() if url.get_backend_name() == "sqlite" else nullcontext()
-        self._submit = submit
+        self.threads = Threads(CONNECTIONS, "sql")
+        """Those of SQLite. They are its own, so that slow work with one file keeps nobody from another."""
+        self._counted = counted
         self._engine = _engine(address)
         self._sessions: WeakSet[Any] = WeakSet()
         if isinstance(self._engine, AsyncEngine):
@@ -129,7 +128,8 @@ class Database:
         self.users += 1
         loop = asyncio.get_running_loop()
         job = _Job(engine, lambda connection: work(self, connection))
-        future = self._submit(job)
+        future = self.threads.submit(job)
+        self._counted(future)
         future.add_done_callback(lambda _: self._done_in(loop))
         try:
             return await asyncio.wrap_future(future)
@@ -158,6 +158,7 @@ class Database:
                     session.terminate()
             await closing
         else:
+            self.threads.shutdown()
             self._engine.dispose()
 
 

@@ -1,5 +1,6 @@
 """What a flow sets in a session of its database isn't there for the steps that use the session after it."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -58,4 +59,17 @@ async def test_sessions_of_mariadb_are_as_new(mariadb: Room, statement: str, que
 async def test_sessions_of_sqlite_are_as_new(tmp_path: Path, statement: str, query: str, expected: object) -> None:
     room = Room(f"sqlite:///{tmp_path}/books.db")
     assert await _found(room, statement, query) == expected
+    await room.resources.close()
+
+
+async def test_slow_statements_keep_nobody_from_another_file(tmp_path: Path) -> None:
+    room = Room(f"sqlite:///{tmp_path}/mine.db")
+    endless = "WITH RECURSIVE c(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM c) SELECT count(*) AS found FROM c"
+    slow = [asyncio.ensure_future(room("query", sql=endless)) for _ in range(32)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        assert await room("query", sql="SELECT 1 AS found", url=f"sqlite:///{tmp_path}/theirs.db") == [{"found": 1}]
+    for one in slow:
+        one.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
     await room.resources.close()
