@@ -513,6 +513,7 @@ async def test_an_execution_shows_by_which_it_was_started(harness: Harness) -> N
         assert f"started by execution {execution_id} of f, at call" in describe_execution(shown)
 
 
+@pytest.mark.rule(55)
 async def test_a_flow_says_who_may_call_it(harness: Harness) -> None:
     harness.flow("child", [act("inside", 1)], callable_by=["par*", "other"])
     for caller in ("parent", "f"):

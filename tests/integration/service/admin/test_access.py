@@ -599,6 +599,7 @@ async def test_what_takes_too_long_to_check_is_not_deployed_either(client: Clien
     assert engine.catalog.entries["mine"].flow is served
 
 
+@pytest.mark.rule(55)
 @pytest.mark.parametrize("how", ["step", "on_error"])
 async def test_a_limited_token_deploys_what_calls_a_flow_that_allows_it(
     client: Client, engine: Engine, flows: Path, how: str
