@@ -29,6 +29,12 @@ class Threads(ThreadPoolExecutor):
         self._waiting = 0
         self._closed = False
 
+    @property
+    def idle(self) -> bool:
+        """True if no thread runs and no work waits."""
+        with self._changed:
+            return not self._running and not self._tasks
+
     def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run the work in a thread, as soon as one is free.
 

@@ -11,6 +11,8 @@ T = TypeVar("T")
 
 _OF_ENGINE: Final = 16
 _OF_PLUGIN: Final = 8
+_KEPT: Final = 256
+"""The number of pools above which those without a thread are dropped."""
 
 running_plugin: ContextVar[tuple[str, str]] = ContextVar("running_plugin", default=("", ""))
 """The plugin whose function is being called, and the flow for which it is: work for the event loop's default threads
@@ -26,7 +28,7 @@ class DefaultThreads(Threads):
 
     def __init__(self) -> None:
         super().__init__(_OF_ENGINE, "hookline")
-        self._pools: Final[dict[tuple[str, str], Threads]] = {}
+        self._pools: dict[tuple[str, str], Threads] = {}
 
     def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run the work in a thread of the plugin and the flow whose call this is, or else of the engine."""
@@ -35,5 +37,7 @@ class DefaultThreads(Threads):
             return super().submit(work, *args, **kwargs)
         pool = self._pools.get(running)
         if pool is None:
+            if len(self._pools) >= _KEPT:
+                self._pools = {key: one for key, one in self._pools.items() if not one.idle}
             pool = self._pools[running] = Threads(_OF_PLUGIN, f"hookline plugin {plugin}")
         return pool.submit(work, *args, **kwargs)
